@@ -99,6 +99,17 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
+    /// Eight bytes as they are: hashes, which no variable length makes shorter.
+    pub fn fixed_u64(&mut self) -> Result<u64> {
+        let b = self.take(8)?;
+        Ok(u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
+    }
+
+    pub fn f32(&mut self) -> Result<f32> {
+        let b = self.take(4)?;
+        Ok(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+    }
+
     #[inline]
     pub fn bytes(&mut self) -> Result<&'a [u8]> {
         let n = self.u64()?;

@@ -2,7 +2,7 @@
 //!
 //! The fold reads records borrowed from the frame body; nothing is copied on the way from disk to state.
 
-use crate::codec::{put_i64, put_opt_str, put_str, put_u64, Reader};
+use crate::codec::{put_bytes, put_i64, put_opt_str, put_str, put_u64, Reader};
 use crate::error::{Error, Result};
 use crate::hash::{key_hash, Namespace};
 
@@ -21,7 +21,7 @@ pub enum Kind {
     User = 5,
     /// Body: `Link`.
     Link = 6,
-    /// Body: a decision (`rtp_monolith/ranking/decision.py` has the layout).
+    /// Body: `Decision`.
     Decision = 7,
 }
 
@@ -210,12 +210,124 @@ impl<'a> Link<'a> {
         put_str(out, self.session_id);
         put_str(out, self.user_id);
         put_u64(out, self.source_offset);
-        crate::codec::put_bytes(out, self.anonymous);
+        put_bytes(out, self.anonymous);
     }
 
     pub fn decode(body: &'a [u8]) -> Result<Link<'a>> {
         let mut r = Reader::new(body);
         Ok(Link { session_id: r.str()?, user_id: r.str()?, source_offset: r.u64()?, anonymous: r.bytes()? })
+    }
+}
+
+/// What one reply showed and all that replay needs to make it again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision<'a> {
+    pub request_id: &'a str,
+    pub user_id: Option<&'a str>,
+    pub session_id: &'a str,
+    pub surface: &'a str,
+    pub as_of_ms: i64,
+    /// End of the log that the ranked state had seen.
+    pub applied_offset: u64,
+    pub state_version: u64,
+    pub config_digest: u64,
+    pub seed: u64,
+    /// The surface's rates divide by what was served.
+    pub counts_served: bool,
+    /// Model name and version, empty without one.
+    pub bundle: &'a str,
+    /// JSON of the request's context.
+    pub context: &'a [u8],
+    pub degraded: Vec<&'a str>,
+    pub items: Vec<Shown<'a>>,
+    /// Names of `features`, one hash for the whole plan.
+    pub plan_digest: u64,
+    /// Feature vectors of the shown items, row by row; empty when the surface logs none.
+    pub features: Vec<f32>,
+}
+
+/// One item of a decision; its position is its place in the list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown<'a> {
+    pub item_id: &'a str,
+    pub score: f32,
+    /// Bit per recall source, in the order of `recall::SOURCES`.
+    pub sources: u32,
+    /// Probability with which the policy put this item at this position given the logged state.
+    pub propensity: f32,
+}
+
+impl<'a> Decision<'a> {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_str(out, self.request_id);
+        put_opt_str(out, self.user_id);
+        put_str(out, self.session_id);
+        put_str(out, self.surface);
+        put_i64(out, self.as_of_ms);
+        put_u64(out, self.applied_offset);
+        put_u64(out, self.state_version);
+        out.extend_from_slice(&self.config_digest.to_le_bytes());
+        out.extend_from_slice(&self.seed.to_le_bytes());
+        out.push(u8::from(self.counts_served));
+        put_str(out, self.bundle);
+        put_bytes(out, self.context);
+        put_u64(out, self.degraded.len() as u64);
+        self.degraded.iter().for_each(|d| put_str(out, d));
+        put_u64(out, self.items.len() as u64);
+        for i in &self.items {
+            put_str(out, i.item_id);
+            out.extend_from_slice(&i.score.to_le_bytes());
+            put_u64(out, u64::from(i.sources));
+            out.extend_from_slice(&i.propensity.to_le_bytes());
+        }
+        out.extend_from_slice(&self.plan_digest.to_le_bytes());
+        put_u64(out, self.features.len() as u64);
+        self.features.iter().for_each(|f| out.extend_from_slice(&f.to_le_bytes()));
+    }
+
+    pub fn decode(body: &'a [u8]) -> Result<Decision<'a>> {
+        let r = &mut Reader::new(body);
+        let mut d = Decision {
+            request_id: r.str()?,
+            user_id: r.opt_str()?,
+            session_id: r.str()?,
+            surface: r.str()?,
+            as_of_ms: r.i64()?,
+            applied_offset: r.u64()?,
+            state_version: r.u64()?,
+            config_digest: r.fixed_u64()?,
+            seed: r.fixed_u64()?,
+            counts_served: r.u8()? == 1,
+            bundle: r.str()?,
+            context: r.bytes()?,
+            degraded: Vec::new(),
+            items: Vec::new(),
+            plan_digest: 0,
+            features: Vec::new(),
+        };
+        for _ in 0..r.u64()? {
+            d.degraded.push(r.str()?);
+        }
+        for _ in 0..r.u64()? {
+            d.items.push(Shown {
+                item_id: r.str()?,
+                score: r.f32()?,
+                sources: u32::try_from(r.u64()?).map_err(|_| Error::corrupt(0, "sources"))?,
+                propensity: r.f32()?,
+            });
+        }
+        d.plan_digest = r.fixed_u64()?;
+        for _ in 0..r.u64()? {
+            d.features.push(r.f32()?);
+        }
+        Ok(d)
+    }
+
+    pub fn user_key(&self) -> (Namespace, &'a str) {
+        match self.user_id {
+            Some(u) => (Namespace::User, u),
+            None => (Namespace::Session, self.session_id),
+        }
     }
 }
 
@@ -252,6 +364,34 @@ mod tests {
         assert_eq!(e.user_key(), (Namespace::User, "u1"));
         for cut in 0..body.len() - props.len() {
             assert!(Event::decode(&body[..cut]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_decision_comes_back() {
+        let d = Decision {
+            request_id: "r1",
+            user_id: None,
+            session_id: "s1",
+            surface: "home",
+            as_of_ms: 5,
+            applied_offset: 77,
+            state_version: 3,
+            config_digest: u64::MAX,
+            seed: 9,
+            counts_served: true,
+            bundle: "",
+            context: b"{}",
+            degraded: vec!["no_model"],
+            items: vec![Shown { item_id: "i1", score: 0.5, sources: 5, propensity: 1.0 }],
+            plan_digest: 1,
+            features: vec![1.0, -2.5],
+        };
+        let mut body = Vec::new();
+        d.encode(&mut body);
+        assert_eq!(Decision::decode(&body).unwrap(), d);
+        for cut in 0..body.len() {
+            assert!(Decision::decode(&body[..cut]).is_err());
         }
     }
 

@@ -1,1 +1,18 @@
-//! (module fold)
+//! From frames of the log to state: `step` folds one event into one user record, `state` keeps every view, `queue`
+//! holds what is written and not yet on disk, `persist` turns views into bytes and back, `plan` reads them as features.
+
+pub mod caps;
+pub mod counter;
+pub mod facts;
+pub mod moments;
+pub mod persist;
+pub mod plan;
+pub mod queue;
+pub mod ring;
+pub mod shared;
+pub mod state;
+pub mod step;
+pub mod user;
+pub mod vector;
+pub mod view;
+

@@ -1,0 +1,215 @@
+//! Recall: every source of a surface is asked, the answers are merged with their sources kept, and what may not be shown
+//! is dropped. When the sources run dry the catalogue itself is the last one.
+
+use crate::cascade::eligible::Rules;
+use crate::cascade::lists::Lists;
+use crate::cascade::source;
+use crate::fold::shared::DIMENSIONS;
+use crate::fold::state::State;
+use crate::fold::step::{is_positive, Catalog};
+use crate::fold::user::User;
+use crate::hash::{id_hash, key_hash, Namespace};
+use crate::recall::knn::KnnParams;
+use crate::recall::covis::Covis;
+use crate::recall::knn::SessionKnn;
+use crate::recall::merge::{Candidate, Merger, SourceList};
+
+/// One source as a surface declares it.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    pub source: u8,
+    pub quota: usize,
+    pub weight: f32,
+}
+
+pub struct Request<'a> {
+    pub user: Option<&'a User>,
+    pub session_id: &'a str,
+    /// Items of the request itself (the product on show, the cart), strongest last.
+    pub seeds: &'a [u32],
+    /// Category path the request is about.
+    pub category: Option<&'a str>,
+    pub context: &'a [(String, String)],
+    pub now_ms: i64,
+    pub knn: KnnParams,
+    pub sources: &'a [Wanted],
+}
+
+/// Recent wishes that the item-to-item sources start from.
+const SEEDS_MAX: usize = 10;
+
+/// What the user wanted lately, oldest first: this session's items, or the latest of earlier ones, then the request's.
+pub fn wishes(state: &State, request: &Request<'_>) -> Vec<u32> {
+    let mut items: Vec<u32> = Vec::new();
+    if let Some(user) = request.user {
+        let wanted = |r: &&crate::fold::user::Recent| is_positive(r.event_type);
+        let session = user.session(request.session_id).map(|s| s.number);
+        let here = user.recent.iter().filter(wanted).filter(|r| Some(r.session) == session);
+        items.extend(here.filter_map(|r| state.catalogue.by_hash(r.item)));
+        if items.is_empty() {
+            items.extend(user.recent.iter().filter(wanted).filter_map(|r| state.catalogue.by_hash(r.item)));
+        }
+    }
+    items.extend_from_slice(request.seeds);
+    items
+}
+
+/// Indices that need scratch space to be asked; they leave the state for the time of a request.
+#[derive(Default)]
+pub struct Indices {
+    pub knn: SessionKnn,
+    pub covis: Covis,
+    pub merger: Merger,
+}
+
+/// Asks the sources and merges. The answer is sorted by score, best first, and still holds what may not be shown.
+pub fn recall(state: &State, lists: &mut Lists, indices: &mut Indices, request: &Request<'_>) -> Vec<Candidate> {
+    let wishes = wishes(state, request);
+    let mut latest: Vec<u32> = Vec::new();
+    for item in wishes.iter().rev() {
+        if latest.len() < SEEDS_MAX && !latest.contains(item) {
+            latest.push(*item);
+        }
+    }
+    let mut found: Vec<(Wanted, Vec<(u32, f32)>)> = Vec::with_capacity(request.sources.len());
+    for wanted in request.sources {
+        let n = wanted.quota;
+        let mut items = Vec::new();
+        match wanted.source {
+            source::SESSION_KNN => {
+                let own = key_hash(Namespace::Session, request.session_id);
+                indices.knn.query(&wishes, Some(own), &request.knn, n, &mut items);
+            }
+            source::COVIS => items = indices.covis.recall(&latest, n),
+            source::TRENDING => items.extend(lists.trending.items().iter().take(n)),
+            source::POPULAR => items.extend(lists.popular.items().iter().take(n)),
+            source::NEW => items.extend(lists.fresh.items().iter().take(n)),
+            source::POPULAR_CONTEXT => items = popular_in_context(state, lists, request, n),
+            source::SAME_CATEGORY => items = same_category(state, lists, request, &latest, n),
+            _ => continue,
+        }
+        found.push((*wanted, items));
+    }
+    let sources: Vec<SourceList<'_>> =
+        found.iter().map(|(w, items)| SourceList { source: w.source, weight: w.weight, items }).collect();
+    let mut out = Vec::new();
+    indices.merger.merge(&sources, state.catalogue.dictionary_len(), &mut out);
+    out
+}
+
+fn popular_in_context(state: &State, lists: &mut Lists, request: &Request<'_>, n: usize) -> Vec<(u32, f32)> {
+    let mut sum: Vec<(u32, f32)> = Vec::new();
+    for (dimension, name) in DIMENSIONS.iter().enumerate() {
+        let given = request.context.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str());
+        let known = request.user.and_then(|u| match dimension {
+            0 => u.context.device.as_deref(),
+            1 => u.context.country.as_deref(),
+            _ => u.context.channel.as_deref(),
+        });
+        let Some(value) = given.or(known) else { continue };
+        let list = lists.in_context(state, dimension as u8, value, request.now_ms, n);
+        let best = list.first().map_or(1.0, |(_, s)| *s);
+        sum.extend(list.iter().map(|(item, s)| (*item, s / best)));
+    }
+    combine(sum, n)
+}
+
+/// Categories of the latest wishes, the latest weighing most, with what is popular or new in each.
+fn same_category(
+    state: &State,
+    lists: &Lists,
+    request: &Request<'_>,
+    latest: &[u32],
+    n: usize,
+) -> Vec<(u32, f32)> {
+    let mut weights: Vec<(u64, f32)> = Vec::new();
+    let mut add = |category: u64, weight: f32| match weights.iter_mut().find(|(c, _)| *c == category) {
+        Some(entry) => entry.1 += weight,
+        None => weights.push((category, weight)),
+    };
+    if let Some(name) = request.category {
+        add(id_hash(name), 4.0);
+    }
+    let mut recency = 1.0;
+    for item in latest {
+        // The most specific level says most; each level up counts a quarter.
+        let mut level = recency;
+        for category in state.facts.facts(id_hash(state.catalogue.id(*item))).categories.iter().take(4) {
+            add(*category, level);
+            level *= 0.25;
+        }
+        recency *= 0.8;
+    }
+    let mut sum = Vec::new();
+    let mut list = Vec::new();
+    for (category, weight) in weights.iter().take(12) {
+        list.clear();
+        lists.in_category(*category, n, &mut list);
+        sum.extend(list.iter().map(|(item, s)| (*item, weight * s)));
+    }
+    combine(sum, n)
+}
+
+/// Adds up the scores per item and keeps the best.
+fn combine(mut list: Vec<(u32, f32)>, n: usize) -> Vec<(u32, f32)> {
+    list.sort_unstable_by_key(|(item, _)| *item);
+    list.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same {
+            kept.1 += next.1;
+        }
+        same
+    });
+    list.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    list.truncate(n);
+    list
+}
+
+/// Keeps what may be shown, at most `limit`.
+pub fn keep_eligible(state: &State, rules: &Rules<'_>, candidates: &mut Vec<Candidate>, limit: usize) {
+    let mut kept = 0;
+    candidates.retain(|c| {
+        let keep = kept < limit && rules.allow(state, c.item);
+        kept += usize::from(keep);
+        keep
+    });
+}
+
+/// Fills up to `k` from the catalogue: what is popular, then the newest, then by index.
+pub fn fill(state: &State, lists: &Lists, rules: &Rules<'_>, candidates: &mut Vec<Candidate>, k: usize) {
+    let bit = 1u32 << source::CATALOGUE;
+    let mut taken: Vec<u32> = candidates.iter().map(|c| c.item).collect();
+    taken.sort_unstable();
+    let more = lists.popular.items().iter().chain(lists.fresh.items()).map(|(item, _)| *item);
+    let mut added: Vec<u32> = Vec::new();
+    for item in more.chain(state.catalogue.iter_present()) {
+        if candidates.len() >= k {
+            return;
+        }
+        if taken.binary_search(&item).is_err() && !added.contains(&item) && rules.allow(state, item) {
+            added.push(item);
+            candidates.push(Candidate { item, score: 0.0, sources: bit });
+        }
+    }
+}
+
+/// Scores for given items: what the sources say of them, else a little for popularity.
+pub fn score_given(state: &State, candidates: &[Candidate], items: &[u32], now_ms: i64) -> Vec<Candidate> {
+    let mut known: Vec<&Candidate> = candidates.iter().collect();
+    known.sort_unstable_by_key(|c| c.item);
+    items
+        .iter()
+        .map(|item| match known.binary_search_by_key(item, |c| c.item) {
+            Ok(at) => Candidate { sources: known[at].sources | 1 << source::GIVEN, ..*known[at] },
+            Err(_) => {
+                let popularity = state
+                    .items
+                    .get(*item as usize)
+                    .map_or(0.0, |s| s.popularity(crate::cascade::lists::POPULAR_HALF_LIFE_MS, now_ms));
+                let score = 1e-3 * (popularity / (popularity + 100.0)) as f32;
+                Candidate { item: *item, score, sources: 1 << source::GIVEN }
+            }
+        })
+        .collect()
+}
+

@@ -1,0 +1,158 @@
+//! Lists that do not depend on who asks: popular, trending, popular in a context or category, new.
+//!
+//! Invariant: a list is at most one refresh old (a second), and rebuilding from the state gives it again; nothing here is
+//! persisted.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+
+use crate::fold::counter::Window;
+use crate::fold::state::State;
+use crate::fold::step::Catalog;
+use crate::hash::id_hash;
+use crate::recall::top::TopList;
+
+pub const POPULAR_HALF_LIFE_MS: i64 = 3 * 86_400_000;
+/// Items in each list; no quota of a surface is larger.
+const LIST_MAX: usize = 1_000;
+const CATEGORY_LIST_MAX: usize = 200;
+/// Newest items of a category that fill its list when few of them are popular.
+const CATEGORY_FRESH_MAX: usize = 100;
+/// Scores of untouched items fade together, so their order holds; they are all scored again this often.
+const RESCORE_MS: i64 = 30_000;
+
+pub struct Lists {
+    pub popular: TopList,
+    pub trending: TopList,
+    pub fresh: TopList,
+    by_category: FxHashMap<u64, Vec<(u32, f32)>>,
+    /// Items of each category, in the order of their arrival.
+    members: FxHashMap<u64, Vec<u32>>,
+    by_context: BTreeMap<(u8, String), (i64, Vec<(u32, f32)>)>,
+    scored_ms: i64,
+    known: Vec<bool>,
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        Lists {
+            popular: TopList::new(LIST_MAX),
+            trending: TopList::new(LIST_MAX),
+            fresh: TopList::new(LIST_MAX),
+            by_category: FxHashMap::default(),
+            members: FxHashMap::default(),
+            by_context: BTreeMap::new(),
+            scored_ms: i64::MIN,
+            known: Vec::new(),
+        }
+    }
+}
+
+impl Lists {
+    /// Takes in what changed since the last call.
+    pub fn refresh(&mut self, state: &mut State, now_ms: i64) {
+        let touched: Vec<u32> = std::mem::take(&mut state.touched).into_iter().collect();
+        let rescore = now_ms.saturating_sub(self.scored_ms).abs() >= RESCORE_MS || self.scored_ms == i64::MIN;
+        if touched.is_empty() && !rescore {
+            return;
+        }
+        for item in &touched {
+            self.join_categories(state, *item);
+        }
+        self.rescore(state, &touched, now_ms);
+        self.scored_ms = if rescore { now_ms } else { self.scored_ms };
+        self.fill_categories(state);
+    }
+
+    /// Makes all lists from nothing, after a restart.
+    pub fn rebuild(&mut self, state: &mut State, now_ms: i64) {
+        *self = Lists::default();
+        let all: Vec<u32> = state.catalogue.iter_present().collect();
+        state.touched.extend(all);
+        self.refresh(state, now_ms);
+    }
+
+    fn rescore(&mut self, state: &State, touched: &[u32], now_ms: i64) {
+        let shown = |item: u32| state.catalogue.get(item).is_some_and(|i| i.available);
+        let score = |item: u32, f: &dyn Fn() -> f64| {
+            let value = if shown(item) { f() as f32 } else { 0.0 };
+            if value > 0.0 { value } else { f32::NAN }
+        };
+        let stats = |item: u32| state.items.get(item as usize);
+        self.popular.refresh(touched, |item| {
+            score(item, &|| stats(item).map_or(0.0, |s| s.popularity(POPULAR_HALF_LIFE_MS, now_ms)))
+        });
+        self.trending.refresh(touched, |item| score(item, &|| stats(item).map_or(0.0, |s| s.trend(now_ms))));
+        self.fresh.refresh(touched, |item| {
+            let since = state.catalogue.get(item).map_or(0, |i| i.since_ms());
+            // Days, from old to new: the order matters, the size does not.
+            score(item, &|| 1.0 / (1.0 + (now_ms - since).max(0) as f64 / 86_400_000.0))
+        });
+    }
+
+    fn join_categories(&mut self, state: &State, item: u32) {
+        let at = item as usize;
+        if self.known.len() <= at {
+            self.known.resize(at + 1, false);
+        }
+        if self.known[at] || state.catalogue.get(item).is_none() {
+            return;
+        }
+        self.known[at] = true;
+        for category in state.facts.facts(id_hash(state.catalogue.id(item))).categories {
+            self.members.entry(*category).or_default().push(item);
+        }
+    }
+
+    fn fill_categories(&mut self, state: &State) {
+        self.by_category.clear();
+        for (item, score) in self.popular.items() {
+            for category in state.facts.facts(id_hash(state.catalogue.id(*item))).categories {
+                let list = self.by_category.entry(*category).or_default();
+                if list.len() < CATEGORY_LIST_MAX {
+                    list.push((*item, *score));
+                }
+            }
+        }
+    }
+
+    /// Items of a category: the popular ones first, then the newest.
+    pub fn in_category(&self, category: u64, n: usize, out: &mut Vec<(u32, f32)>) {
+        let popular = self.by_category.get(&category).map_or(&[][..], |l| l);
+        let best = popular.first().map_or(1.0, |(_, s)| *s).max(f32::MIN_POSITIVE);
+        let from = out.len();
+        out.extend(popular.iter().take(n).map(|(item, s)| (*item, 0.5 + 0.5 * s / best)));
+        let members = self.members.get(&category).map_or(&[][..], |m| m);
+        for (rank, item) in members.iter().rev().take(CATEGORY_FRESH_MAX).enumerate() {
+            if out.len() - from >= n {
+                break;
+            }
+            if !popular.iter().any(|(p, _)| p == item) {
+                out.push((*item, 0.5 * (1.0 - rank as f32 / CATEGORY_FRESH_MAX as f32)));
+            }
+        }
+    }
+
+    /// What is popular under one value of a context dimension, from the counts of the last week.
+    pub fn in_context(&mut self, state: &State, dimension: u8, value: &str, now_ms: i64, n: usize) -> Vec<(u32, f32)> {
+        let Some(context) = state.contexts.get(dimension, value) else { return Vec::new() };
+        let key = (dimension, value.to_owned());
+        if let Some((made_ms, list)) = self.by_context.get(&key) {
+            if (now_ms - made_ms).abs() < 1_000 {
+                return list.iter().take(n).copied().collect();
+            }
+        }
+        let mut list: Vec<(u32, f32)> = context
+            .items
+            .iter()
+            .map(|(item, c)| (*item, c.in_window(Window::Week, now_ms) as f32))
+            .filter(|(_, n)| *n > 0.0)
+            .collect();
+        list.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        list.truncate(LIST_MAX);
+        let answer = list.iter().take(n).copied().collect();
+        self.by_context.insert(key, (now_ms, list));
+        answer
+    }
+}

@@ -1,0 +1,34 @@
+//! The read path: from a request to candidates with their sources, to the eligible ones, to a list.
+//!
+//! `lists` keeps what can be known before a request (popular, trending, new); `candidates` asks every source of a surface
+//! and merges; `eligible` drops what may not be shown. Stages are functions of their arguments: the state, the request,
+//! the moment.
+
+pub mod candidates;
+pub mod eligible;
+pub mod lists;
+
+/// Sources of recall; the place is the bit in `Candidate::sources` and in the decision log, so the order is on disk.
+pub const SOURCES: [&str; 9] = [
+    "session_knn",
+    "covis",
+    "trending",
+    "popular",
+    "popular_context",
+    "new",
+    "catalogue",
+    "same_category",
+    "given",
+];
+
+pub mod source {
+    pub const SESSION_KNN: u8 = 0;
+    pub const COVIS: u8 = 1;
+    pub const TRENDING: u8 = 2;
+    pub const POPULAR: u8 = 3;
+    pub const POPULAR_CONTEXT: u8 = 4;
+    pub const NEW: u8 = 5;
+    pub const CATALOGUE: u8 = 6;
+    pub const SAME_CATEGORY: u8 = 7;
+    pub const GIVEN: u8 = 8;
+}

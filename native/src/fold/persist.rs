@@ -1,0 +1,291 @@
+//! Views as bytes: what the view store keeps and what recovery reads back.
+//!
+//! Invariant: the bytes depend on the folded log alone. A view rebuilt from the log equals the flushed one byte for
+//! byte, so nothing here may depend on caches, flush times or the order of a hash map.
+
+use crate::codec::{put_bytes, put_i64, put_opt_str, put_str, put_u64, Reader};
+use crate::error::{Error, Result};
+use crate::fold::counter::Counter;
+use crate::fold::shared::Stats;
+use crate::fold::state::{Dirty, Person, Slot, State};
+use crate::fold::user::User;
+use crate::hash::{partition_of, Namespace};
+
+/// One change of the store: a key with its new value, or none when it goes.
+pub type Change = (Vec<u8>, Option<Vec<u8>>);
+
+/// First byte of a key.
+mod space {
+    pub const META: u8 = b'm';
+    pub const ITEM: u8 = b'i';
+    pub const STATS: u8 = b's';
+    pub const CATEGORY: u8 = b'c';
+    pub const CONTEXT: u8 = b'x';
+    pub const CONTEXT_ITEM: u8 = b'y';
+    pub const COVIS: u8 = b'v';
+    pub const SESSION: u8 = b'k';
+    pub const USER: u8 = b'u';
+}
+
+pub const META_KEY: &[u8] = &[space::META];
+const LAYOUT: u64 = 1;
+
+/// Key of a user record: partition first, so that a partition is one range when it moves.
+pub fn user_key(hash: u64, partitions: u16) -> Vec<u8> {
+    let mut key = vec![space::USER];
+    key.extend_from_slice(&partition_of(hash, partitions).to_be_bytes());
+    key.extend_from_slice(&hash.to_be_bytes());
+    key
+}
+
+fn key(space: u8, tail: &[u8]) -> Vec<u8> {
+    let mut key = vec![space];
+    key.extend_from_slice(tail);
+    key
+}
+
+fn context_key(space: u8, dimension: u8, value: &str, item: Option<u32>) -> Vec<u8> {
+    let mut tail = vec![dimension];
+    if let Some(item) = item {
+        tail.extend_from_slice(&item.to_be_bytes());
+    }
+    tail.extend_from_slice(value.as_bytes());
+    key(space, &tail)
+}
+
+fn stats_bytes(stats: &Stats) -> Vec<u8> {
+    let mut out = Vec::new();
+    stats.encode(&mut out);
+    out
+}
+
+impl Slot {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.push(match self.namespace {
+            Namespace::User => 0,
+            Namespace::Session => 1,
+        });
+        put_str(&mut out, &self.id);
+        match &self.profile {
+            None => out.push(0),
+            Some(json) => {
+                out.push(1);
+                put_bytes(&mut out, json);
+            }
+        }
+        match &self.person {
+            Person::Linked(user) => put_opt_str(&mut out, Some(user)),
+            Person::Known(user) => {
+                put_opt_str(&mut out, None);
+                user.encode(&mut out);
+            }
+        }
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Slot> {
+        let r = &mut Reader::new(bytes);
+        let namespace = match r.u8()? {
+            0 => Namespace::User,
+            1 => Namespace::Session,
+            _ => return Err(Error::corrupt(0, "an unknown namespace")),
+        };
+        let id = r.str()?.into();
+        let profile = if r.u8()? == 1 { Some(r.bytes()?.into()) } else { None };
+        let person = match r.opt_str()? {
+            Some(user) => Person::Linked(user.into()),
+            None => Person::Known(Box::new(User::decode(r.rest())?)),
+        };
+        Ok(Slot { namespace, id, person, profile, dirty: false, used: 0 })
+    }
+}
+
+impl State {
+    /// Which of these keys are not in memory.
+    pub fn missing(&self, hashes: &[u64]) -> Vec<u64> {
+        hashes.iter().copied().filter(|h| !self.users.contains_key(h)).collect()
+    }
+
+    /// Takes in a user record from the store.
+    pub fn load(&mut self, hash: u64, bytes: &[u8]) -> Result<()> {
+        let mut slot = Slot::decode(bytes)?;
+        slot.used = self.admissions;
+        self.users.entry(hash).or_insert(slot);
+        Ok(())
+    }
+
+    pub fn dirty_len(&self) -> usize {
+        self.dirty.users.len() + self.dirty.items.len() + self.dirty.context_items.len()
+    }
+
+    /// Everything that changed since the last call, with the applied offset as the last entry: one atomic write.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut out: Vec<Change> = Vec::with_capacity(dirty.users.len() + dirty.items.len() + 64);
+        if !dirty.any {
+            return out;
+        }
+        for item in self.catalogue.take_dirty() {
+            out.push((key(space::ITEM, &item.to_be_bytes()), Some(self.catalogue.entry(item))));
+        }
+        for item in &dirty.items {
+            out.push((key(space::STATS, &item.to_be_bytes()), Some(stats_bytes(&self.items[*item as usize]))));
+        }
+        for category in &dirty.categories {
+            let stats = self.categories.get(category).map(stats_bytes);
+            out.push((key(space::CATEGORY, &category.to_be_bytes()), stats));
+        }
+        self.context_changes(&dirty, &mut out);
+        for item in self.covis.take_dirty() {
+            out.push((key(space::COVIS, &item.to_be_bytes()), self.covis.entry(item)));
+        }
+        for session in self.knn.take_dirty_sessions() {
+            out.push((key(space::SESSION, &session.to_be_bytes()), self.knn.session_entry(session)));
+        }
+        let mut users = dirty.users;
+        users.sort_unstable();
+        for hash in users {
+            if let Some(slot) = self.users.get_mut(&hash) {
+                slot.dirty = false;
+                out.push((user_key(hash, self.config.partitions), Some(slot.encode())));
+            }
+        }
+        out.push((META_KEY.to_vec(), Some(self.meta())));
+        out
+    }
+
+    fn context_changes(&self, dirty: &Dirty, out: &mut Vec<Change>) {
+        for (dimension, value) in &dirty.contexts {
+            let stats = self.contexts.get(*dimension, value).map(|c| stats_bytes(&c.stats));
+            out.push((context_key(space::CONTEXT, *dimension, value, None), stats));
+        }
+        for (dimension, value, item) in &dirty.context_items {
+            let counter = self.contexts.get(*dimension, value).and_then(|c| c.items.get(item)).map(|c| {
+                let mut bytes = Vec::new();
+                c.encode(&mut bytes);
+                bytes
+            });
+            out.push((context_key(space::CONTEXT_ITEM, *dimension, value, Some(*item)), counter));
+        }
+    }
+
+    fn meta(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_u64(&mut out, LAYOUT);
+        put_u64(&mut out, self.applied);
+        put_u64(&mut out, u64::from(self.config.partitions));
+        put_i64(&mut out, self.events_now_ms);
+        put_u64(&mut out, self.events_total);
+        put_u64(&mut out, self.decisions_total);
+        self.global.encode(&mut out);
+        put_u64(&mut out, self.links_due.len() as u64);
+        for (source, (hash, body)) in &self.links_due {
+            put_u64(&mut out, *source);
+            put_u64(&mut out, *hash);
+            put_bytes(&mut out, body);
+        }
+        out
+    }
+
+    /// Offset and partitions that a store's meta record names, without taking it in.
+    pub fn peek_meta(bytes: &[u8]) -> Result<(u64, u16)> {
+        let r = &mut Reader::new(bytes);
+        if r.u64()? != LAYOUT {
+            return Err(Error::corrupt(0, "a view store of another layout; rebuild it from the log"));
+        }
+        Ok((r.u64()?, u16::try_from(r.u64()?).map_err(|_| Error::corrupt(0, "partitions"))?))
+    }
+
+    /// Takes in one entry of the store, in key order. User records are skipped: they are loaded when needed.
+    pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let (Some(space), tail) = (key.first(), key.get(1..).unwrap_or_default()) else { return Ok(()) };
+        let r = &mut Reader::new(value);
+        match *space {
+            space::ITEM => {
+                let item = self.catalogue.restore(value)?;
+                self.facts.update(&self.catalogue, item);
+            }
+            space::STATS => {
+                let item = be_u32(tail)?;
+                *self.stats_mut(item) = Stats::decode(r)?;
+                self.dirty.items.remove(&item);
+            }
+            space::CATEGORY => {
+                self.categories.insert(be_u64(tail)?, Stats::decode(r)?);
+            }
+            space::CONTEXT => {
+                let (dimension, value) = context_name(tail, 1)?;
+                if let Some(context) = self.contexts.entry(dimension, value) {
+                    context.stats = Stats::decode(r)?;
+                }
+            }
+            space::CONTEXT_ITEM => {
+                let (dimension, value) = context_name(tail, 5)?;
+                if let Some(context) = self.contexts.entry(dimension, value) {
+                    context.items.insert(be_u32(&tail[1..])?, Counter::decode(r)?);
+                }
+            }
+            space::COVIS => self.covis.restore(be_u32(tail)?, value)?,
+            space::SESSION => self.knn.restore(be_u64(tail)?, value)?,
+            space::META => self.restore_meta(r)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn restore_meta(&mut self, r: &mut Reader<'_>) -> Result<()> {
+        r.u64()?;
+        self.applied = r.u64()?;
+        self.config.partitions = u16::try_from(r.u64()?).map_err(|_| Error::corrupt(0, "partitions"))?;
+        self.events_now_ms = r.i64()?;
+        self.events_total = r.u64()?;
+        self.decisions_total = r.u64()?;
+        self.global = Stats::decode(r)?;
+        for _ in 0..r.u64()? {
+            let (source, hash) = (r.u64()?, r.u64()?);
+            self.links_due.insert(source, (hash, r.bytes()?.to_vec()));
+        }
+        Ok(())
+    }
+
+    /// Drops clean user records beyond `keep`, the longest unused first; those of admissions on their way stay.
+    pub fn evict(&mut self, keep: usize, oldest_admission: u64) -> usize {
+        if self.users.len() <= keep {
+            return 0;
+        }
+        let mut ages: Vec<(u64, u64)> = self
+            .users
+            .iter()
+            .filter(|(_, s)| !s.dirty && s.used < oldest_admission)
+            .map(|(h, s)| (s.used, *h))
+            .collect();
+        // An eighth more than needed, so that the next flush does not have to look again.
+        let surplus = (self.users.len() - keep + keep / 8).min(ages.len());
+        if surplus == 0 {
+            return 0;
+        }
+        ages.select_nth_unstable(surplus - 1);
+        for (_, hash) in &ages[..surplus] {
+            self.users.remove(hash);
+        }
+        surplus
+    }
+}
+
+fn be_u32(bytes: &[u8]) -> Result<u32> {
+    match bytes.get(..4) {
+        Some(b) => Ok(u32::from_be_bytes([b[0], b[1], b[2], b[3]])),
+        None => Err(Error::corrupt(0, "a key too short")),
+    }
+}
+
+fn be_u64(bytes: &[u8]) -> Result<u64> {
+    Ok(u64::from(be_u32(bytes)?) << 32 | u64::from(be_u32(bytes.get(4..).unwrap_or_default())?))
+}
+
+fn context_name(tail: &[u8], at: usize) -> Result<(u8, &str)> {
+    let dimension = *tail.first().ok_or_else(|| Error::corrupt(0, "a key too short"))?;
+    let value = tail.get(at..).and_then(|v| std::str::from_utf8(v).ok());
+    Ok((dimension, value.ok_or_else(|| Error::corrupt(0, "a context value that is not UTF-8"))?))
+}

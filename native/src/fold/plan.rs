@@ -1,0 +1,325 @@
+//! The compiled form of feature definitions: a list of operations over the views.
+//!
+//! Definitions live in `rtp_monolith/features/catalog.py` and are compiled to JSON there; an operation that this file
+//! does not know, or an argument that does not fit, is refused when the plan is loaded and never at request time.
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::fold::counter::Window;
+use crate::fold::shared::{DIMENSIONS, SERVED};
+use crate::record::{EventType, EVENT_TYPES};
+
+/// Whom a feature describes; user, session and context features are computed once per request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    User,
+    Session,
+    Item,
+    Category,
+    Context,
+    Cross,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Moment {
+    Dwell,
+    Price,
+    OrderValue,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Statistic {
+    Count,
+    Sum,
+    Mean,
+    Deviation,
+}
+
+/// A counter slot with its window.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Count {
+    pub slot: u8,
+    pub window: Window,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    pub hits: u8,
+    pub trials: u8,
+    pub window: Window,
+    pub prior_rate: f64,
+    pub prior_strength: f64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Op {
+    UserCount(Count),
+    UserDecayed { slot: u8, half_life_ms: i64 },
+    UserRate(Rate),
+    UserMoment { of: Moment, statistic: Statistic },
+    UserSessions,
+    UserCategories,
+    UserAgeDays,
+    UserIdleHours,
+    SessionCount { slot: u8 },
+    SessionItems,
+    SessionDistinctItems,
+    SessionDistinctCategories,
+    SessionDwellMean,
+    SessionDurationMinutes,
+    SessionIdleMinutes,
+    SessionScroll,
+    SessionCartItems,
+    SessionCartQuantity,
+    SessionCartValue,
+    SessionPriceMean,
+    ItemCount(Count),
+    ItemDecayed { slot: u8, half_life_ms: i64 },
+    ItemRate(Rate),
+    ItemPopularity { half_life_ms: i64 },
+    ItemTrend,
+    ItemDwellMean,
+    ItemRevenue,
+    ItemPrice,
+    ItemAgeDays,
+    ItemAvailable,
+    ItemNeighbours,
+    CategoryCount(Count),
+    CategoryRate(Rate),
+    CategoryPopularity { half_life_ms: i64 },
+    CategoryTrend,
+    ContextHour,
+    ContextWeekend,
+    ContextIs { key: String, value: String },
+    ContextRate { dimension: u8, rate: Rate },
+    ContextItemCount { dimension: u8, window: Window },
+    CrossInCart,
+    CrossClicked,
+    CrossBought,
+    CrossMinutesSince,
+    CrossSessionCategoryShare,
+    CrossUserCategoryShare,
+    CrossSameCategoryAsLast,
+    CrossSameBrandAsLast,
+    CrossPriceRatio,
+    CrossCovisitation,
+}
+
+/// One feature of the plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Feature {
+    pub name: String,
+    pub op: Op,
+    pub scope: Scope,
+    /// Value when there is nothing to compute from.
+    pub default: f32,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    pub features: Vec<Feature>,
+    pub digest: u64,
+}
+
+/// The JSON form of one feature; which arguments an operation needs is checked in `compile`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Spec {
+    name: String,
+    op: String,
+    #[serde(default)]
+    default: f32,
+    event: Option<String>,
+    hits: Option<String>,
+    trials: Option<String>,
+    window_ms: Option<i64>,
+    half_life_ms: Option<i64>,
+    prior_rate: Option<f64>,
+    prior_strength: Option<f64>,
+    moment: Option<Moment>,
+    statistic: Option<Statistic>,
+    key: Option<String>,
+    value: Option<String>,
+}
+
+impl Plan {
+    pub fn parse(json: &[u8]) -> Result<Plan> {
+        let specs: Vec<Spec> = serde_json::from_slice(json)
+            .map_err(|e| Error::invalid("bad_feature", "", format!("the plan cannot be read: {e}")))?;
+        let features = specs.into_iter().map(Spec::compile).collect::<Result<Vec<_>>>()?;
+        Ok(Plan { features, digest: xxhash_rust::xxh3::xxh3_64(json) })
+    }
+
+    pub fn len(&self) -> usize {
+        self.features.len()
+    }
+
+    /// User, session and context features of one row by name; the others describe items.
+    pub fn named(&self, row: &[f32]) -> serde_json::Map<String, serde_json::Value> {
+        let of_user = |s: Scope| matches!(s, Scope::User | Scope::Session);
+        let features = self.features.iter().zip(row).filter(|(f, _)| of_user(f.scope));
+        features.map(|(f, v)| (f.name.clone(), f64::from(*v).into())).collect()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.features.is_empty()
+    }
+}
+
+impl Spec {
+    fn compile(self) -> Result<Feature> {
+        use Op::*;
+        let op = match self.op.as_str() {
+            "user_count" => UserCount(self.count()?),
+            "user_decayed" => UserDecayed { slot: self.slot(&self.event)?, half_life_ms: self.half_life()? },
+            "user_rate" => UserRate(self.rate()?),
+            "user_moment" => UserMoment {
+                of: self.moment.ok_or_else(|| self.lacks("moment"))?,
+                statistic: self.statistic.ok_or_else(|| self.lacks("statistic"))?,
+            },
+            "user_sessions" => UserSessions,
+            "user_categories" => UserCategories,
+            "user_age_days" => UserAgeDays,
+            "user_idle_hours" => UserIdleHours,
+            "session_count" => SessionCount { slot: self.slot(&self.event)? },
+            "session_items" => SessionItems,
+            "session_distinct_items" => SessionDistinctItems,
+            "session_distinct_categories" => SessionDistinctCategories,
+            "session_dwell_mean" => SessionDwellMean,
+            "session_duration_minutes" => SessionDurationMinutes,
+            "session_idle_minutes" => SessionIdleMinutes,
+            "session_scroll" => SessionScroll,
+            "session_cart_items" => SessionCartItems,
+            "session_cart_quantity" => SessionCartQuantity,
+            "session_cart_value" => SessionCartValue,
+            "session_price_mean" => SessionPriceMean,
+            "item_count" => ItemCount(self.count()?),
+            "item_decayed" => ItemDecayed { slot: self.slot(&self.event)?, half_life_ms: self.half_life()? },
+            "item_rate" => ItemRate(self.rate()?),
+            "item_popularity" => ItemPopularity { half_life_ms: self.half_life()? },
+            "item_trend" => ItemTrend,
+            "item_dwell_mean" => ItemDwellMean,
+            "item_revenue" => ItemRevenue,
+            "item_price" => ItemPrice,
+            "item_age_days" => ItemAgeDays,
+            "item_available" => ItemAvailable,
+            "item_neighbours" => ItemNeighbours,
+            "category_count" => CategoryCount(self.count()?),
+            "category_rate" => CategoryRate(self.rate()?),
+            "category_popularity" => CategoryPopularity { half_life_ms: self.half_life()? },
+            "category_trend" => CategoryTrend,
+            "context_hour" => ContextHour,
+            "context_weekend" => ContextWeekend,
+            "context_is" => ContextIs { key: self.text(&self.key, "key")?, value: self.text(&self.value, "value")? },
+            "context_rate" => ContextRate { dimension: self.dimension()?, rate: self.rate()? },
+            "context_item_count" => ContextItemCount { dimension: self.dimension()?, window: self.window()? },
+            "cross_in_cart" => CrossInCart,
+            "cross_clicked" => CrossClicked,
+            "cross_bought" => CrossBought,
+            "cross_minutes_since" => CrossMinutesSince,
+            "cross_session_category_share" => CrossSessionCategoryShare,
+            "cross_user_category_share" => CrossUserCategoryShare,
+            "cross_same_category_as_last" => CrossSameCategoryAsLast,
+            "cross_same_brand_as_last" => CrossSameBrandAsLast,
+            "cross_price_ratio" => CrossPriceRatio,
+            "cross_covisitation" => CrossCovisitation,
+            other => return Err(self.refuse(format!("unknown operation {other:?}"))),
+        };
+        let scope = match self.op.split('_').next() {
+            Some("user") => Scope::User,
+            Some("session") => Scope::Session,
+            Some("item") => Scope::Item,
+            Some("category") => Scope::Category,
+            Some("context") if self.op != "context_item_count" => Scope::Context,
+            _ => Scope::Cross,
+        };
+        if !self.default.is_finite() {
+            return Err(self.refuse("the default must be a finite number".into()));
+        }
+        Ok(Feature { name: self.name, op, scope, default: self.default })
+    }
+
+    fn refuse(&self, message: String) -> Error {
+        Error::invalid("bad_feature", self.name.clone(), message)
+    }
+
+    fn lacks(&self, argument: &str) -> Error {
+        self.refuse(format!("{} needs {argument:?}", self.op))
+    }
+
+    fn text(&self, value: &Option<String>, argument: &str) -> Result<String> {
+        value.clone().ok_or_else(|| self.lacks(argument))
+    }
+
+    fn slot(&self, name: &Option<String>) -> Result<u8> {
+        let name = name.as_deref().ok_or_else(|| self.lacks("event"))?;
+        if name == "served" {
+            return Ok(SERVED);
+        }
+        let found = EVENT_TYPES.iter().find(|(_, n)| *n == name).map(|(t, _)| *t as u8);
+        found.or((name == "custom").then_some(EventType::Custom as u8)).ok_or_else(|| {
+            self.refuse(format!("unknown event type {name:?}"))
+        })
+    }
+
+    fn window(&self) -> Result<Window> {
+        let ms = self.window_ms.ok_or_else(|| self.lacks("window_ms"))?;
+        Window::from_ms(ms)
+            .ok_or_else(|| self.refuse(format!("window of {ms} ms; there are 5 min, 1 h, 1 d, 7 d and 0 (lifetime)")))
+    }
+
+    fn half_life(&self) -> Result<i64> {
+        self.half_life_ms.filter(|h| *h > 0).ok_or_else(|| self.lacks("half_life_ms"))
+    }
+
+    fn count(&self) -> Result<Count> {
+        Ok(Count { slot: self.slot(&self.event)?, window: self.window()? })
+    }
+
+    fn rate(&self) -> Result<Rate> {
+        let prior_rate = self.prior_rate.filter(|p| (0.0..=1.0).contains(p)).ok_or_else(|| self.lacks("prior_rate"))?;
+        let prior_strength =
+            self.prior_strength.filter(|s| *s > 0.0 && s.is_finite()).ok_or_else(|| self.lacks("prior_strength"))?;
+        let (hits, trials) = (self.slot(&self.hits)?, self.slot(&self.trials)?);
+        Ok(Rate { hits, trials, window: self.window()?, prior_rate, prior_strength })
+    }
+
+    fn dimension(&self) -> Result<u8> {
+        let key = self.key.as_deref().ok_or_else(|| self.lacks("key"))?;
+        DIMENSIONS
+            .iter()
+            .position(|d| *d == key)
+            .map(|d| d as u8)
+            .ok_or_else(|| self.refuse(format!("{key:?} is not one of {DIMENSIONS:?}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_refused_when_it_is_loaded() {
+        let good = br#"[{"name": "clicks", "op": "item_count", "event": "click", "window_ms": 3600000}]"#;
+        let plan = Plan::parse(good).unwrap();
+        assert_eq!(plan.features[0].scope, Scope::Item);
+        assert_ne!(plan.digest, Plan::parse(b"[]").unwrap().digest);
+        for (bad, word) in [
+            (r#"[{"name": "f", "op": "item_cuont"}]"#, "item_cuont"),
+            (r#"[{"name": "f", "op": "item_count", "event": "clik", "window_ms": 0}]"#, "clik"),
+            (r#"[{"name": "f", "op": "item_count", "event": "click", "window_ms": 7}]"#, "window of 7"),
+            (r#"[{"name": "f", "op": "item_count", "event": "click"}]"#, "window_ms"),
+            (r#"[{"name": "f", "op": "user_decayed", "event": "click", "half_life_ms": 0}]"#, "half_life_ms"),
+            (r#"[{"name": "f", "op": "user_moment", "moment": "dwell"}]"#, "statistic"),
+            (r#"[{"name": "f", "op": "user_sessions", "colour": 1}]"#, "colour"),
+            (r#"[{"name": "f", "op": "context_item_count", "key": "shoe", "window_ms": 0}]"#, "shoe"),
+        ] {
+            let error = Plan::parse(bad.as_bytes()).unwrap_err();
+            assert_eq!(error.code(), "bad_feature");
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+}

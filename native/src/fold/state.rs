@@ -1,0 +1,376 @@
+//! All views of one log in memory, and the loop that folds frames into them.
+//!
+//! Invariant: after `fold` of the frames up to an offset, every view is a function of the log up to that offset, however
+//! the frames were batched, flushed or recovered. This file knows neither the disk nor Python: cold user records are
+//! handed in by the caller (`missing`, `load`) and dirty ones are taken out (`persist.rs`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::FxHashMap;
+
+use crate::error::{Error, Result};
+use crate::fold::caps::CapLimits;
+use crate::fold::facts::FactTable;
+use crate::fold::shared::{Context, Contexts, Stats, SERVED};
+use crate::fold::step::{step, Contribution, Outcome};
+use crate::fold::user::User;
+use crate::hash::{key_hash, Namespace};
+use crate::items::Catalogue;
+use crate::log::Frame;
+use crate::recall::{Covis, SessionKnn};
+use crate::record::{Decision, Event, EventType, Kind, Link};
+
+/// What is fixed when a data directory is made or a shard is started.
+#[derive(Debug, Clone)]
+pub struct StateConfig {
+    pub partitions: u16,
+    pub caps: CapLimits,
+    pub knn_sessions_max: usize,
+    pub knn_postings_max: usize,
+    pub covis_neighbours_max: usize,
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        StateConfig {
+            partitions: 256,
+            caps: CapLimits::default(),
+            knn_sessions_max: 500_000,
+            knn_postings_max: 5_000,
+            covis_neighbours_max: 64,
+        }
+    }
+}
+
+/// What is known of one user key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Person {
+    /// A user, or a visitor without one.
+    Known(Box<User>),
+    /// A session whose doings joined this user.
+    Linked(Box<str>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slot {
+    pub namespace: Namespace,
+    pub id: Box<str>,
+    pub person: Person,
+    /// Canonical JSON of what `PUT /v1/users` said.
+    pub profile: Option<Box<[u8]>>,
+    pub dirty: bool,
+    /// Last use, in admissions; the longest unused clean record leaves the cache first.
+    pub used: u64,
+}
+
+/// A link record that must reach the log because of an event that was just folded.
+pub struct LinkDue {
+    pub source_offset: u64,
+    pub key_hash: u64,
+    pub body: Vec<u8>,
+}
+
+pub struct State {
+    pub config: StateConfig,
+    pub catalogue: Catalogue,
+    pub facts: FactTable,
+    pub users: FxHashMap<u64, Slot>,
+    /// By item index.
+    pub items: Vec<Stats>,
+    pub categories: BTreeMap<u64, Stats>,
+    pub contexts: Contexts,
+    pub global: Stats,
+    pub covis: Covis,
+    pub knn: SessionKnn,
+    /// Offset up to which the log is folded.
+    pub applied: u64,
+    /// Latest accepted event time: the clock of a replayed log.
+    pub events_now_ms: i64,
+    pub events_total: u64,
+    pub decisions_total: u64,
+    /// Links folded on the session's side and not yet on the user's, by source offset.
+    pub links_due: BTreeMap<u64, (u64, Vec<u8>)>,
+    pub admissions: u64,
+    pub dirty: Dirty,
+    /// Items whose counts or data changed since the lists were last made.
+    pub touched: BTreeSet<u32>,
+}
+
+/// What changed since the last flush.
+#[derive(Default)]
+pub struct Dirty {
+    pub users: Vec<u64>,
+    pub items: BTreeSet<u32>,
+    pub categories: BTreeSet<u64>,
+    pub contexts: BTreeSet<(u8, String)>,
+    pub context_items: BTreeSet<(u8, String, u32)>,
+    pub any: bool,
+}
+
+impl State {
+    pub fn new(config: StateConfig) -> State {
+        State {
+            catalogue: Catalogue::new(),
+            facts: FactTable::default(),
+            users: FxHashMap::default(),
+            items: Vec::new(),
+            categories: BTreeMap::new(),
+            contexts: Contexts::default(),
+            global: Stats::default(),
+            covis: Covis::new(config.covis_neighbours_max),
+            knn: SessionKnn::new(config.knn_sessions_max, config.knn_postings_max),
+            applied: 0,
+            events_now_ms: 0,
+            events_total: 0,
+            decisions_total: 0,
+            links_due: BTreeMap::new(),
+            admissions: 0,
+            dirty: Dirty::default(),
+            touched: BTreeSet::new(),
+            config,
+        }
+    }
+
+    /// Folds one frame; true when it was an event that had been counted before. Links that become due are kept in
+    /// `links_due` until their own record is folded.
+    pub fn fold(&mut self, frame: &Frame<'_>) -> Result<bool> {
+        if frame.end <= self.applied {
+            return Ok(true);
+        }
+        let body = frame.body;
+        let mut duplicate = false;
+        match Kind::from_u8(frame.header.kind)? {
+            Kind::Event => duplicate = !self.fold_event(frame.end, &Event::decode(body)?)?,
+            Kind::Item => self.put_item(body, frame.header.received_ms as i64)?,
+            Kind::ItemDelete => self.delete_item(body)?,
+            Kind::ItemPatch => self.patch_item(body, frame.header.received_ms as i64)?,
+            Kind::User => self.put_profile(frame.header.key_hash, body)?,
+            Kind::Link => self.fold_link(&Link::decode(body)?)?,
+            Kind::Decision => self.fold_decision(&Decision::decode(body)?),
+        }
+        self.applied = frame.end;
+        self.dirty.any = true;
+        Ok(duplicate)
+    }
+
+    fn fold_event(&mut self, offset: u64, event: &Event<'_>) -> Result<bool> {
+        self.intern_items(event);
+        let (mut namespace, mut id) = event.user_key();
+        let session_hash = key_hash(Namespace::Session, event.session_id);
+        let resolved;
+        if namespace == Namespace::Session {
+            if let Some(Slot { person: Person::Linked(user), .. }) = self.users.get(&session_hash) {
+                resolved = user.clone();
+                (namespace, id) = (Namespace::User, &resolved);
+            }
+        }
+        let hash = key_hash(namespace, id);
+        self.slot(namespace, id);
+        let event_hash = crate::hash::id_hash(event.event_id);
+        if self.known(hash).is_some_and(|u| u.dedupe.contains(event_hash)) {
+            return Ok(false);
+        }
+        if let Some(user_id) = event.user_id {
+            self.link(offset, session_hash, event.session_id, user_id);
+        }
+        let mut contributions = Vec::new();
+        let used = self.admissions;
+        let Some(slot) = self.users.get_mut(&hash) else { return Ok(false) };
+        let Person::Known(user) = &mut slot.person else { return Ok(false) };
+        let outcome = step(user, event, &self.facts, &self.config.caps, &mut contributions);
+        slot.used = used;
+        mark(&mut slot.dirty, &mut self.dirty.users, hash);
+        if outcome == Outcome::Duplicate {
+            return Ok(false);
+        }
+        self.events_total += 1;
+        self.events_now_ms = self.events_now_ms.max(event.ts_ms);
+        self.global.add(event.event_type as u8, event.ts_ms);
+        for c in contributions {
+            self.contribute(c);
+        }
+        Ok(true)
+    }
+
+    fn known(&self, hash: u64) -> Option<&User> {
+        match self.users.get(&hash)?.person {
+            Person::Known(ref u) => Some(u),
+            Person::Linked(_) => None,
+        }
+    }
+
+    /// The slot of a key, made if need be.
+    fn slot(&mut self, namespace: Namespace, id: &str) -> &mut Slot {
+        self.users.entry(key_hash(namespace, id)).or_insert_with(|| Slot {
+            namespace,
+            id: id.into(),
+            person: Person::Known(Box::default()),
+            profile: None,
+            dirty: false,
+            used: 0,
+        })
+    }
+
+    /// A session and a user seen together for the first time: the session's anonymous doings leave for a link record.
+    fn link(&mut self, offset: u64, session_hash: u64, session_id: &str, user_id: &str) {
+        let slot = self.slot(Namespace::Session, session_id);
+        if matches!(&slot.person, Person::Linked(u) if **u == *user_id) {
+            return;
+        }
+        let before = std::mem::replace(&mut slot.person, Person::Linked(user_id.into()));
+        mark(&mut slot.dirty, &mut self.dirty.users, session_hash);
+        if let Person::Known(anonymous) = before {
+            if anonymous.version > 0 {
+                let mut record = Vec::new();
+                anonymous.encode(&mut record);
+                let mut body = Vec::new();
+                Link { session_id, user_id, source_offset: offset, anonymous: &record }.encode(&mut body);
+                self.links_due.insert(offset, (key_hash(Namespace::User, user_id), body));
+            }
+        }
+    }
+
+    fn fold_link(&mut self, link: &Link<'_>) -> Result<()> {
+        self.links_due.remove(&link.source_offset);
+        let anonymous = User::decode(link.anonymous)?;
+        let hash = key_hash(Namespace::User, link.user_id);
+        let slot = self.slot(Namespace::User, link.user_id);
+        if let Person::Known(user) = &mut slot.person {
+            user.merge_anonymous(link.source_offset, &anonymous);
+        }
+        mark(&mut slot.dirty, &mut self.dirty.users, hash);
+        Ok(())
+    }
+
+    fn fold_decision(&mut self, decision: &Decision<'_>) {
+        self.decisions_total += 1;
+        if !decision.counts_served {
+            return;
+        }
+        for shown in &decision.items {
+            if let Some(item) = self.catalogue.index(shown.item_id) {
+                self.stats_mut(item).add(SERVED, decision.as_of_ms);
+            }
+        }
+    }
+
+    fn contribute(&mut self, c: Contribution<'_>) {
+        match c {
+            Contribution::Item { item, event_type, ts_ms } => {
+                if let Some(at) = self.catalogue.by_hash(item) {
+                    self.stats_mut(at).add(event_type as u8, ts_ms);
+                    self.touched.insert(at);
+                }
+            }
+            Contribution::Revenue { item, value } => {
+                if let Some(at) = self.catalogue.by_hash(item) {
+                    self.stats_mut(at).revenue.add(value);
+                }
+            }
+            Contribution::Dwell { item, dwell_ms } => {
+                if let Some(at) = self.catalogue.by_hash(item) {
+                    self.stats_mut(at).dwell.add(f64::from(dwell_ms));
+                }
+            }
+            Contribution::Category { category, event_type, ts_ms } => {
+                self.categories.entry(category).or_default().add(event_type as u8, ts_ms);
+                self.dirty.categories.insert(category);
+            }
+            Contribution::Pair { a, b, ts_ms } => {
+                if let (Some(a), Some(b)) = (self.catalogue.by_hash(a), self.catalogue.by_hash(b)) {
+                    self.covis.add(a, b, ts_ms, 1);
+                    self.covis.add(b, a, ts_ms, 1);
+                }
+            }
+            Contribution::Touch { session, item, ts_ms } => {
+                if let Some(at) = self.catalogue.by_hash(item) {
+                    self.knn.touch(session, at, ts_ms);
+                }
+            }
+            Contribution::Context { dimension, value, item, event_type, ts_ms } => {
+                self.contribute_context(dimension, value, item, event_type, ts_ms);
+            }
+        }
+    }
+
+    fn contribute_context(&mut self, dimension: u8, value: &str, item: Option<u64>, event_type: EventType, ts_ms: i64) {
+        let Some(context): Option<&mut Context> = self.contexts.entry(dimension, value) else { return };
+        context.stats.add(event_type as u8, ts_ms);
+        self.dirty.contexts.insert((dimension, value.to_owned()));
+        if let Some(at) = item.and_then(|i| self.catalogue.by_hash(i)) {
+            let gone = context.add_item(at, ts_ms);
+            for item in gone.into_iter().chain([at]) {
+                self.dirty.context_items.insert((dimension, value.to_owned(), item));
+            }
+        }
+    }
+
+    pub fn stats_mut(&mut self, item: u32) -> &mut Stats {
+        let at = item as usize;
+        if self.items.len() <= at {
+            self.items.resize_with(at + 1, Stats::default);
+        }
+        self.dirty.items.insert(item);
+        &mut self.items[at]
+    }
+
+    fn intern_items(&mut self, event: &Event<'_>) {
+        if let Some(id) = event.item_id {
+            self.catalogue.intern(id);
+        }
+        if matches!(event.event_type, EventType::Purchase | EventType::Refund) {
+            if let Some(text) = event.props.get("items") {
+                for line in crate::event::purchase_items(text).unwrap_or_default() {
+                    self.catalogue.intern(&line.item_id);
+                }
+            }
+        }
+    }
+
+    fn put_item(&mut self, json: &[u8], received_ms: i64) -> Result<()> {
+        let item = self.catalogue.upsert(json, received_ms)?;
+        self.item_changed(item);
+        Ok(())
+    }
+
+    fn delete_item(&mut self, id: &[u8]) -> Result<()> {
+        let id = std::str::from_utf8(id).map_err(|_| Error::corrupt(0, "an item id that is not UTF-8"))?;
+        if let Some(item) = self.catalogue.index(id) {
+            self.catalogue.delete(id);
+            self.item_changed(item);
+        }
+        Ok(())
+    }
+
+    /// The patch was valid when admitted; one that no longer fits (its item was deleted meanwhile) changes nothing.
+    fn patch_item(&mut self, body: &[u8], received_ms: i64) -> Result<()> {
+        let mut r = crate::codec::Reader::new(body);
+        let id = r.str()?;
+        let current = self.catalogue.index(id).and_then(|i| self.catalogue.json(i));
+        if let Ok(merged) = crate::items::merge_patch(current, id, r.rest()) {
+            self.put_item(&merged, received_ms)?;
+        }
+        Ok(())
+    }
+
+    fn item_changed(&mut self, item: u32) {
+        self.facts.update(&self.catalogue, item);
+        self.touched.insert(item);
+    }
+
+    fn put_profile(&mut self, hash: u64, json: &[u8]) -> Result<()> {
+        let id = crate::items::user_id_of(json)?;
+        let slot = self.slot(Namespace::User, &id);
+        let merged = crate::items::merge_user(slot.profile.as_deref(), json)?;
+        slot.profile = Some(merged.into_boxed_slice());
+        mark(&mut slot.dirty, &mut self.dirty.users, hash);
+        Ok(())
+    }
+}
+
+fn mark(flag: &mut bool, list: &mut Vec<u64>, hash: u64) {
+    if !*flag {
+        *flag = true;
+        list.push(hash);
+    }
+}

@@ -1,0 +1,451 @@
+//! The record of one user key: everything ranking reads about a person, bounded, as one binary value.
+//!
+//! Items appear as 64-bit hashes, so a record means the same on every shard. `BYTES_MAX` is the published bound.
+
+use crate::codec::{put_i64, put_opt_str, put_str, put_u64, Reader};
+use crate::error::{Error, Result};
+use crate::fold::caps::Caps;
+use crate::fold::counter::Counter;
+use crate::fold::moments::Moments;
+use crate::fold::ring::HashRing;
+use crate::record::EventType;
+
+pub const RECENT_MAX: usize = 50;
+pub const SESSIONS_MAX: usize = 12;
+pub const CART_MAX: usize = 24;
+pub const CATEGORIES_MAX: usize = 32;
+pub const CUSTOM_TYPES_MAX: usize = 16;
+pub const TEXT_CHARS_MAX: usize = 48;
+pub const ORDERS_MAX: usize = 6;
+pub const ORDER_ITEMS_MAX: usize = 8;
+const LINKS_MAX: usize = 16;
+const LAYOUT: u8 = 1;
+
+/// Bound of an encoded record in bytes, ids at their longest; a busy shopper with 36-character ids stays under 4,096.
+pub const BYTES_MAX: usize = 24_576;
+
+/// One entry of the last-K list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recent {
+    pub item: u64,
+    pub event_type: EventType,
+    pub ts_ms: i64,
+    pub dwell_ms: u32,
+    /// `Session::number` it belongs to.
+    pub session: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    pub id: String,
+    /// Counts up per user; names the session inside the record.
+    pub number: u32,
+    pub started_ms: i64,
+    pub last_ms: i64,
+    /// Events by type, `EventType as usize`.
+    pub counts: [u32; 15],
+    pub dwell_ms: u64,
+    pub scroll_pct_max: u32,
+    /// Item hash and quantity, in the order of adding.
+    pub cart: Vec<(u64, u32)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CategoryCount {
+    pub category: u64,
+    pub count: u32,
+    pub last_ms: i64,
+}
+
+/// Last values of the request context that events carried.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LastContext {
+    pub device: Option<String>,
+    pub country: Option<String>,
+    pub channel: Option<String>,
+    pub query: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct User {
+    /// Accepted events of this user, linked sessions included: `state_version` outside.
+    pub version: u64,
+    pub first_ms: i64,
+    pub last_ms: i64,
+    pub dedupe: HashRing<256, 6>,
+    pub sessions: Vec<Session>,
+    pub sessions_total: u32,
+    pub recent: Vec<Recent>,
+    pub clicked: HashRing<256, 4>,
+    pub bought: HashRing<128, 4>,
+    /// Sorted by type.
+    pub counts: Vec<(EventType, Counter)>,
+    pub custom: Vec<(String, u64)>,
+    pub dwell: Moments,
+    pub price: Moments,
+    pub order_value: Moments,
+    pub categories: Vec<CategoryCount>,
+    pub context: LastContext,
+    pub caps: Caps,
+    /// Latest orders and what they held, so that a refund by order id finds its items.
+    pub orders: Vec<(u64, Vec<u64>)>,
+    /// Source offsets of links already merged.
+    pub links: Vec<u64>,
+}
+
+impl User {
+    pub fn counter(&self, event_type: EventType) -> Option<&Counter> {
+        self.counts.iter().find(|(t, _)| *t == event_type).map(|(_, c)| c)
+    }
+
+    pub fn counter_mut(&mut self, event_type: EventType) -> &mut Counter {
+        let at = match self.counts.binary_search_by_key(&event_type, |(t, _)| *t) {
+            Ok(at) => at,
+            Err(at) => {
+                self.counts.insert(at, (event_type, Counter::default()));
+                at
+            }
+        };
+        &mut self.counts[at].1
+    }
+
+    pub fn session(&self, id: &str) -> Option<&Session> {
+        self.sessions.iter().find(|s| s.id == id)
+    }
+
+    /// The session of that id, made if need be; the one with the oldest last event makes room.
+    pub fn session_mut(&mut self, id: &str, ts_ms: i64) -> &mut Session {
+        if let Some(at) = self.sessions.iter().position(|s| s.id == id) {
+            return &mut self.sessions[at];
+        }
+        let number = self.sessions_total;
+        self.sessions_total += 1;
+        self.push_session(Session {
+            id: id.to_owned(),
+            number,
+            started_ms: ts_ms,
+            last_ms: ts_ms,
+            counts: [0; 15],
+            dwell_ms: 0,
+            scroll_pct_max: 0,
+            cart: Vec::new(),
+        });
+        let at = self.sessions.iter().position(|s| s.number == number).unwrap_or(0);
+        &mut self.sessions[at]
+    }
+
+    fn push_session(&mut self, session: Session) {
+        let keep = session.number;
+        self.sessions.push(session);
+        if self.sessions.len() > SESSIONS_MAX {
+            let oldest = (0..self.sessions.len())
+                .filter(|i| self.sessions[*i].number != keep)
+                .min_by_key(|i| (self.sessions[*i].last_ms, self.sessions[*i].number));
+            if let Some(at) = oldest {
+                self.sessions.remove(at);
+            }
+        }
+    }
+
+    /// Places an entry by its time, after those of the same time; the oldest falls off.
+    pub fn insert_recent(&mut self, entry: Recent) {
+        let at = self.recent.partition_point(|r| r.ts_ms <= entry.ts_ms);
+        if self.recent.len() == RECENT_MAX {
+            if at == 0 {
+                return;
+            }
+            self.recent.remove(0);
+            self.recent.insert(at - 1, entry);
+        } else {
+            self.recent.insert(at, entry);
+        }
+    }
+
+    /// Counts a category; when full, the least counted and then the longest unseen makes room.
+    pub fn count_category(&mut self, category: u64, count: u32, ts_ms: i64) {
+        if let Some(c) = self.categories.iter_mut().find(|c| c.category == category) {
+            c.count = c.count.saturating_add(count);
+            c.last_ms = c.last_ms.max(ts_ms);
+            return;
+        }
+        if self.categories.len() == CATEGORIES_MAX {
+            let least = (0..CATEGORIES_MAX).min_by_key(|i| {
+                let c = &self.categories[*i];
+                (c.count, c.last_ms, c.category)
+            });
+            if let Some(at) = least {
+                self.categories.remove(at);
+            }
+        }
+        self.categories.push(CategoryCount { category, count, last_ms: ts_ms });
+    }
+
+    pub fn remember_order(&mut self, order: u64, mut items: Vec<u64>) {
+        items.truncate(ORDER_ITEMS_MAX);
+        if self.orders.len() == ORDERS_MAX {
+            self.orders.remove(0);
+        }
+        self.orders.push((order, items));
+    }
+
+    pub fn count_custom(&mut self, name: &str, n: u64) {
+        if let Some(c) = self.custom.iter_mut().find(|(k, _)| k == name) {
+            c.1 += n;
+        } else if self.custom.len() < CUSTOM_TYPES_MAX {
+            self.custom.push((name.to_owned(), n));
+        }
+    }
+
+    /// Takes over what an anonymous session did, once per source; false when it was merged before.
+    pub fn merge_anonymous(&mut self, source_offset: u64, other: &User) -> bool {
+        if self.links.contains(&source_offset) {
+            return false;
+        }
+        if self.links.len() == LINKS_MAX {
+            self.links.remove(0);
+        }
+        self.links.push(source_offset);
+        self.version += other.version;
+        self.first_ms = if self.first_ms == 0 { other.first_ms } else { self.first_ms.min(other.first_ms) };
+        self.last_ms = self.last_ms.max(other.last_ms);
+        self.dedupe.merge(&other.dedupe);
+        self.clicked.merge(&other.clicked);
+        self.bought.merge(&other.bought);
+        self.merge_sessions(other);
+        for (t, c) in &other.counts {
+            self.counter_mut(*t).merge(c);
+        }
+        for (name, n) in &other.custom {
+            self.count_custom(name, *n);
+        }
+        self.dwell.merge(&other.dwell);
+        self.price.merge(&other.price);
+        self.order_value.merge(&other.order_value);
+        for c in &other.categories {
+            self.count_category(c.category, c.count, c.last_ms);
+        }
+        for (order, items) in &other.orders {
+            self.remember_order(*order, items.clone());
+        }
+        let (mine, theirs) = (&mut self.context, &other.context);
+        for (mine, theirs) in [
+            (&mut mine.device, &theirs.device),
+            (&mut mine.country, &theirs.country),
+            (&mut mine.channel, &theirs.channel),
+            (&mut mine.query, &theirs.query),
+        ] {
+            if mine.is_none() {
+                mine.clone_from(theirs);
+            }
+        }
+        true
+    }
+
+    fn merge_sessions(&mut self, other: &User) {
+        for theirs in &other.sessions {
+            let number = match self.sessions.iter_mut().find(|s| s.id == theirs.id) {
+                Some(mine) => {
+                    mine.started_ms = mine.started_ms.min(theirs.started_ms);
+                    mine.last_ms = mine.last_ms.max(theirs.last_ms);
+                    for (m, t) in mine.counts.iter_mut().zip(theirs.counts) {
+                        *m = m.saturating_add(t);
+                    }
+                    mine.dwell_ms += theirs.dwell_ms;
+                    mine.scroll_pct_max = mine.scroll_pct_max.max(theirs.scroll_pct_max);
+                    let added = std::mem::replace(&mut mine.cart, theirs.cart.clone());
+                    for (item, n) in added {
+                        cart_add(&mut mine.cart, item, n);
+                    }
+                    mine.number
+                }
+                None => {
+                    let number = self.sessions_total;
+                    self.sessions_total += 1;
+                    self.push_session(Session { number, ..theirs.clone() });
+                    number
+                }
+            };
+            for r in other.recent.iter().filter(|r| r.session == theirs.number) {
+                self.insert_recent(Recent { session: number, ..r.clone() });
+            }
+        }
+    }
+
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(LAYOUT);
+        put_u64(out, self.version);
+        put_i64(out, self.first_ms);
+        put_i64(out, self.last_ms);
+        self.dedupe.encode(out);
+        put_u64(out, u64::from(self.sessions_total));
+        put_u64(out, self.sessions.len() as u64);
+        self.sessions.iter().for_each(|s| s.encode(out));
+        put_u64(out, self.recent.len() as u64);
+        for r in &self.recent {
+            out.extend_from_slice(&r.item.to_le_bytes());
+            out.push(r.event_type as u8);
+            put_i64(out, self.last_ms - r.ts_ms);
+            put_u64(out, u64::from(r.dwell_ms));
+            put_u64(out, u64::from(r.session));
+        }
+        self.clicked.encode(out);
+        self.bought.encode(out);
+        put_u64(out, self.counts.len() as u64);
+        for (t, c) in &self.counts {
+            out.push(*t as u8);
+            c.encode(out);
+        }
+        put_u64(out, self.custom.len() as u64);
+        for (name, n) in &self.custom {
+            put_str(out, name);
+            put_u64(out, *n);
+        }
+        self.dwell.encode(out);
+        self.price.encode(out);
+        self.order_value.encode(out);
+        put_u64(out, self.categories.len() as u64);
+        for c in &self.categories {
+            out.extend_from_slice(&c.category.to_le_bytes());
+            put_u64(out, u64::from(c.count));
+            put_i64(out, c.last_ms);
+        }
+        for text in [&self.context.device, &self.context.country, &self.context.channel, &self.context.query] {
+            put_opt_str(out, text.as_deref());
+        }
+        self.caps.encode(out);
+        put_u64(out, self.orders.len() as u64);
+        for (order, items) in &self.orders {
+            out.extend_from_slice(&order.to_le_bytes());
+            put_u64(out, items.len() as u64);
+            items.iter().for_each(|i| out.extend_from_slice(&i.to_le_bytes()));
+        }
+        put_u64(out, self.links.len() as u64);
+        self.links.iter().for_each(|l| put_u64(out, *l));
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<User> {
+        let r = &mut Reader::new(bytes);
+        if r.u8()? != LAYOUT {
+            return Err(Error::corrupt(0, "a user record of an unknown layout"));
+        }
+        let mut u = User { version: r.u64()?, first_ms: r.i64()?, last_ms: r.i64()?, ..User::default() };
+        u.dedupe = HashRing::decode(r)?;
+        u.sessions_total = small(r)?;
+        for _ in 0..r.u64()? {
+            u.sessions.push(Session::decode(r)?);
+        }
+        for _ in 0..r.u64()? {
+            u.recent.push(Recent {
+                item: r.fixed_u64()?,
+                event_type: EventType::from_u8(r.u8()?)?,
+                ts_ms: u.last_ms - r.i64()?,
+                dwell_ms: small(r)?,
+                session: small(r)?,
+            });
+        }
+        u.clicked = HashRing::decode(r)?;
+        u.bought = HashRing::decode(r)?;
+        for _ in 0..r.u64()? {
+            u.counts.push((EventType::from_u8(r.u8()?)?, Counter::decode(r)?));
+        }
+        for _ in 0..r.u64()? {
+            u.custom.push((r.str()?.to_owned(), r.u64()?));
+        }
+        u.dwell = Moments::decode(r)?;
+        u.price = Moments::decode(r)?;
+        u.order_value = Moments::decode(r)?;
+        for _ in 0..r.u64()? {
+            u.categories.push(CategoryCount { category: r.fixed_u64()?, count: small(r)?, last_ms: r.i64()? });
+        }
+        u.context = LastContext { device: text(r)?, country: text(r)?, channel: text(r)?, query: text(r)? };
+        u.caps = Caps::decode(r)?;
+        for _ in 0..r.u64()? {
+            let order = r.fixed_u64()?;
+            let items = (0..r.u64()?).map(|_| r.fixed_u64()).collect::<Result<Vec<u64>>>()?;
+            u.orders.push((order, items));
+        }
+        for _ in 0..r.u64()? {
+            u.links.push(r.u64()?);
+        }
+        Ok(u)
+    }
+}
+
+impl Session {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_str(out, &self.id);
+        put_u64(out, u64::from(self.number));
+        put_i64(out, self.started_ms);
+        put_i64(out, self.last_ms - self.started_ms);
+        let mask = self.counts.iter().enumerate().fold(0u64, |m, (i, n)| m | u64::from(*n > 0) << i);
+        put_u64(out, mask);
+        self.counts.iter().filter(|n| **n > 0).for_each(|n| put_u64(out, u64::from(*n)));
+        put_u64(out, self.dwell_ms);
+        put_u64(out, u64::from(self.scroll_pct_max));
+        put_u64(out, self.cart.len() as u64);
+        for (item, n) in &self.cart {
+            out.extend_from_slice(&item.to_le_bytes());
+            put_u64(out, u64::from(*n));
+        }
+    }
+
+    fn decode(r: &mut Reader<'_>) -> Result<Session> {
+        let id = r.str()?.to_owned();
+        let number = small(r)?;
+        let started_ms = r.i64()?;
+        let last_ms = started_ms + r.i64()?;
+        let mask = r.u64()?;
+        let mut counts = [0; 15];
+        for (i, n) in counts.iter_mut().enumerate() {
+            if mask >> i & 1 == 1 {
+                *n = small(r)?;
+            }
+        }
+        let mut s = Session {
+            id,
+            number,
+            started_ms,
+            last_ms,
+            counts,
+            dwell_ms: r.u64()?,
+            scroll_pct_max: small(r)?,
+            cart: Vec::new(),
+        };
+        for _ in 0..r.u64()? {
+            s.cart.push((r.fixed_u64()?, small(r)?));
+        }
+        Ok(s)
+    }
+}
+
+/// Adds a quantity; when the cart is full the first entry makes room.
+pub fn cart_add(cart: &mut Vec<(u64, u32)>, item: u64, quantity: u32) {
+    if let Some(entry) = cart.iter_mut().find(|(i, _)| *i == item) {
+        entry.1 = entry.1.saturating_add(quantity);
+        return;
+    }
+    if cart.len() == CART_MAX {
+        cart.remove(0);
+    }
+    cart.push((item, quantity));
+}
+
+/// Takes a quantity out, or the whole entry without one.
+pub fn cart_remove(cart: &mut Vec<(u64, u32)>, item: u64, quantity: Option<u32>) {
+    if let Some(at) = cart.iter().position(|(i, _)| *i == item) {
+        match quantity {
+            Some(n) if n < cart[at].1 => cart[at].1 -= n,
+            _ => {
+                cart.remove(at);
+            }
+        }
+    }
+}
+
+fn small(r: &mut Reader<'_>) -> Result<u32> {
+    u32::try_from(r.u64()?).map_err(|_| Error::corrupt(0, "a number over 32 bits"))
+}
+
+fn text(r: &mut Reader<'_>) -> Result<Option<String>> {
+    Ok(r.opt_str()?.map(str::to_owned))
+}

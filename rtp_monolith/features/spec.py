@@ -1,0 +1,81 @@
+"""What a feature is: one declaration, from which the native plan, its fingerprint and its documentation follow.
+
+Invariant: two specs with the same fingerprint mean the same number for the same log. It does not know how a value is
+computed; that is the operation's business in `native/src/fold/vector.rs`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+Scope = Literal["user", "session", "item", "category", "context", "cross"]
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+WINDOWS_MS: dict[str, int] = {"5m": 5 * MINUTE_MS, "1h": HOUR_MS, "1d": DAY_MS, "7d": 7 * DAY_MS, "lifetime": 0}
+
+
+class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One feature. Arguments that its operation does not take stay unset.
+
+    `prior_rate` and `prior_strength` are those of a beta prior: (hits + rate * strength) / (trials + strength).
+    `ttl_ms` says for how long a value may be served after the last event that could have changed it; 0 means for ever.
+    """
+
+    name: str
+    version: int = 1
+    op: str
+    meaning: str
+    owner: str = "rtp"
+    default: float = 0.0
+    ttl_ms: int = 0
+    event: str | None = None
+    hits: str | None = None
+    trials: str | None = None
+    window: str | None = None
+    half_life_ms: int | None = None
+    prior_rate: float | None = None
+    prior_strength: float | None = None
+    moment: str | None = None
+    statistic: str | None = None
+    key: str | None = None
+    value: str | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """Whom the feature describes: the first word of the operation."""
+        if self.op == "context_item_count":
+            return "cross"
+        word = self.op.split("_", 1)[0]
+        return word  # type: ignore[return-value]
+
+    def plan_entry(self) -> dict[str, object]:
+        """The feature as the native plan reads it: arguments only."""
+        entry: dict[str, object] = {"name": self.name, "op": self.op, "default": self.default}
+        for argument in (
+            "event",
+            "hits",
+            "trials",
+            "half_life_ms",
+            "prior_rate",
+            "prior_strength",
+            "moment",
+            "statistic",
+            "key",
+            "value",
+        ):
+            given = getattr(self, argument)
+            if given is not None:
+                entry[argument] = given
+        if self.window is not None:
+            entry["window_ms"] = WINDOWS_MS[self.window]
+        return entry
+
+    def fingerprint(self) -> str:
+        """16 hex digits over everything that decides the value; words about it do not count."""
+        meaning = {**self.plan_entry(), "version": self.version, "ttl_ms": self.ttl_ms}
+        return hashlib.sha256(msgspec.json.encode(meaning, order="sorted")).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Views of the log: kept in memory, flushed to RocksDB, made again from the log when need be."""

@@ -1,0 +1,125 @@
+"""The view store: RocksDB with its own write-ahead log off, because every view can be made again from ours.
+
+Invariant: what a crash leaves behind is the views as of one offset of the log. One column family persists its writes
+as a prefix, memtable by memtable; a flush of views is written in slices between two memtable switches, and a mark at its
+beginning tells the one case in which a slice could have been persisted alone. It does not know what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rocksdict import BlockBasedOptions, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
+
+from rtp_monolith.errors import DataError
+
+META = b"m"
+_BEGUN = b"b"
+_USERS = b"u"
+_AFTER_USERS = b"v"
+MEMTABLE_BYTES = 256 << 20
+"""Memtables are switched by us, between flushes; RocksDB itself would switch only past this."""
+SWITCH_BYTES = 48 << 20
+ENTRY_OVERHEAD_BYTES = 64
+
+Change = tuple[bytes, bytes | None]
+
+
+class ViewStore:
+    """One directory of views. Keys and values are bytes; `META` holds the applied offset."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens or creates. Raises DataError `data_locked` when another process has it."""
+        self.path = path
+        self._written_bytes = 0
+        path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = Rdict(str(path), _options())
+        except Exception as error:  # rocksdict raises plain Exception
+            if "lock" in str(error).lower():
+                raise DataError(f"{path} is in use by another process", code="data_locked") from None
+            raise DataError(f"{path}: {error}", code="data_unreadable") from None
+        write = WriteOptions()
+        write.disable_wal = True
+        self._db.set_write_options(write)
+
+    def get(self, key: bytes) -> bytes | None:
+        value: bytes | None = self._db.get(key)
+        return value
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        if len(keys) == 1:
+            return [self.get(keys[0])]
+        values: list[bytes | None] = self._db.get(list(keys))
+        return values
+
+    def torn(self) -> bool:
+        """True when a crash persisted a part of a flush: the views must be made again."""
+        return self.get(_BEGUN) not in (None, self.get(META))
+
+    def shared(self) -> Iterator[tuple[bytes, bytes]]:
+        """Everything but user records, in key order."""
+        for key, value in self._db.items():
+            if key >= _USERS:
+                break
+            if key != _BEGUN:
+                yield key, value
+        yield from self._db.items(from_key=_AFTER_USERS)
+
+    def everything(self) -> Iterator[tuple[bytes, bytes]]:
+        """All entries in key order, for comparing two stores byte for byte."""
+        for key, value in self._db.items():
+            if key != _BEGUN:
+                yield key, value
+
+    def begin(self, meta: bytes, changes_bytes: int) -> None:
+        """Starts a flush of about that many bytes; `meta` is the value it will end with."""
+        if self._written_bytes + changes_bytes >= SWITCH_BYTES:
+            self.persist()
+        self._write([(_BEGUN, meta)])
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """One slice of a flush; the last slice of it ends with `META`."""
+        self._write(changes)
+
+    def _write(self, changes: Sequence[Change]) -> None:
+        batch = WriteBatch(raw_mode=True)
+        for key, value in changes:
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+                self._written_bytes += len(value)
+            self._written_bytes += len(key) + ENTRY_OVERHEAD_BYTES
+        self._db.write(batch)
+
+    def persist(self) -> None:
+        """Writes the memtable to disk; what was written before survives a crash. Never inside a flush."""
+        self._db.flush(True)
+        self._written_bytes = 0
+
+    def disk_bytes(self) -> int:
+        return sum(f.stat().st_size for f in self.path.iterdir() if f.is_file())
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def discard(path: Path) -> None:
+    """Removes a view store so that it is made again from the log."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _options() -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(MEMTABLE_BYTES)
+    options.set_max_write_buffer_number(4)
+    options.set_max_background_jobs(2)
+    options.set_compression_type(DBCompressionType.lz4())
+    blocks = BlockBasedOptions()
+    blocks.set_bloom_filter(10, False)
+    options.set_block_based_table_factory(blocks)
+    return options
