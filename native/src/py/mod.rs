@@ -1,8 +1,11 @@
 //! The border to Python: one thin file per native concept, no logic.
 
+mod recall;
+
 use pyo3::prelude::*;
 
 #[pymodule]
-fn _native(_m: &Bound<'_, PyModule>) -> PyResult<()> {
+fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    recall::register(m)?;
     Ok(())
 }

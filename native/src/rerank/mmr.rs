@@ -1,0 +1,103 @@
+//! Maximal marginal relevance: each next pick trades its score against its likeness to what is picked already.
+//!
+//! Carbonell and Goldstein, "The Use of MMR, Diversity-Based Reranking", SIGIR 1998. Invariant: the result is a prefix of
+//! a permutation of the positions, and with `diversity` 0 it is the order by score. What likeness means is the caller's.
+
+/// Positions of the `k` picks, in order. Each pick has the largest `score - diversity * (largest sim to a pick so far)`,
+/// scores scaled to [0, 1] over the whole list; ties go to the earlier position. `diversity` is clamped to [0, 1].
+///
+/// The paper's lambda is 1 / (1 + diversity): the two criteria differ by that positive factor, so the order is the same.
+/// `sim` is asked once per pick and remaining candidate, k * n times in all; its values are expected in [0, 1]. What is
+/// not finite counts as the lowest score, or as no likeness.
+pub fn mmr(scores: &[f32], k: usize, diversity: f32, sim: impl Fn(usize, usize) -> f32) -> Vec<u32> {
+    let scaled = scale(scores);
+    let diversity = if diversity > 0.0 { diversity.min(1.0) } else { 0.0 };
+    let mut order: Vec<u32> = (0..scores.len() as u32).collect();
+    if diversity == 0.0 {
+        order.sort_by(|&a, &b| scaled[b as usize].total_cmp(&scaled[a as usize]));
+        order.truncate(k);
+        return order;
+    }
+    // `rest` stays in the order of positions, so the first of equals is the earliest.
+    let mut rest: Vec<(u32, f32)> = order.into_iter().map(|position| (position, f32::NEG_INFINITY)).collect();
+    let mut picks = Vec::with_capacity(k.min(scores.len()));
+    while picks.len() < k && !rest.is_empty() {
+        let (mut best, mut best_value) = (0, f32::NEG_INFINITY);
+        let last = picks.last().map(|&p: &u32| p as usize);
+        for (at, (position, likeness)) in rest.iter_mut().enumerate() {
+            let mut value = scaled[*position as usize];
+            if let Some(last) = last {
+                let s = sim(*position as usize, last);
+                *likeness = likeness.max(if s.is_finite() { s } else { 0.0 });
+                value -= diversity * *likeness;
+            }
+            if value > best_value {
+                (best, best_value) = (at, value);
+            }
+        }
+        picks.push(rest.remove(best).0);
+    }
+    picks
+}
+
+fn scale(scores: &[f32]) -> Vec<f32> {
+    let finite = || scores.iter().copied().filter(|s| s.is_finite());
+    let low = finite().fold(f32::INFINITY, f32::min);
+    let high = finite().fold(f32::NEG_INFINITY, f32::max);
+    let span = high - low;
+    scores.iter().map(|&s| if s.is_finite() && span > 0.0 { ((s - low) / span).min(1.0) } else { 0.0 }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_diversity_it_is_the_order_by_score_and_ties_stay() {
+        let scores = [1.0, 3.0, 2.0, 3.0, f32::NAN, 1.0];
+        assert_eq!(mmr(&scores, 9, 0.0, |_, _| 1.0), [1, 3, 2, 0, 4, 5]);
+        assert_eq!(mmr(&scores, 2, f32::NAN, |_, _| 1.0), [1, 3]);
+    }
+
+    #[test]
+    fn a_twin_waits_until_its_likeness_is_paid() {
+        // 0 and 1 are twins, 2 is worth less and like nothing.
+        let sim = |a: usize, b: usize| if a.max(b) == 1 { 1.0 } else { 0.0 };
+        let scores = [1.0, 0.9, 0.5, 0.0];
+        assert_eq!(mmr(&scores, 4, 0.3, sim), [0, 1, 2, 3], "0.9 - 0.3 is still more than 0.5");
+        assert_eq!(mmr(&scores, 4, 0.5, sim), [0, 2, 1, 3], "0.9 - 0.5 is less than 0.5");
+        assert_eq!(mmr(&scores, 4, 1.0, sim), [0, 2, 3, 1]);
+        assert_eq!(mmr(&scores, 4, 7.0, sim), [0, 2, 3, 1], "clamped to 1");
+    }
+
+    #[test]
+    fn equals_the_form_of_the_paper() {
+        let n = 40;
+        let noise = |x: usize| ((x.wrapping_mul(2_654_435_761) >> 7) % 1009) as f64 / 1009.0;
+        let scores: Vec<f32> = (0..n).map(|i| noise(i + 1) as f32).collect();
+        let sim = |a: usize, b: usize| noise(a.min(b) * n + a.max(b) + 77) as f32;
+        for diversity in [0.1, 0.37, 0.8, 1.0] {
+            let (low, high) = scores.iter().fold((1.0f32, 0.0f32), |(l, h), &s| (l.min(s), h.max(s)));
+            let lambda = 1.0 / (1.0 + f64::from(diversity));
+            let mut picks: Vec<usize> = Vec::new();
+            while picks.len() < 25 {
+                let value = |i: usize| {
+                    let relevance = f64::from((scores[i] - low) / (high - low));
+                    let likeness = picks.iter().map(|&p| f64::from(sim(i, p))).fold(f64::NEG_INFINITY, f64::max);
+                    lambda * relevance - (1.0 - lambda) * if picks.is_empty() { 0.0 } else { likeness }
+                };
+                let rest = (0..n).filter(|i| !picks.contains(i));
+                picks.push(rest.max_by(|&a, &b| value(a).total_cmp(&value(b)).then(b.cmp(&a))).unwrap());
+            }
+            let got: Vec<usize> = mmr(&scores, 25, diversity, sim).into_iter().map(|p| p as usize).collect();
+            assert_eq!(got, picks);
+        }
+    }
+
+    #[test]
+    fn nothing_in_gives_nothing_out() {
+        assert!(mmr(&[], 5, 0.5, |_, _| 0.0).is_empty());
+        assert!(mmr(&[1.0], 0, 0.5, |_, _| 0.0).is_empty());
+        assert_eq!(mmr(&[2.0, 2.0], 5, 0.5, |_, _| f32::NAN), [0, 1]);
+    }
+}
