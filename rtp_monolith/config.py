@@ -1,0 +1,257 @@
+"""The configuration of a shard: read once from TOML, validated, frozen, printable.
+
+Invariant: a `Config` that exists is usable; whatever can be wrong in a file is refused by `load` with the place named.
+It does not know the command line (`--data`, `--port`, `--host`, `--clock`) nor what the values do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+from rtp_monolith.errors import ConfigError
+
+SourceName = Literal["session_knn", "covis", "trending", "popular", "popular_context", "new", "catalogue"]
+Scope = Literal["events", "lists", "items", "users", "admin"]
+
+EVENT_TYPES: tuple[str, ...] = (
+    "impression",
+    "click",
+    "scroll",
+    "dwell",
+    "add_to_cart",
+    "remove_from_cart",
+    "purchase",
+    "refund",
+    "search",
+    "view",
+    "skip",
+    "like",
+    "dislike",
+    "identify",
+)
+
+Count = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+EventTypeName = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file."""
+
+
+class Events(Section, frozen=True):
+    custom: list[EventTypeName] = []
+    purchase_requires_server_key: bool = False
+
+
+class Limits(Section, frozen=True):
+    """Units are in the names; `requests_per_s` is per key, or per client address where no key is asked for."""
+
+    body_bytes_max: Count = 1 << 20
+    batch_events_max: Count = 1000
+    rank_items_max: Annotated[int, Meta(ge=1, le=1000)] = 1000
+    k_max: Annotated[int, Meta(ge=1, le=200)] = 200
+    props_max: Count = 64
+    rank_timeout_ms: Positive = 100.0
+    ingest_timeout_ms: Positive = 5000.0
+    queue_max: Count = 1024
+    turn_budget_ms: Positive = 1.0
+    ingest_share: Annotated[float, Meta(ge=0.05, le=0.95)] = 0.5
+    body_bytes_in_flight_max: Count = 256 << 20
+    requests_per_s: Positive | None = None
+    request_burst: Count | None = None
+
+
+class Bots(Section, frozen=True):
+    """What one user may add to counters shared by all."""
+
+    contributions_per_item_per_hour_max: Count = 20
+    contributions_per_hour_max: Count = 600
+
+
+class Log(Section, frozen=True):
+    segment_bytes: Annotated[int, Meta(ge=1 << 16)] = 256 << 20
+    retain_bytes: Count | None = None
+    retain_ms: Count | None = None
+
+
+class State(Section, frozen=True):
+    flush_records_max: Count = 50_000
+    flush_interval_ms: Count = 5_000
+    users_cached_max: Count = 1_000_000
+
+
+class Recall(Section, frozen=True):
+    """Session-kNN as in Serenade (Kersbergen et al., SIGMOD 2022), with its published parameters."""
+
+    m_most_recent_sessions: Count = 500
+    neighborhood_size_k: Count = 50
+    max_items_in_session: Count = 2
+    idf_weighting: Annotated[float, Meta(ge=0)] = 1.0
+
+
+class ApiKey(Section, frozen=True):
+    """`server` marks a key that no browser holds: what it sends is trusted."""
+
+    key: Annotated[str, Meta(min_length=16, max_length=256, pattern="^[!-~]+$")]
+    scopes: Annotated[list[Scope], Meta(min_length=1)]
+    server: bool = False
+    name: str = ""
+
+
+class Http(Section, frozen=True):
+    """`allowed_origins` are the pages of other origins that may call from a browser; `["*"]` allows all."""
+
+    allowed_origins: list[str] = []
+    keep_alive_s: Count = 75
+    shutdown_s: Count = 10
+
+
+class Source(Section, frozen=True):
+    """How many candidates a source of recall may bring, and the weight of its score in the merge."""
+
+    quota: Count = 100
+    weight: Annotated[float, Meta(ge=0)] = 1.0
+
+
+class Surface(Section, frozen=True):
+    """A place where lists are shown. `diversity` is the weight of MMR, 0 = off."""
+
+    sources: Annotated[dict[SourceName, Source], Meta(min_length=1)]
+    seen: Literal["exclude", "allow"] = "exclude"
+    bought: Literal["exclude", "allow"] = "exclude"
+    diversity: Share = 0.0
+    impressions: Literal["viewed", "served"] = "viewed"
+    rank_timeout_ms: Positive | None = None
+
+
+def default_surfaces() -> dict[str, Surface]:
+    """`home` and `product`, as a shard has them without `--config`."""
+    return {
+        "home": Surface(
+            sources={
+                "session_knn": Source(quota=200, weight=1.0),
+                "covis": Source(quota=200, weight=0.6),
+                "popular_context": Source(quota=100, weight=0.3),
+                "trending": Source(quota=100, weight=0.2),
+                "popular": Source(quota=200, weight=0.1),
+                "new": Source(quota=50, weight=0.05),
+                "catalogue": Source(quota=200, weight=0.01),
+            },
+            diversity=0.2,
+        ),
+        "product": Surface(
+            sources={
+                "session_knn": Source(quota=200, weight=0.8),
+                "covis": Source(quota=300, weight=1.0),
+                "popular_context": Source(quota=100, weight=0.3),
+                "popular": Source(quota=100, weight=0.1),
+                "catalogue": Source(quota=200, weight=0.01),
+            },
+            diversity=0.1,
+        ),
+    }
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything a shard is told. `Config()` is the shard without `--config`."""
+
+    partitions: Annotated[int, Meta(ge=1, le=65536)] = 256
+    embedding_length: Annotated[int, Meta(ge=1, le=4096)] | None = None
+    events: Events = field(default_factory=Events)
+    limits: Limits = field(default_factory=Limits)
+    bots: Bots = field(default_factory=Bots)
+    log: Log = field(default_factory=Log)
+    state: State = field(default_factory=State)
+    recall: Recall = field(default_factory=Recall)
+    http: Http = field(default_factory=Http)
+    keys: list[ApiKey] = []
+    surfaces: dict[str, Surface] = field(default_factory=default_surfaces)
+
+    def __post_init__(self) -> None:
+        """Rules between values; a value's own rules are in its type."""
+        if not self.surfaces:
+            raise ValueError("surfaces: at least one is needed")
+        known = [name for name in self.events.custom if name in EVENT_TYPES]
+        if known:
+            raise ValueError(f"events.custom: {known[0]!r} exists already")
+        if len({each.key for each in self.keys}) < len(self.keys):
+            raise ValueError("keys: one key is there twice")
+        if self.events.purchase_requires_server_key and not any(each.server for each in self.keys):
+            raise ValueError(
+                "events.purchase_requires_server_key: no key has server = true, every purchase would be refused"
+            )
+
+    def printable(self) -> str:
+        """The whole configuration as indented JSON, keys masked: fit for a log or a bug report."""
+        plain = msgspec.to_builtins(self)
+        for each in plain["keys"]:
+            each["key"] = each["key"][:4] + "…"
+        return msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()
+
+    def digest(self) -> str:
+        """16 hex digits that change with any value but the keys; decisions carry it."""
+        plain = msgspec.to_builtins(self)
+        del plain["keys"]
+        return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()[:16]
+
+
+def parse(text: str, source: str = "config") -> Config:
+    """The configuration written in TOML `text`; `source` names it in errors. Raises ConfigError."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: not TOML: {error}") from None
+    _refuse_unknown(data, msgspec.inspect.type_info(Config), "", source)
+    try:
+        return msgspec.convert(data, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {str(error).replace('`$.', '`')}") from None
+
+
+def load(path: Path | None) -> Config:
+    """The configuration of a file, or the default without one. Raises ConfigError."""
+    if path is None:
+        return Config()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    return parse(text, str(path))
+
+
+def _refuse_unknown(value: object, kind: msgspec.inspect.Type, at: str, source: str) -> None:
+    """msgspec refuses unknown keys too, but cannot say which known one was meant."""
+    if isinstance(kind, msgspec.inspect.StructType) and isinstance(value, dict):
+        fields = {each.encode_name: each.type for each in kind.fields}
+        for key, inner in value.items():
+            place = f"{at}.{key}" if at else key
+            if key not in fields:
+                raise ConfigError(f"{source}: unknown key `{place}`{_hint(key, list(fields))}")
+            _refuse_unknown(inner, fields[key], place, source)
+    elif isinstance(kind, msgspec.inspect.DictType) and isinstance(value, dict):
+        names = _literals(kind.key_type)
+        for key, inner in value.items():
+            if names and key not in names:
+                raise ConfigError(f"{source}: unknown key `{at}.{key}`{_hint(key, names)}")
+            _refuse_unknown(inner, kind.value_type, f"{at}.{key}", source)
+    elif isinstance(kind, msgspec.inspect.ListType) and isinstance(value, list):
+        for index, inner in enumerate(value):
+            _refuse_unknown(inner, kind.item_type, f"{at}[{index}]", source)
+
+
+def _literals(kind: msgspec.inspect.Type) -> list[str]:
+    return [str(each) for each in kind.values] if isinstance(kind, msgspec.inspect.LiteralType) else []
+
+
+def _hint(key: str, known: list[str]) -> str:
+    near: list[Any] = difflib.get_close_matches(key, known, n=1)
+    return f", did you mean `{near[0]}`?" if near else f"; known are {', '.join(known)}"

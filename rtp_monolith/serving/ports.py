@@ -1,0 +1,97 @@
+"""What serving asks of the shard behind it: the state and the lists.
+
+Invariant: serving imports these faces, never the modules that have them; one composition root puts them together.
+It does not know how state is kept or a list is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from rtp_monolith.errors import Overloaded
+from rtp_monolith.records import IngestReply, RankRequest, RecommendRequest
+from rtp_monolith.serving.bodies import Media
+
+Kind = Literal["events", "items", "users"]
+
+
+class Letter(Protocol):
+    """A refused event; the whole record is JSON for the one who asks."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def payload(self) -> str: ...
+
+
+class LetterStore(Protocol):
+    """The refused events."""
+
+    def list(self, *, after: int = 0, limit: int = 100, code: str | None = None) -> Sequence[Letter]: ...
+    def get(self, id: int) -> Letter | None: ...
+    def mark_replayed(self, ids: Sequence[int]) -> None: ...
+
+
+class State(Protocol):
+    """The write path and the reads of single records. Every method may raise RtpError."""
+
+    @property
+    def dead_letters(self) -> LetterStore: ...
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None: ...
+    async def ingest(self, kind: Kind, body: bytes, media: Media, *, trusted: bool) -> IngestReply: ...
+    async def patch_item(self, item_id: str, body: bytes) -> IngestReply: ...
+    async def delete_item(self, item_id: str) -> IngestReply: ...
+    def item(self, item_id: str) -> bytes | None: ...
+    def user_state(self, key: str) -> bytes | None: ...
+    async def reached(self, position: str, timeout_ms: float) -> bool: ...
+    def stats(self) -> Mapping[str, int | float]: ...
+    def close(self) -> None: ...
+
+
+class Lists(Protocol):
+    """The read path. `deadline_ms` is the time left at the call; the answer is the JSON of the reply.
+
+    `degraded` are codes found before the call, to be named in the reply: `stale_position` when `min_position` was not
+    reached in time.
+    """
+
+    async def recommend(
+        self, request: RecommendRequest, *, deadline_ms: float, degraded: Sequence[str] = ()
+    ) -> bytes: ...
+    async def rank(self, request: RankRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes: ...
+
+
+class Shard(msgspec.Struct, frozen=True):
+    """A recovered shard."""
+
+    state: State
+    lists: Lists
+
+
+class Place:
+    """Where the shard will be once it is recovered; until then asking for it is refused."""
+
+    def __init__(self) -> None:
+        self._shard: Shard | None = None
+
+    def put(self, shard: Shard) -> None:
+        self._shard = shard
+
+    def clear(self) -> Shard | None:
+        """Takes the shard away, for closing it."""
+        shard, self._shard = self._shard, None
+        return shard
+
+    @property
+    def ready(self) -> bool:
+        return self._shard is not None
+
+    def shard(self) -> Shard:
+        """Raises Overloaded before recovery and after closing."""
+        if self._shard is None:
+            raise Overloaded("the shard is not ready: its state is being recovered or closed")
+        return self._shard

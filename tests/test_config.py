@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rtp_monolith.config import Config, load, parse
+from rtp_monolith.errors import ConfigError
+
+KEY = "0123456789abcdef"
+
+
+def test_without_a_file_there_are_two_surfaces_no_key_and_no_rate_limit() -> None:
+    config = load(None)
+    assert list(config.surfaces) == ["home", "product"]
+    assert config.keys == []
+    assert config.limits.requests_per_s is None
+    assert (config.limits.body_bytes_max, config.limits.batch_events_max, config.limits.k_max) == (1048576, 1000, 200)
+    assert (config.partitions, config.limits.props_max, config.limits.rank_timeout_ms) == (256, 64, 100.0)
+    assert (config.recall.m_most_recent_sessions, config.recall.neighborhood_size_k) == (500, 50)
+    assert (config.recall.max_items_in_session, config.recall.idf_weighting) == (2, 1.0)
+
+
+def test_a_file_replaces_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "rtp.toml"
+    path.write_text(
+        f"""
+        partitions = 16
+        [events]
+        custom = ["wishlist"]
+        [limits]
+        requests_per_s = 50
+        [[keys]]
+        key = "{KEY}"
+        scopes = ["events", "lists"]
+        server = true
+        [surfaces.cart.sources]
+        covis = {{ quota = 10, weight = 0.5 }}
+        """
+    )
+    config = load(path)
+    assert (config.partitions, config.events.custom, config.limits.requests_per_s) == (16, ["wishlist"], 50.0)
+    assert (config.keys[0].key, config.keys[0].scopes, config.keys[0].server) == (KEY, ["events", "lists"], True)
+    assert list(config.surfaces) == ["cart"]
+    assert config.surfaces["cart"].sources["covis"].quota == 10
+    assert config.limits.queue_max == Config().limits.queue_max
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("partition = 4", "unknown key `partition`, did you mean `partitions`?"),
+        ("[limits]\nk_maximum = 4", "unknown key `limits.k_maximum`, did you mean `k_max`?"),
+        (
+            "[surfaces.home.sources.covisit]\nquota = 1",
+            "unknown key `surfaces.home.sources.covisit`, did you mean `covis`?",
+        ),
+        (f"[[keys]]\nkey = '{KEY}'\nscope = ['events']", "unknown key `keys[0].scope`, did you mean `scopes`?"),
+        ("zzz = 1", "unknown key `zzz`; known are partitions"),
+        ("partitions = 'many'", "Expected `int`, got `str` - at `partitions`"),
+        ("partitions = 0", "Expected `int` >= 1 - at `partitions`"),
+        ("[limits]\nk_max = 201", "Expected `int` <= 200 - at `limits.k_max`"),
+        ("[events]\ncustom = ['Big Sale']", "at `events.custom[0]`"),
+        ("[events]\ncustom = ['click']", "'click' exists already"),
+        ("[events]\npurchase_requires_server_key = true", "no key has server = true"),
+        ("[[keys]]\nkey = 'short'\nscopes = ['events']", "at `keys[0].key`"),
+        (f"[[keys]]\nkey = '{KEY}'\nscopes = []", "at `keys[0].scopes`"),
+        (f"[[keys]]\nkey = '{KEY}'\nscopes = ['root']", "Invalid enum value 'root'"),
+        (f"[[keys]]\nkey = '{KEY}'\nscopes = ['events']\n" * 2, "one key is there twice"),
+        ("[surfaces]", "at least one is needed"),
+        ("partitions =", "not TOML"),
+    ],
+)
+def test_what_is_wrong_is_refused_and_named(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "rtp.toml")
+    assert caught.value.message.startswith("rtp.toml: ")
+    assert said in caught.value.message
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.toml: cannot be read"):
+        load(tmp_path / "absent.toml")
+
+
+def test_it_is_frozen() -> None:
+    with pytest.raises(AttributeError):
+        Config().partitions = 3  # type: ignore[misc]
+
+
+def test_printing_shows_everything_but_the_keys() -> None:
+    config = parse(f"[[keys]]\nkey = '{KEY}'\nscopes = ['admin']")
+    printed = config.printable()
+    assert KEY not in printed
+    plain = json.loads(printed)
+    assert plain["keys"] == [{"key": "0123…", "scopes": ["admin"], "server": False, "name": ""}]
+    assert plain["limits"]["k_max"] == 200
+
+
+def test_the_digest_changes_with_a_value_and_not_with_a_key() -> None:
+    plain = Config()
+    assert plain.digest() == parse(f"[[keys]]\nkey = '{KEY}'\nscopes = ['admin']").digest()
+    assert plain.digest() != parse("[limits]\nk_max = 100").digest()
+    assert plain.digest() == msgspec.convert(msgspec.to_builtins(plain), Config).digest()
+    assert len(plain.digest()) == 16
