@@ -1,0 +1,117 @@
+"""From a directory to a state: the views as they were flushed, then the tail of the log.
+
+Invariant: recovery changes nothing that was acknowledged; views that cannot be trusted are dropped and made again from
+the log, which is refused when retention has taken the log's beginning.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from rtp_monolith._native import Core, Log
+from rtp_monolith.config import Config
+from rtp_monolith.errors import DataError
+from rtp_monolith.manifest import Manifest, claim
+from rtp_monolith.state.flusher import Flusher
+from rtp_monolith.state.store import META, ViewStore, discard
+
+CHUNK_BYTES = 1 << 20
+VIEWS = "views"
+LOG = "log"
+FLUSH_EVERY_BYTES = 64 << 20
+
+
+class RebuildReport(msgspec.Struct, frozen=True):
+    """`events` are those counted, duplicates left out; bytes are of the log that was folded."""
+
+    events: int
+    log_bytes: int
+    records: int
+
+
+def open_log(data: Path, config: Config, *, read_only: bool = False) -> Log:
+    """The log of a directory, its torn tail cut. Raises DataError for damage that is not a torn tail."""
+    return Log(str(data / LOG), segment_bytes=config.log.segment_bytes, read_only=read_only)
+
+
+def make_core(manifest: Manifest, config: Config) -> Core:
+    return Core(
+        partitions=manifest.partitions,
+        custom_types=list(config.events.custom),
+        purchase_requires_trusted=config.events.purchase_requires_server_key,
+        events_max=config.limits.batch_events_max,
+        props_max=config.limits.props_max,
+        per_item_hour_max=min(config.bots.contributions_per_item_per_hour_max, 255),
+        per_hour_max=min(config.bots.contributions_per_hour_max, 65_535),
+        embedding_length=config.embedding_length,
+    )
+
+
+def recover(data: Path, manifest: Manifest, log: Log, config: Config) -> tuple[Core, ViewStore]:
+    """The state as of the end of the log, and the store it came from."""
+    store = ViewStore(data / VIEWS)
+    if store.torn() or _ahead(store, log):
+        store.close()
+        discard(data / VIEWS)
+        store = ViewStore(data / VIEWS)
+    core = make_core(manifest, config)
+    for key, value in store.shared():
+        core.restore(key, value)
+    fold_tail(core, store, log, config.state.users_cached_max)
+    return core, store
+
+
+def _ahead(store: ViewStore, log: Log) -> bool:
+    """Views of a log that is not this one, or that lost its end."""
+    meta = store.get(META)
+    return meta is not None and Core.peek_meta(meta)[0] > log.end()
+
+
+def fold_tail(core: Core, store: ViewStore, log: Log, users_max: int) -> None:
+    """Folds the log from where the views stand. Raises DataError `log_truncated` when its beginning is gone."""
+    offset = core.applied
+    if offset < log.start():
+        raise DataError(
+            f"the views end at {offset} and the log begins at {log.start()}: what lies between was removed by retention",
+            code="log_truncated",
+        )
+    flusher = Flusher(core, store)
+    flushed = offset
+    while offset < log.durable():
+        frames, end = log.read(offset, CHUNK_BYTES)
+        missing = core.missing_for_frames(frames, offset)
+        for (key_hash, _), value in zip(missing, store.get_many([key for _, key in missing]), strict=True):
+            if value is not None:
+                core.load(key_hash, value)
+        core.replay(frames, offset)
+        offset = end
+        if offset - flushed >= FLUSH_EVERY_BYTES:
+            flusher.flush()
+            core.evict(users_max)
+            flushed = offset
+
+
+def rebuild(data: Path, config: Config) -> RebuildReport:
+    """Makes the views of a stopped shard again from its log. Raises DataError."""
+    manifest = claim(data, config.partitions, create=False)
+    log = open_log(data, config)
+    try:
+        if log.start() > 0:
+            raise DataError(
+                f"the log begins at {log.start()}: what came before was removed by retention", code="log_truncated"
+            )
+        ViewStore(data / VIEWS).close()  # refuses while another process holds it
+        discard(data / VIEWS)
+        store = ViewStore(data / VIEWS)
+        core = make_core(manifest, config)
+        fold_tail(core, store, log, config.state.users_cached_max)
+        flusher = Flusher(core, store)
+        flusher.flush()
+        store.persist()
+        store.close()
+        counts = dict(core.stats())
+        return RebuildReport(events=counts["events"], log_bytes=log.end(), records=flusher.records)
+    finally:
+        log.close()

@@ -1,0 +1,346 @@
+"""The write path of a shard and its state: bodies in, durable and visible when the reply goes out.
+
+Invariant: an answer is given only after what it accepts is on disk, folded and visible to the next read. The log is the
+truth; the view store may lag behind it or be gone, and is made again from it. It does not know HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, ParamSpec, TypeVar
+
+from rtp_monolith._native import Core, EventBatch, Log
+from rtp_monolith.clock import Clock
+from rtp_monolith.config import Config
+from rtp_monolith.errors import Overloaded, RtpError
+from rtp_monolith.features.compile import compile_plan
+from rtp_monolith.ingest.dead_letters import DeadLetters
+from rtp_monolith.manifest import claim
+from rtp_monolith.records import IngestReply, Rejected
+from rtp_monolith.state import position
+from rtp_monolith.state.flusher import Flusher
+from rtp_monolith.state.recovery import open_log, recover
+from rtp_monolith.state.store import ViewStore
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Kind = Literal["events", "items", "users"]
+Media = Literal["json", "ndjson", "msgpack"]
+Refusal = tuple[int, str | None, str, str, bytes]
+
+LOG_BYTES_BETWEEN_FLUSHES = 64 << 20
+"""Bounds the tail that a restart has to fold."""
+REFRESH_MS = 1_000
+TICK_S = 0.05
+
+
+class ShardState:
+    """Opened by `open`; `attach` makes the asynchronous calls work. One thread only."""
+
+    def __init__(self, core: Core, log: Log, store: ViewStore, letters: DeadLetters, config: Config, clock: Clock) -> None:
+        self.core = core
+        self.log = log
+        self.store = store
+        self.dead_letters = letters
+        self.plan = compile_plan()
+        self._config = config
+        self._clock = clock
+        self._flusher = Flusher(core, store)
+        self._flusher.flushed_offset = core.applied
+        self._waiting: dict[int, asyncio.Future[tuple[int, int, int]]] = {}
+        self._settled: dict[int, tuple[int, int, int]] = {}
+        self._positions: list[tuple[int, asyncio.Future[None]]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ticking: asyncio.Task[None] | None = None
+        self._persisted_offset = core.applied
+        self._refreshed_s = 0.0
+        self._refresh_cost_s = 0.0
+        self._flush_due_s = 0.0
+
+    @classmethod
+    def open(cls, data: Path, config: Config, clock: Clock) -> ShardState:
+        """Recovers `data`, made when it is not there. Raises DataError."""
+        manifest = claim(data, config.partitions)
+        log = open_log(data, config)
+        core, store = recover(data, manifest, log, config)
+        state = cls(core, log, store, DeadLetters(data / "dead_letters"), config, clock)
+        clock.observe(core.events_now_ms)
+        core.submit_due_links(log, clock.wall_ms())
+        log.wait_durable(log.end(), 30.0)
+        state._load(core.missing_for_links())
+        core.advance(log, clock.wall_ms())
+        core.rebuild_lists(clock.now_ms())
+        return state
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Folds from now on when the disk says so."""
+        self._loop = loop
+        loop.add_reader(self.log.wake_fd(), self._on_durable)
+        self._ticking = loop.create_task(self._tick())
+
+    def close(self) -> None:
+        """Folds what is durable, flushes the views and lets the directory go."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+        if self._loop is not None:
+            self._loop.remove_reader(self.log.wake_fd())
+            self._loop = None
+        if self.log.failure() is None:
+            self.log.wait_durable(self.log.end(), 30.0)
+            self._advance()
+        self._flusher.flush()
+        self.store.persist()
+        self.store.close()
+        self.dead_letters.close()
+        self.log.close()
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms()
+
+    def wall_ms(self) -> int:
+        return self._clock.wall_ms()
+
+    # Writes.
+
+    async def ingest(self, kind: Kind, body: bytes, media: Media, *, trusted: bool) -> IngestReply:
+        """One body of events, items or users. Raises RtpError for the whole request."""
+        ticket, rejected = self._submit(kind, body, media, trusted)
+        return self._reply(await self._answer(ticket), rejected)
+
+    def ingest_sync(self, kind: Kind, body: bytes, media: Media, *, trusted: bool) -> IngestReply:
+        """`ingest` for commands that work on a stopped shard."""
+        ticket, rejected = self._submit(kind, body, media, trusted)
+        reply = self._reply(self._answer_sync(ticket), rejected)
+        self._flush_if_due_sync()
+        return reply
+
+    async def patch_item(self, item_id: str, body: bytes) -> IngestReply:
+        """Merges fields into an item. Raises UnknownItem and whatever the merged item lacks."""
+        return self._reply(await self._answer(self._guard(self._submit_patch, item_id, body)), [])
+
+    async def delete_item(self, item_id: str) -> IngestReply:
+        """Takes an item out of the catalogue; also one that is not there."""
+        ticket = self._guard(self.core.submit_item_delete, self.log, item_id, self.wall_ms())
+        return self._reply(await self._answer(ticket), [])
+
+    def _submit_patch(self, item_id: str, body: bytes) -> int:
+        return self.core.submit_item_patch(self.log, item_id, body, self.wall_ms())
+
+    def _submit(self, kind: Kind, body: bytes, media: Media, trusted: bool) -> tuple[int | None, list[Refusal]]:
+        now = self.wall_ms()
+        if kind == "events":
+            batch: EventBatch = self.core.parse_events(body, media, now, now, trusted)
+            rejected = batch.rejected
+            self._bury(rejected, now)
+            if batch.accepted == 0:
+                return None, rejected
+            self._load(self.core.missing_for_events(batch))
+            return self._guard(self.core.submit_events, self.log, batch), rejected
+        ndjson = media == "ndjson"
+        if kind == "items":
+            items, rejected = self.core.parse_items(body, ndjson)
+            if not items:
+                return None, rejected
+            return self._guard(self.core.submit_items, self.log, [json for _, _, json in items], now), rejected
+        users, rejected = self.core.parse_users(body, ndjson)
+        if not users:
+            return None, rejected
+        self._load(self.core.missing_for_users([user_id for _, user_id, _ in users]))
+        records = [(user_id, json) for _, user_id, json in users]
+        return self._guard(self.core.submit_users, self.log, records, now), rejected
+
+    def _guard(self, submit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The log may have failed: nothing is accepted until it can be written again."""
+        failure = self.log.failure()
+        if failure is not None:
+            self._fail_waiting(failure)
+            try:
+                self.log.try_recover()
+            except RtpError as error:
+                raise Overloaded(f"the log cannot be written: {error.message}", retry_after_s=5) from None
+        return submit(*args, **kwargs)
+
+    def _bury(self, rejected: Sequence[Refusal], now: int) -> None:
+        for _, _, code, message, payload in rejected:
+            self.dead_letters.put(now, code, message, payload)
+
+    async def _answer(self, ticket: int | None) -> tuple[int, int, int]:
+        if ticket is None:
+            return 0, 0, self.core.applied
+        assert self._loop is not None
+        future: asyncio.Future[tuple[int, int, int]] = self._loop.create_future()
+        self._waiting[ticket] = future
+        return await future
+
+    def _answer_sync(self, ticket: int | None) -> tuple[int, int, int]:
+        if ticket is None:
+            return 0, 0, self.core.applied
+        while ticket not in self._settled:
+            self.log.wait_durable(self.log.end(), 60.0)
+            failure = self.log.failure()
+            if failure is not None:
+                raise Overloaded(f"the log cannot be written: {failure}")
+            self._advance()
+        return self._settled.pop(ticket)
+
+    def _reply(self, answer: tuple[int, int, int], rejected: Sequence[Refusal]) -> IngestReply:
+        accepted, duplicates, offset = answer
+        refused = [Rejected(index, event_id, code, message) for index, event_id, code, message, _ in rejected]
+        return IngestReply(accepted, duplicates, refused, position.encode(offset))
+
+    # Folding.
+
+    def _on_durable(self) -> None:
+        self.log.drain_wake()
+        failure = self.log.failure()
+        if failure is not None:
+            self._fail_waiting(failure)
+            return
+        self._advance()
+
+    def _advance(self) -> None:
+        for ticket, accepted, duplicates, offset in self.core.advance(self.log, self.wall_ms()):
+            future = self._waiting.pop(ticket, None)
+            if future is None:
+                self._settled[ticket] = (accepted, duplicates, offset)
+            elif not future.done():
+                future.set_result((accepted, duplicates, offset))
+        self._clock.observe(self.core.events_now_ms)
+        if self._positions:
+            self._wake_positions()
+
+    def _fail_waiting(self, failure: str) -> None:
+        """What was not durable is not in the state either; its senders are told to send it again."""
+        for ticket in self.core.abandon():
+            future = self._waiting.pop(ticket, None)
+            if future is not None and not future.done():
+                future.set_exception(Overloaded(f"the log cannot be written: {failure}", retry_after_s=5))
+
+    async def reached(self, token: str, timeout_ms: float) -> bool:
+        """True once the state holds everything up to a position. Raises InvalidField for what is not a position."""
+        offset = position.decode(token)
+        if self.core.applied >= offset:
+            return True
+        assert self._loop is not None
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._positions.append((offset, future))
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                await future
+        except TimeoutError:
+            self._positions = [entry for entry in self._positions if entry[1] is not future]
+            return False
+        return True
+
+    def _wake_positions(self) -> None:
+        applied = self.core.applied
+        for offset, future in self._positions:
+            if offset <= applied and not future.done():
+                future.set_result(None)
+        self._positions = [entry for entry in self._positions if entry[0] > applied]
+
+    # Reads.
+
+    def item(self, item_id: str) -> bytes | None:
+        """Canonical JSON of an item, None when there is none."""
+        return self.core.item_json(item_id)
+
+    def user_state(self, key: str) -> bytes | None:
+        """JSON of a user key: the user of that name, else the session, whose user answers when it is linked."""
+        self.load_request(key, key)
+        answer = self.core.user_json(key, "", self.plan, self.now_ms())
+        if answer is None:
+            self.load_request(None, key)
+            answer = self.core.user_json(None, key, self.plan, self.now_ms())
+        return answer
+
+    def load_request(self, user_id: str | None, session_id: str) -> None:
+        """Brings the records of a request into memory; a linked session's user takes a second look."""
+        missing = self.core.missing_for_request(user_id, session_id)
+        if missing and self._load(missing) and user_id is None:
+            self._load(self.core.missing_for_request(None, session_id))
+
+    def refresh_lists(self) -> None:
+        """Popular, trending and new: made again at most every second, sooner while that is cheap."""
+        now_s = self._clock.monotonic_s()
+        if now_s - self._refreshed_s < min(REFRESH_MS / 1000, 20 * self._refresh_cost_s):
+            return
+        self.core.refresh_lists(self.now_ms())
+        self._refreshed_s = self._clock.monotonic_s()
+        self._refresh_cost_s = self._refreshed_s - now_s
+
+    def _load(self, missing: Sequence[tuple[int, bytes]]) -> int:
+        """Reads user records into memory; the number that exist."""
+        if not missing:
+            return 0
+        found = 0
+        for (key_hash, _), value in zip(missing, self.store.get_many([key for _, key in missing]), strict=True):
+            if value is not None:
+                self.core.load(key_hash, value)
+                found += 1
+        return found
+
+    def stats(self) -> dict[str, int | float]:
+        return {
+            **dict(self.core.stats()),
+            "log_end": self.log.end(),
+            "log_durable": self.log.durable(),
+            "log_start": self.log.start(),
+            "log_bytes": self.log.size_bytes(),
+            "flushed_offset": self._flusher.flushed_offset,
+            "flushed_records": self._flusher.records,
+            "view_bytes": self.store.disk_bytes(),
+        }
+
+    # Background.
+
+    async def _tick(self) -> None:
+        """Flushes, list refreshes and retention, in small pieces between requests."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.refresh_lists()
+            if self._flush_due():
+                await self._flush()
+
+    def _flush_due(self) -> bool:
+        if self.core.dirty == 0:
+            return False
+        behind = self.core.applied - self._flusher.flushed_offset
+        return (
+            self._clock.monotonic_s() >= self._flush_due_s
+            or behind >= LOG_BYTES_BETWEEN_FLUSHES
+        )
+
+    async def _flush(self) -> None:
+        started = self._clock.monotonic_s()
+        busy = 0.0
+        if self._flusher.begin():
+            more = True
+            while more:
+                at = self._clock.monotonic_s()
+                more = self._flusher.step()
+                busy += self._clock.monotonic_s() - at
+                await asyncio.sleep(0)
+        self.core.evict(self._config.state.users_cached_max)
+        self._flush_due_s = started + max(self._config.state.flush_interval_ms / 1000, 10 * busy)
+        self._retain()
+
+    def _flush_if_due_sync(self) -> None:
+        if self.core.applied - self._flusher.flushed_offset >= LOG_BYTES_BETWEEN_FLUSHES:
+            self._flusher.flush()
+            self.core.evict(self._config.state.users_cached_max)
+            self._retain()
+
+    def _retain(self) -> None:
+        """Old segments go once nothing needs them: the views on disk hold all that they said."""
+        limits = self._config.log
+        if limits.retain_bytes is None and limits.retain_ms is None:
+            return
+        if self._flusher.flushed_offset - self._persisted_offset < self._config.log.segment_bytes // 2:
+            return
+        self.store.persist()
+        self._persisted_offset = self._flusher.flushed_offset
+        older_than = None if limits.retain_ms is None else self.wall_ms() - limits.retain_ms
+        self.log.retain(limits.retain_bytes, older_than, self._persisted_offset)
