@@ -2,6 +2,8 @@
 //!
 //! Accepts exactly the language of RFC 8259 that `serde_json` accepts (a test holds the two against each other), with one
 //! difference in what a string is: a lone surrogate spoils its own value, not the body around it.
+//!
+//! The steps of the hot path are `inline(always)`: returned through memory, their results cost a quarter of reading an event.
 
 use super::syntax::{Broken, Open, Read, Shape, Syntax, Value, DEPTH_MAX};
 use std::borrow::Cow;
@@ -23,7 +25,7 @@ impl<'a> Json<'a> {
     }
 
     /// The next byte after white space; 0, which no JSON token starts with, at the end.
-    #[inline]
+    #[inline(always)]
     fn peek(&mut self) -> u8 {
         loop {
             match self.bytes.get(self.pos) {
@@ -44,7 +46,7 @@ impl<'a> Json<'a> {
     }
 
     /// Steps over the separator before a member; `false` at the closing byte, which is consumed.
-    #[inline]
+    #[inline(always)]
     fn member(&mut self, open: &mut Open, close: u8) -> Read<bool> {
         let next = self.peek();
         if next == close {
@@ -111,7 +113,7 @@ impl<'a> Json<'a> {
     }
 
     /// The string whose opening quote is next.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Read<Value<'a>> {
         self.pos += 1;
         let start = self.pos;
@@ -129,8 +131,22 @@ impl<'a> Json<'a> {
     }
 
     /// Moves to the next byte of a string that means something: a quote, a backslash, a control character.
-    #[inline]
+    #[inline(always)]
     fn plain(&mut self) {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        let zero_bytes = |v: u64| v.wrapping_sub(ONES) & !v;
+        // Eight bytes at a time: the lowest marked bit is exact, a borrow can only mark bytes above it.
+        while let Some(chunk) = self.bytes[self.pos..].first_chunk::<8>() {
+            let v = u64::from_le_bytes(*chunk);
+            let control = v.wrapping_sub(ONES * 0x20) & !v;
+            let found = control | zero_bytes(v ^ (ONES * u64::from(b'"'))) | zero_bytes(v ^ (ONES * u64::from(b'\\')));
+            let marks = found & (ONES << 7);
+            if marks != 0 {
+                self.pos += (marks.trailing_zeros() / 8) as usize;
+                return;
+            }
+            self.pos += 8;
+        }
         let rest = &self.bytes[self.pos..];
         self.pos += rest.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20).unwrap_or(rest.len());
     }
@@ -240,7 +256,7 @@ impl<'a> Syntax<'a> for Json<'a> {
         Ok(Open { left: 0, first: true })
     }
 
-    #[inline]
+    #[inline(always)]
     fn key(&mut self, open: &mut Open) -> Read<Option<Value<'a>>> {
         if !self.member(open, b'}')? {
             return Ok(None);
@@ -258,7 +274,7 @@ impl<'a> Syntax<'a> for Json<'a> {
         self.member(open, b']')
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&mut self) -> Read<Value<'a>> {
         match self.peek() {
             b'"' => self.string(),

@@ -69,6 +69,7 @@ impl<'a> Msgpack<'a> {
         self.take(len).map(|_| Token::Ext)
     }
 
+    #[inline(always)]
     fn token(&mut self) -> Read<Token<'a>> {
         let marker = Marker::from_u8(self.take(1)?[0]);
         Ok(match marker {
@@ -94,6 +95,7 @@ impl<'a> Msgpack<'a> {
         })
     }
 
+    #[inline(always)]
     fn sized(&mut self, marker: Marker) -> Read<Token<'a>> {
         match marker {
             Marker::FixStr(n) => self.take(usize::from(n)).map(Token::Str),
@@ -224,7 +226,7 @@ impl<'a> Syntax<'a> for Msgpack<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn key(&mut self, open: &mut Open) -> Read<Option<Value<'a>>> {
         if self.element(open)? {
             return self.value().map(Some);
@@ -239,7 +241,7 @@ impl<'a> Syntax<'a> for Msgpack<'a> {
         Ok(more)
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&mut self) -> Read<Value<'a>> {
         let token = self.token()?;
         Ok(match token {

@@ -102,7 +102,7 @@ fn known_fields(draft: &Draft<'_>) -> Checked<()> {
         return Err(Refusal { code: code::UNKNOWN_FIELD, message });
     }
     for field in [Field::RequestId, Field::Position] {
-        if field.since() > version && *draft.value(field) != Value::Null {
+        if field.since() > version && !is_absent(draft.value(field)) {
             return refuse(code::UNKNOWN_FIELD, field, "is not a field of schema version 1");
         }
     }
@@ -192,7 +192,7 @@ fn position(draft: &Draft<'_>, position_max: i64) -> Checked<Option<u32>> {
 /// Writes the props in their order and returns their number.
 fn encode_props(draft: &Draft<'_>, limits: &Limits, event_type: EventType, out: &mut Vec<u8>) -> Checked<u32> {
     out.clear();
-    if !matches!(draft.value(Field::Props), Value::Null) && !is_empty_text(draft.value(Field::Props)) {
+    if !is_absent(draft.value(Field::Props)) {
         return refuse(code::WRONG_TYPE, Field::Props, "must be an object");
     }
     if draft.too_many_props {
@@ -235,8 +235,12 @@ fn prop_text<'d>(value: &'d Value<'_>) -> Option<Cow<'d, str>> {
     }
 }
 
-fn is_empty_text(value: &Value<'_>) -> bool {
-    matches!(value, Value::Text(s) if s.is_empty())
+fn is_absent(value: &Value<'_>) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Text(s) => s.is_empty(),
+        _ => false,
+    }
 }
 
 #[cold]
