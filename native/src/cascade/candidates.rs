@@ -9,8 +9,8 @@ use crate::fold::state::State;
 use crate::fold::step::{is_positive, Catalog};
 use crate::fold::user::User;
 use crate::hash::{id_hash, key_hash, Namespace};
-use crate::recall::knn::KnnParams;
 use crate::recall::covis::Covis;
+use crate::recall::knn::KnnParams;
 use crate::recall::knn::SessionKnn;
 use crate::recall::merge::{Candidate, Merger, SourceList};
 
@@ -45,9 +45,9 @@ pub fn wishes(state: &State, request: &Request<'_>) -> Vec<u32> {
         let wanted = |r: &&crate::fold::user::Recent| is_positive(r.event_type);
         let session = user.session(request.session_id).map(|s| s.number);
         let here = user.recent.iter().filter(wanted).filter(|r| Some(r.session) == session);
-        items.extend(here.filter_map(|r| state.catalogue.by_hash(r.item)));
+        items.extend(here.filter_map(|r| state.catalogue.ids().by_hash(r.item)));
         if items.is_empty() {
-            items.extend(user.recent.iter().filter(wanted).filter_map(|r| state.catalogue.by_hash(r.item)));
+            items.extend(user.recent.iter().filter(wanted).filter_map(|r| state.catalogue.ids().by_hash(r.item)));
         }
     }
     items.extend_from_slice(request.seeds);
@@ -93,7 +93,7 @@ pub fn recall(state: &State, lists: &mut Lists, indices: &mut Indices, request: 
     let sources: Vec<SourceList<'_>> =
         found.iter().map(|(w, items)| SourceList { source: w.source, weight: w.weight, items }).collect();
     let mut out = Vec::new();
-    indices.merger.merge(&sources, state.catalogue.dictionary_len(), &mut out);
+    indices.merger.merge(&sources, state.catalogue.ids().len(), &mut out);
     out
 }
 
@@ -115,13 +115,7 @@ fn popular_in_context(state: &State, lists: &mut Lists, request: &Request<'_>, n
 }
 
 /// Categories of the latest wishes, the latest weighing most, with what is popular or new in each.
-fn same_category(
-    state: &State,
-    lists: &Lists,
-    request: &Request<'_>,
-    latest: &[u32],
-    n: usize,
-) -> Vec<(u32, f32)> {
+fn same_category(state: &State, lists: &Lists, request: &Request<'_>, latest: &[u32], n: usize) -> Vec<(u32, f32)> {
     let mut weights: Vec<(u64, f32)> = Vec::new();
     let mut add = |category: u64, weight: f32| match weights.iter_mut().find(|(c, _)| *c == category) {
         Some(entry) => entry.1 += weight,
@@ -134,7 +128,7 @@ fn same_category(
     for item in latest {
         // The most specific level says most; each level up counts a quarter.
         let mut level = recency;
-        for category in state.facts.facts(id_hash(state.catalogue.id(*item))).categories.iter().take(4) {
+        for category in state.facts.facts(id_hash(state.catalogue.ids().id(*item))).categories.iter().take(4) {
             add(*category, level);
             level *= 0.25;
         }
@@ -182,7 +176,7 @@ pub fn fill(state: &State, lists: &Lists, rules: &Rules<'_>, candidates: &mut Ve
     taken.sort_unstable();
     let more = lists.popular.items().iter().chain(lists.fresh.items()).map(|(item, _)| *item);
     let mut added: Vec<u32> = Vec::new();
-    for item in more.chain(state.catalogue.iter_present()) {
+    for item in more.chain(state.catalogue.iter_present().map(|(item, _)| item)) {
         if candidates.len() >= k {
             return;
         }
@@ -212,4 +206,3 @@ pub fn score_given(state: &State, candidates: &[Candidate], items: &[u32], now_m
         })
         .collect()
 }
-

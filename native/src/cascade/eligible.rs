@@ -22,7 +22,7 @@ impl Rules<'_> {
             return false;
         }
         if let Some(user) = self.user {
-            let hash = id_hash(state.catalogue.id(item));
+            let hash = id_hash(state.catalogue.ids().id(item));
             if (self.hide_clicked && user.clicked.contains(hash)) || (self.hide_bought && user.bought.contains(hash)) {
                 return false;
             }

@@ -68,7 +68,7 @@ impl Lists {
     /// Makes all lists from nothing, after a restart.
     pub fn rebuild(&mut self, state: &mut State, now_ms: i64) {
         *self = Lists::default();
-        let all: Vec<u32> = state.catalogue.iter_present().collect();
+        let all: Vec<u32> = state.catalogue.iter_present().map(|(item, _)| item).collect();
         state.touched.extend(all);
         self.refresh(state, now_ms);
     }
@@ -77,7 +77,11 @@ impl Lists {
         let shown = |item: u32| state.catalogue.get(item).is_some_and(|i| i.available);
         let score = |item: u32, f: &dyn Fn() -> f64| {
             let value = if shown(item) { f() as f32 } else { 0.0 };
-            if value > 0.0 { value } else { f32::NAN }
+            if value > 0.0 {
+                value
+            } else {
+                f32::NAN
+            }
         };
         let stats = |item: u32| state.items.get(item as usize);
         self.popular.refresh(touched, |item| {
@@ -85,7 +89,7 @@ impl Lists {
         });
         self.trending.refresh(touched, |item| score(item, &|| stats(item).map_or(0.0, |s| s.trend(now_ms))));
         self.fresh.refresh(touched, |item| {
-            let since = state.catalogue.get(item).map_or(0, |i| i.since_ms());
+            let since = state.catalogue.get(item).map_or(0, |i| i.added_ms());
             // Days, from old to new: the order matters, the size does not.
             score(item, &|| 1.0 / (1.0 + (now_ms - since).max(0) as f64 / 86_400_000.0))
         });
@@ -100,7 +104,7 @@ impl Lists {
             return;
         }
         self.known[at] = true;
-        for category in state.facts.facts(id_hash(state.catalogue.id(item))).categories {
+        for category in state.facts.facts(id_hash(state.catalogue.ids().id(item))).categories {
             self.members.entry(*category).or_default().push(item);
         }
     }
@@ -108,7 +112,7 @@ impl Lists {
     fn fill_categories(&mut self, state: &State) {
         self.by_category.clear();
         for (item, score) in self.popular.items() {
-            for category in state.facts.facts(id_hash(state.catalogue.id(*item))).categories {
+            for category in state.facts.facts(id_hash(state.catalogue.ids().id(*item))).categories {
                 let list = self.by_category.entry(*category).or_default();
                 if list.len() < CATEGORY_LIST_MAX {
                     list.push((*item, *score));

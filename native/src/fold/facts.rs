@@ -22,13 +22,14 @@ pub struct FactTable {
 impl FactTable {
     /// Takes over what the catalogue now says of one item.
     pub fn update(&mut self, catalogue: &Catalogue, item: u32) {
-        let hash = id_hash(catalogue.id(item));
+        let hash = id_hash(catalogue.ids().id(item));
         let Some(data) = catalogue.get(item) else {
             self.rows.remove(&hash);
             return;
         };
         let mut categories = Vec::new();
-        for name in catalogue.category_levels(data) {
+        for level in data.categories.iter().flat_map(|c| catalogue.categories().ancestors(*c)) {
+            let name = catalogue.category_name(level);
             let category = id_hash(name);
             if !categories.contains(&category) {
                 categories.push(category);

@@ -137,7 +137,7 @@ impl State {
             out.push((key(space::CATEGORY, &category.to_be_bytes()), stats));
         }
         self.context_changes(&dirty, &mut out);
-        for item in self.covis.take_dirty() {
+        for item in self.covis.take_dirty_items() {
             out.push((key(space::COVIS, &item.to_be_bytes()), self.covis.entry(item)));
         }
         for session in self.knn.take_dirty_sessions() {
@@ -203,8 +203,8 @@ impl State {
         let r = &mut Reader::new(value);
         match *space {
             space::ITEM => {
-                let item = self.catalogue.restore(value)?;
-                self.facts.update(&self.catalogue, item);
+                self.catalogue.restore(value)?;
+                self.facts.update(&self.catalogue, be_u32(tail)?);
             }
             space::STATS => {
                 let item = be_u32(tail)?;

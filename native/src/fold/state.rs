@@ -17,7 +17,8 @@ use crate::fold::user::User;
 use crate::hash::{key_hash, Namespace};
 use crate::items::Catalogue;
 use crate::log::Frame;
-use crate::recall::{Covis, SessionKnn};
+use crate::recall::covis::Covis;
+use crate::recall::knn::{KnnLimits, SessionKnn};
 use crate::record::{Decision, Event, EventType, Kind, Link};
 
 /// What is fixed when a data directory is made or a shard is started.
@@ -25,8 +26,9 @@ use crate::record::{Decision, Event, EventType, Kind, Link};
 pub struct StateConfig {
     pub partitions: u16,
     pub caps: CapLimits,
-    pub knn_sessions_max: usize,
-    pub knn_postings_max: usize,
+    pub knn: KnnLimits,
+    pub items: crate::items::Limits,
+    pub embedding_length: Option<usize>,
     pub covis_neighbours_max: usize,
 }
 
@@ -35,8 +37,9 @@ impl Default for StateConfig {
         StateConfig {
             partitions: 256,
             caps: CapLimits::default(),
-            knn_sessions_max: 500_000,
-            knn_postings_max: 5_000,
+            knn: KnnLimits::default(),
+            items: crate::items::Limits::default(),
+            embedding_length: None,
             covis_neighbours_max: 64,
         }
     }
@@ -110,7 +113,7 @@ pub struct Dirty {
 impl State {
     pub fn new(config: StateConfig) -> State {
         State {
-            catalogue: Catalogue::new(),
+            catalogue: Catalogue::default(),
             facts: FactTable::default(),
             users: FxHashMap::default(),
             items: Vec::new(),
@@ -118,7 +121,7 @@ impl State {
             contexts: Contexts::default(),
             global: Stats::default(),
             covis: Covis::new(config.covis_neighbours_max),
-            knn: SessionKnn::new(config.knn_sessions_max, config.knn_postings_max),
+            knn: SessionKnn::new(config.knn),
             applied: 0,
             events_now_ms: 0,
             events_total: 0,
@@ -213,7 +216,8 @@ impl State {
 
     /// A session and a user seen together for the first time: the session's anonymous doings leave for a link record.
     fn link(&mut self, offset: u64, session_hash: u64, session_id: &str, user_id: &str) {
-        let slot = self.slot(Namespace::Session, session_id);
+        self.slot(Namespace::Session, session_id);
+        let Some(slot) = self.users.get_mut(&session_hash) else { return };
         if matches!(&slot.person, Person::Linked(u) if **u == *user_id) {
             return;
         }
@@ -234,7 +238,8 @@ impl State {
         self.links_due.remove(&link.source_offset);
         let anonymous = User::decode(link.anonymous)?;
         let hash = key_hash(Namespace::User, link.user_id);
-        let slot = self.slot(Namespace::User, link.user_id);
+        self.slot(Namespace::User, link.user_id);
+        let Some(slot) = self.users.get_mut(&hash) else { return Ok(()) };
         if let Person::Known(user) = &mut slot.person {
             user.merge_anonymous(link.source_offset, &anonymous);
         }
@@ -248,7 +253,7 @@ impl State {
             return;
         }
         for shown in &decision.items {
-            if let Some(item) = self.catalogue.index(shown.item_id) {
+            if let Some(item) = self.catalogue.ids().index(shown.item_id) {
                 self.stats_mut(item).add(SERVED, decision.as_of_ms);
             }
         }
@@ -257,18 +262,18 @@ impl State {
     fn contribute(&mut self, c: Contribution<'_>) {
         match c {
             Contribution::Item { item, event_type, ts_ms } => {
-                if let Some(at) = self.catalogue.by_hash(item) {
+                if let Some(at) = self.catalogue.ids().by_hash(item) {
                     self.stats_mut(at).add(event_type as u8, ts_ms);
                     self.touched.insert(at);
                 }
             }
             Contribution::Revenue { item, value } => {
-                if let Some(at) = self.catalogue.by_hash(item) {
+                if let Some(at) = self.catalogue.ids().by_hash(item) {
                     self.stats_mut(at).revenue.add(value);
                 }
             }
             Contribution::Dwell { item, dwell_ms } => {
-                if let Some(at) = self.catalogue.by_hash(item) {
+                if let Some(at) = self.catalogue.ids().by_hash(item) {
                     self.stats_mut(at).dwell.add(f64::from(dwell_ms));
                 }
             }
@@ -277,13 +282,13 @@ impl State {
                 self.dirty.categories.insert(category);
             }
             Contribution::Pair { a, b, ts_ms } => {
-                if let (Some(a), Some(b)) = (self.catalogue.by_hash(a), self.catalogue.by_hash(b)) {
+                if let (Some(a), Some(b)) = (self.catalogue.ids().by_hash(a), self.catalogue.ids().by_hash(b)) {
                     self.covis.add(a, b, ts_ms, 1);
                     self.covis.add(b, a, ts_ms, 1);
                 }
             }
             Contribution::Touch { session, item, ts_ms } => {
-                if let Some(at) = self.catalogue.by_hash(item) {
+                if let Some(at) = self.catalogue.ids().by_hash(item) {
                     self.knn.touch(session, at, ts_ms);
                 }
             }
@@ -297,7 +302,7 @@ impl State {
         let Some(context): Option<&mut Context> = self.contexts.entry(dimension, value) else { return };
         context.stats.add(event_type as u8, ts_ms);
         self.dirty.contexts.insert((dimension, value.to_owned()));
-        if let Some(at) = item.and_then(|i| self.catalogue.by_hash(i)) {
+        if let Some(at) = item.and_then(|i| self.catalogue.ids().by_hash(i)) {
             let gone = context.add_item(at, ts_ms);
             for item in gone.into_iter().chain([at]) {
                 self.dirty.context_items.insert((dimension, value.to_owned(), item));
@@ -335,7 +340,7 @@ impl State {
 
     fn delete_item(&mut self, id: &[u8]) -> Result<()> {
         let id = std::str::from_utf8(id).map_err(|_| Error::corrupt(0, "an item id that is not UTF-8"))?;
-        if let Some(item) = self.catalogue.index(id) {
+        if let Some(item) = self.catalogue.ids().index(id) {
             self.catalogue.delete(id);
             self.item_changed(item);
         }
@@ -346,8 +351,10 @@ impl State {
     fn patch_item(&mut self, body: &[u8], received_ms: i64) -> Result<()> {
         let mut r = crate::codec::Reader::new(body);
         let id = r.str()?;
-        let current = self.catalogue.index(id).and_then(|i| self.catalogue.json(i));
-        if let Ok(merged) = crate::items::merge_patch(current, id, r.rest()) {
+        let current = self.catalogue.ids().index(id).and_then(|i| self.catalogue.json(i));
+        if let Ok(merged) =
+            crate::items::merge_patch(current, id, r.rest(), &self.config.items, self.config.embedding_length)
+        {
             self.put_item(&merged, received_ms)?;
         }
         Ok(())
@@ -359,9 +366,11 @@ impl State {
     }
 
     fn put_profile(&mut self, hash: u64, json: &[u8]) -> Result<()> {
-        let id = crate::items::user_id_of(json)?;
-        let slot = self.slot(Namespace::User, &id);
-        let merged = crate::items::merge_user(slot.profile.as_deref(), json)?;
+        let id = user_id_of(json)?;
+        let limits = self.config.items.clone();
+        self.slot(Namespace::User, &id);
+        let Some(slot) = self.users.get_mut(&hash) else { return Ok(()) };
+        let merged = crate::items::merge_user(slot.profile.as_deref(), json, &limits);
         slot.profile = Some(merged.into_boxed_slice());
         mark(&mut slot.dirty, &mut self.dirty.users, hash);
         Ok(())
@@ -373,4 +382,14 @@ fn mark(flag: &mut bool, list: &mut Vec<u64>, hash: u64) {
         *flag = true;
         list.push(hash);
     }
+}
+
+/// The id in the canonical JSON of a user record.
+fn user_id_of(json: &[u8]) -> Result<String> {
+    #[derive(serde::Deserialize)]
+    struct WithId {
+        id: String,
+    }
+    let record: WithId = serde_json::from_slice(json).map_err(|e| Error::malformed(e.to_string()))?;
+    Ok(record.id)
 }

@@ -95,7 +95,7 @@ impl State {
             .iter()
             .rev()
             .filter(|r| is_positive(r.event_type))
-            .filter_map(|r| self.catalogue.by_hash(r.item))
+            .filter_map(|r| self.catalogue.ids().by_hash(r.item))
             .take(10)
             .collect();
         let mut covisited = covis.recall(&wanted, 200);
@@ -207,7 +207,7 @@ impl State {
         match op {
             Op::ItemPrice => self.catalogue.get(item)?.price,
             Op::ItemAgeDays => {
-                let since = self.catalogue.get(item)?.since_ms();
+                let since = self.catalogue.get(item)?.added_ms();
                 Some((as_of - since).max(0) as f64 / (1440.0 * MINUTE))
             }
             Op::ItemAvailable => Some(f64::from(u8::from(self.catalogue.get(item)?.available))),
@@ -217,7 +217,7 @@ impl State {
     }
 
     fn category_value(&self, item: u32, op: &Op, as_of: i64) -> Option<f64> {
-        let category = self.facts.facts(id_hash(self.catalogue.id(item))).categories.first()?;
+        let category = self.facts.facts(id_hash(self.catalogue.ids().id(item))).categories.first()?;
         Self::stats_value(self.categories.get(category), op, as_of)
     }
 
@@ -238,7 +238,7 @@ impl State {
     }
 
     fn cross_value(&self, item: u32, asker: &Asker<'_>, shared: &Shared<'_>, op: &Op) -> Option<f64> {
-        let hash = id_hash(self.catalogue.id(item));
+        let hash = id_hash(self.catalogue.ids().id(item));
         let flag = |b: bool| Some(f64::from(u8::from(b)));
         let category = || self.facts.facts(hash).categories.first().copied();
         match op {
@@ -267,7 +267,7 @@ impl State {
                 flag(category() == Some(last))
             }
             Op::CrossSameBrandAsLast => {
-                let last = self.catalogue.get(self.catalogue.by_hash(shared.last?)?)?.brand?;
+                let last = self.catalogue.get(self.catalogue.ids().by_hash(shared.last?)?)?.brand?;
                 flag(self.catalogue.get(item)?.brand == Some(last))
             }
             Op::CrossPriceRatio => {

@@ -72,7 +72,8 @@ impl State {
     }
 
     fn session_json(&self, user: &User, session: &Session) -> Value {
-        let name = |hash: u64| self.catalogue.by_hash(hash).map(|i| self.catalogue.id(i)).unwrap_or_default();
+        let name =
+            |hash: u64| self.catalogue.ids().by_hash(hash).map(|i| self.catalogue.ids().id(i)).unwrap_or_default();
         let items: Vec<Value> = user
             .recent
             .iter()

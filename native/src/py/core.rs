@@ -92,15 +92,22 @@ impl Core {
         embedding_length: Option<usize>,
     ) -> Core {
         let caps = CapLimits { per_item_hour_max, per_hour_max };
+        let item_limits = crate::items::Limits { batch_max: events_max, ..crate::items::Limits::default() };
         Core {
-            state: State::new(StateConfig { partitions, caps, ..StateConfig::default() }),
+            state: State::new(StateConfig {
+                partitions,
+                caps,
+                items: item_limits.clone(),
+                embedding_length,
+                ..StateConfig::default()
+            }),
             queue: Queue::default(),
             lists: Lists::default(),
             indices: Indices::default(),
             custom_types,
             purchase_requires_trusted,
             event_limits: event::Limits { events_max, props_max, ..event::Limits::default() },
-            item_limits: crate::items::Limits { batch_max: events_max, ..crate::items::Limits::default() },
+            item_limits,
             embedding_length,
         }
     }
@@ -187,8 +194,7 @@ impl Core {
         body: &[u8],
         ndjson: bool,
     ) -> PyResult<(Vec<(usize, String, Bound<'py, PyBytes>)>, Vec<Refusal<'py>>)> {
-        let batch =
-            crate::items::parse_items(body, ndjson, &self.item_limits, self.embedding_length).map_err(to_py)?;
+        let batch = crate::items::parse_items(body, ndjson, &self.item_limits, self.embedding_length).map_err(to_py)?;
         let accepted = batch.items.iter().map(|(i, id, json)| (*i, id.clone(), PyBytes::new(py, json))).collect();
         Ok((accepted, refusals(py, &batch.rejected)))
     }
@@ -229,8 +235,8 @@ impl Core {
 
     /// Raises `unknown_item` or what is wrong with the merged item.
     fn submit_item_patch(&mut self, log: &PyLog, id: &str, patch: &[u8], received_ms: i64) -> PyResult<u64> {
-        let current = self.state.catalogue.index(id).and_then(|i| self.state.catalogue.json(i));
-        crate::items::merge_patch(current, id, patch).map_err(to_py)?;
+        let current = self.state.catalogue.ids().index(id).and_then(|i| self.state.catalogue.json(i));
+        crate::items::merge_patch(current, id, patch, &self.item_limits, self.embedding_length).map_err(to_py)?;
         let mut body = Vec::new();
         crate::codec::put_str(&mut body, id);
         body.extend_from_slice(patch);
@@ -318,7 +324,11 @@ impl Core {
 
     #[getter]
     fn dirty(&self) -> usize {
-        if self.state.dirty.any { self.state.dirty_len().max(1) } else { 0 }
+        if self.state.dirty.any {
+            self.state.dirty_len().max(1)
+        } else {
+            0
+        }
     }
 
     #[getter]
@@ -334,7 +344,7 @@ impl Core {
             ("events", s.events_total),
             ("decisions", s.decisions_total),
             ("items", s.catalogue.len() as u64),
-            ("item_ids", s.catalogue.dictionary_len() as u64),
+            ("item_ids", s.catalogue.ids().len() as u64),
             ("users_in_memory", s.users.len() as u64),
             ("categories", s.categories.len() as u64),
             ("knn_sessions", s.knn.sessions() as u64),
@@ -362,4 +372,9 @@ fn refusals<'py>(py: Python<'py>, rejected: &[crate::items::Rejected]) -> Vec<Re
 /// What the caller gave does not fit a Rust argument.
 pub fn refuse(code: &'static str, field: &str, message: String) -> PyErr {
     to_py(Error::invalid(code, field, message))
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<Core>()?;
+    m.add_class::<EventBatch>()
 }

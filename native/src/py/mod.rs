@@ -1,11 +1,18 @@
 //! The border to Python: one thin file per native concept, no logic.
 
+mod core;
+mod error;
+mod log;
+mod read;
 mod recall;
 
 use pyo3::prelude::*;
 
 #[pymodule]
 fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    log::register(m)?;
+    core::register(m)?;
+    read::register(m)?;
     recall::register(m)?;
     Ok(())
 }

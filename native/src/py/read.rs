@@ -57,8 +57,7 @@ impl SurfacePlan {
             };
             wanted.push(Wanted { source: at as u8, quota, weight });
         }
-        let knn =
-            KnnParams { m_most_recent_sessions, neighborhood_size_k, max_items_in_session, idf_weighting };
+        let knn = KnnParams { m_most_recent_sessions, neighborhood_size_k, max_items_in_session, idf_weighting };
         Ok(SurfacePlan { name, sources: wanted, hide_clicked, hide_bought, diversity, counts_served, knn })
     }
 }
@@ -111,7 +110,7 @@ impl Ranked {
 impl Core {
     /// JSON of one item; None when there is none of that id.
     fn item_json<'py>(&self, py: Python<'py>, id: &str) -> Option<Bound<'py, PyBytes>> {
-        let item = self.state.catalogue.index(id)?;
+        let item = self.state.catalogue.ids().index(id)?;
         self.state.catalogue.get(item)?;
         Some(PyBytes::new(py, self.state.catalogue.json(item)?))
     }
@@ -154,7 +153,7 @@ impl Core {
         exclude: Vec<String>,
         filter: Option<&[u8]>,
     ) -> PyResult<Ask> {
-        let index = |id: &String| self.state.catalogue.index(id);
+        let index = |id: &String| self.state.catalogue.ids().index(id);
         let mut excluded: Vec<u32> = exclude.iter().filter_map(index).collect();
         excluded.sort_unstable();
         Ok(Ask {
@@ -218,7 +217,7 @@ impl Core {
         let mut unknown = Vec::new();
         let mut known = Vec::new();
         for id in ids {
-            match self.state.catalogue.index(&id).filter(|i| self.state.catalogue.get(*i).is_some()) {
+            match self.state.catalogue.ids().index(&id).filter(|i| self.state.catalogue.get(*i).is_some()) {
                 Some(item) => known.push(item),
                 None => unknown.push(id),
             }
@@ -231,7 +230,7 @@ impl Core {
 
     /// [(id, score, sources)] of a list.
     fn shown<'s>(&'s self, ranked: &Ranked) -> Vec<(&'s str, f32, u32)> {
-        ranked.items.iter().map(|c| (self.state.catalogue.id(c.item), c.score, c.sources)).collect()
+        ranked.items.iter().map(|c| (self.state.catalogue.ids().id(c.item), c.score, c.sources)).collect()
     }
 
     /// Feature vectors of a list: float32 [items, features].
@@ -246,8 +245,7 @@ impl Core {
         let mut out = vec![0.0; items.len() * plan.plan.len()];
         self.with_indices(|state, _, indices| {
             let user = state.user(ask.hash);
-            let asker =
-                Asker { user, session_id: &ask.session_id, context: &ask.context, as_of_ms: ask.now_ms };
+            let asker = Asker { user, session_id: &ask.session_id, context: &ask.context, as_of_ms: ask.now_ms };
             state.vectors(&mut indices.covis, &plan.plan, &asker, &items, &mut out);
         });
         PyArray1::from_vec(py, out).reshape([items.len(), plan.plan.len()])
@@ -289,7 +287,7 @@ impl Core {
                 .items
                 .iter()
                 .map(|c| Shown {
-                    item_id: self.state.catalogue.id(c.item),
+                    item_id: self.state.catalogue.ids().id(c.item),
                     score: c.score,
                     sources: c.sources,
                     propensity: 1.0,
@@ -364,4 +362,12 @@ pub fn decision_json<'py>(py: Python<'py>, body: &[u8]) -> PyResult<Bound<'py, P
         "degraded": d.degraded, "items": items, "plan_digest": d.plan_digest, "features": d.features,
     });
     Ok(PyBytes::new(py, json.to_string().as_bytes()))
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<SurfacePlan>()?;
+    m.add_class::<Ask>()?;
+    m.add_class::<Ranked>()?;
+    m.add_class::<PyPlan>()?;
+    m.add_function(wrap_pyfunction!(decision_json, m)?)
 }
