@@ -1,0 +1,1 @@
+"""From a request to a list: stages in the order of the files' names in `pipeline`."""

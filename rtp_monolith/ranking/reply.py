@@ -1,0 +1,69 @@
+"""The reply of a list (CONTRACT section 3), as structs that msgspec writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+SOURCES = (
+    "session_knn",
+    "covis",
+    "trending",
+    "popular",
+    "popular_context",
+    "new",
+    "catalogue",
+    "same_category",
+    "given",
+)
+"""In the order of the bits of the native side."""
+
+
+class Item(msgspec.Struct, frozen=True, omit_defaults=True):
+    id: str
+    score: float
+    position: int
+    source: Sequence[str]
+    slot: str | None = None
+    propensity: float | None = None
+    explain: dict[str, Any] | None = None
+
+
+class Model(msgspec.Struct, frozen=True):
+    name: str
+    version: str
+
+
+NO_MODEL = Model("none", "0")
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """Without a bundle `model` is `NO_MODEL`; times are ms."""
+
+    request_id: str
+    items: list[Item]
+    surface: str
+    model: Model
+    experiments: dict[str, str]
+    degraded: list[str]
+    state_version: int
+    as_of_ms: int
+    took_ms: float
+    stages: dict[str, float]
+
+
+def _names(mask: int) -> tuple[str, ...]:
+    return tuple(name for bit, name in enumerate(SOURCES) if mask >> bit & 1)
+
+
+_NAMES = [_names(mask) for mask in range(1 << len(SOURCES))]
+
+
+def source_names(mask: int) -> tuple[str, ...]:
+    """The sources that a candidate's bits stand for."""
+    return _NAMES[mask & (len(_NAMES) - 1)]
+
+
+encode_reply = msgspec.json.Encoder().encode

@@ -1,0 +1,28 @@
+"""The time of each stage of one request, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+STAGES = ("state", "recall", "prerank", "rank", "rerank", "explore")
+
+
+class StageTimes:
+    """Milliseconds by stage; a stage that did not run took 0."""
+
+    __slots__ = ("_clock", "_last_s", "_started_s", "ms")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock` counts seconds from any start."""
+        self._clock = clock
+        self._started_s = self._last_s = clock()
+        self.ms = dict.fromkeys(STAGES, 0.0)
+
+    def done(self, stage: str) -> None:
+        """The stage ended now; it began when the one before it ended."""
+        now = self._clock()
+        self.ms[stage] = round((now - self._last_s) * 1000, 3)
+        self._last_s = now
+
+    def elapsed_ms(self) -> float:
+        return (self._clock() - self._started_s) * 1000
