@@ -9,8 +9,8 @@ use crate::fold::state::State;
 use crate::fold::step::{is_positive, Catalog};
 use crate::fold::user::User;
 use crate::hash::{id_hash, key_hash, Namespace};
-use crate::recall::knn::KnnParams;
 use crate::recall::covis::Covis;
+use crate::recall::knn::KnnParams;
 use crate::recall::knn::SessionKnn;
 use crate::recall::merge::{Candidate, Merger, SourceList};
 
@@ -115,13 +115,7 @@ fn popular_in_context(state: &State, lists: &mut Lists, request: &Request<'_>, n
 }
 
 /// Categories of the latest wishes, the latest weighing most, with what is popular or new in each.
-fn same_category(
-    state: &State,
-    lists: &Lists,
-    request: &Request<'_>,
-    latest: &[u32],
-    n: usize,
-) -> Vec<(u32, f32)> {
+fn same_category(state: &State, lists: &Lists, request: &Request<'_>, latest: &[u32], n: usize) -> Vec<(u32, f32)> {
     let mut weights: Vec<(u64, f32)> = Vec::new();
     let mut add = |category: u64, weight: f32| match weights.iter_mut().find(|(c, _)| *c == category) {
         Some(entry) => entry.1 += weight,
@@ -212,4 +206,3 @@ pub fn score_given(state: &State, candidates: &[Candidate], items: &[u32], now_m
         })
         .collect()
 }
-

@@ -77,7 +77,11 @@ impl Lists {
         let shown = |item: u32| state.catalogue.get(item).is_some_and(|i| i.available);
         let score = |item: u32, f: &dyn Fn() -> f64| {
             let value = if shown(item) { f() as f32 } else { 0.0 };
-            if value > 0.0 { value } else { f32::NAN }
+            if value > 0.0 {
+                value
+            } else {
+                f32::NAN
+            }
         };
         let stats = |item: u32| state.items.get(item as usize);
         self.popular.refresh(touched, |item| {

@@ -9,17 +9,8 @@ pub mod eligible;
 pub mod lists;
 
 /// Sources of recall; the place is the bit in `Candidate::sources` and in the decision log, so the order is on disk.
-pub const SOURCES: [&str; 9] = [
-    "session_knn",
-    "covis",
-    "trending",
-    "popular",
-    "popular_context",
-    "new",
-    "catalogue",
-    "same_category",
-    "given",
-];
+pub const SOURCES: [&str; 9] =
+    ["session_knn", "covis", "trending", "popular", "popular_context", "new", "catalogue", "same_category", "given"];
 
 pub mod source {
     pub const SESSION_KNN: u8 = 0;

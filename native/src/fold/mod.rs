@@ -15,4 +15,3 @@ pub mod step;
 pub mod user;
 pub mod vector;
 pub mod view;
-

@@ -260,9 +260,9 @@ impl Spec {
             return Ok(SERVED);
         }
         let found = EVENT_TYPES.iter().find(|(_, n)| *n == name).map(|(t, _)| *t as u8);
-        found.or((name == "custom").then_some(EventType::Custom as u8)).ok_or_else(|| {
-            self.refuse(format!("unknown event type {name:?}"))
-        })
+        found
+            .or((name == "custom").then_some(EventType::Custom as u8))
+            .ok_or_else(|| self.refuse(format!("unknown event type {name:?}")))
     }
 
     fn window(&self) -> Result<Window> {

@@ -146,7 +146,10 @@ impl Queue {
             let answer = self.fold_batch(state, &batch)?;
             let links: Vec<(u64, Vec<u8>)> = state
                 .links_due
-                .range((links_before.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded), std::ops::Bound::Unbounded))
+                .range((
+                    links_before.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded),
+                    std::ops::Bound::Unbounded,
+                ))
                 .map(|(_, link)| link.clone())
                 .collect();
             let mut due = batch.end;

@@ -134,8 +134,7 @@ impl Context {
         if self.items.len() <= 2 * CONTEXT_ITEMS_MAX {
             return Vec::new();
         }
-        let mut order: Vec<(i64, u64, u32)> =
-            self.items.iter().map(|(i, c)| (c.newest_ms(), c.total(), *i)).collect();
+        let mut order: Vec<(i64, u64, u32)> = self.items.iter().map(|(i, c)| (c.newest_ms(), c.total(), *i)).collect();
         order.sort_unstable();
         let gone: Vec<u32> = order[..order.len() - CONTEXT_ITEMS_MAX].iter().map(|e| e.2).collect();
         for item in &gone {

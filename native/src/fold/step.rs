@@ -32,16 +32,44 @@ pub trait Catalog {
 /// What one event adds to counts that users share.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Contribution<'e> {
-    Item { item: u64, event_type: EventType, ts_ms: i64 },
-    Revenue { item: u64, value: f64 },
-    Dwell { item: u64, dwell_ms: u32 },
-    Category { category: u64, event_type: EventType, ts_ms: i64 },
+    Item {
+        item: u64,
+        event_type: EventType,
+        ts_ms: i64,
+    },
+    Revenue {
+        item: u64,
+        value: f64,
+    },
+    Dwell {
+        item: u64,
+        dwell_ms: u32,
+    },
+    Category {
+        category: u64,
+        event_type: EventType,
+        ts_ms: i64,
+    },
     /// An interaction within a context: dimension 0 device, 1 country, 2 channel.
-    Context { dimension: u8, value: &'e str, item: Option<u64>, event_type: EventType, ts_ms: i64 },
+    Context {
+        dimension: u8,
+        value: &'e str,
+        item: Option<u64>,
+        event_type: EventType,
+        ts_ms: i64,
+    },
     /// Seen together, both directions.
-    Pair { a: u64, b: u64, ts_ms: i64 },
+    Pair {
+        a: u64,
+        b: u64,
+        ts_ms: i64,
+    },
     /// The session index learns that this session holds the item.
-    Touch { session: u64, item: u64, ts_ms: i64 },
+    Touch {
+        session: u64,
+        item: u64,
+        ts_ms: i64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
