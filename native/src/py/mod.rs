@@ -1,9 +1,7 @@
 //! The border to Python: one thin file per native concept, no logic.
 
-mod core;
-mod error;
-mod log;
-mod read;
+pub mod error;
+pub mod log;
 mod recall;
 
 use pyo3::prelude::*;
@@ -11,8 +9,6 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     log::register(m)?;
-    core::register(m)?;
-    read::register(m)?;
     recall::register(m)?;
     Ok(())
 }
