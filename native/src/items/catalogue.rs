@@ -1,13 +1,12 @@
 //! All items: the only place where they are put, deleted, saved and restored.
 //!
-//! Invariant: every id that was ever seen has an index, also when no item is there, and `restore` of all `entry` bytes in
-//! the order of their indices gives the same catalogue. Who wants an item, and when a change is durable, is not known here.
+//! Invariant: every id that was ever seen has an index, also when no item is there, and `restore` of all `entry` bytes
+//! in the order of their indices gives the same catalogue. Who wants an item, and when a change is durable, is not
+//! known here.
 
 use super::categories::Categories;
 use super::dictionary::Dictionary;
-use super::item::{read, slots, Item, Names};
-use super::validate::Field;
-use super::values;
+use super::item::{read, Item, Names, Slots};
 use crate::codec::{put_bytes, put_i64, put_str, put_u64, Reader};
 use crate::error::{Error, Result};
 
@@ -19,6 +18,8 @@ pub struct Catalogue {
     /// By index; shorter than `ids` when the last ids never had an item.
     items: Vec<Option<Box<Item>>>,
     present: usize,
+    /// Sum of `Item::memory_bytes`, kept so that asking costs nothing.
+    items_bytes: usize,
     version: u64,
     dirty: Vec<u32>,
     /// By index: whether it is in `dirty`.
@@ -89,16 +90,15 @@ impl Catalogue {
 
     /// Puts the canonical JSON of an item; `log_ms` is when, by the log. The same bytes again change nothing.
     pub fn upsert(&mut self, json: &[u8], log_ms: i64) -> Result<u32> {
-        let json = std::str::from_utf8(json).map_err(|e| Error::malformed(e.to_string()))?;
-        let id = slots(json)?[Field::Id as usize].and_then(values::text).filter(|id| !id.is_empty());
-        let id = id.ok_or_else(|| Error::malformed("an item without an id"))?;
+        let slots = Slots::read(json)?;
+        let id = slots.id().ok_or_else(|| Error::malformed("an item without an id"))?;
         let held = self.find(&id);
-        if let Some(item) = held.filter(|item| item.json() == json.as_bytes()) {
+        if let Some(item) = held.filter(|item| item.json() == json) {
             return Ok(item.index);
         }
         let first_put_ms = held.map_or(log_ms, |item| item.first_put_ms);
         let index = self.intern(&id);
-        self.place(index, json, first_put_ms)?;
+        self.place(index, &slots, first_put_ms);
         self.mark(index);
         Ok(index)
     }
@@ -106,10 +106,8 @@ impl Catalogue {
     /// `false` when there was no such item. The id keeps its index.
     pub fn delete(&mut self, id: &str) -> bool {
         let Some(index) = self.ids.index(id) else { return false };
-        let held = self.items.get_mut(index as usize).and_then(Option::take);
-        if held.is_none() {
-            return false;
-        }
+        let Some(held) = self.items.get_mut(index as usize).and_then(Option::take) else { return false };
+        self.items_bytes -= held.memory_bytes();
         self.present -= 1;
         self.version += 1;
         self.mark(index);
@@ -163,13 +161,11 @@ impl Catalogue {
             return Err(Error::corrupt(0, "an item entry longer than it says"));
         }
         if let Some((first_put_ms, json)) = item {
-            let json = std::str::from_utf8(json).map_err(|e| Error::corrupt(0, e.to_string()))?;
-            let own =
-                slots(json).map_err(|e| Error::corrupt(0, e.to_string()))?[Field::Id as usize].and_then(values::text);
-            if own.as_deref() != Some(id) {
+            let slots = Slots::read(json).map_err(|e| Error::corrupt(0, e.to_string()))?;
+            if slots.id().as_deref() != Some(id) {
                 return Err(Error::corrupt(0, format!("entry {index} holds another item")));
             }
-            self.place(index as u32, json, first_put_ms).map_err(|e| Error::corrupt(0, e.to_string()))?;
+            self.place(index as u32, &slots, first_put_ms);
         }
         self.ids.intern(id);
         Ok(())
@@ -177,22 +173,23 @@ impl Catalogue {
 
     /// Bytes of memory, roughly.
     pub fn memory_bytes(&self) -> usize {
-        let items: usize = self.iter_present().map(|(_, item)| item.memory_bytes()).sum();
         let lists = self.items.capacity() * 8 + self.is_dirty.capacity() + self.dirty.capacity() * 4;
-        items + lists + self.ids.memory_bytes() + self.labels.memory_bytes() + self.categories.memory_bytes()
+        self.items_bytes + lists + self.ids.memory_bytes() + self.labels.memory_bytes() + self.categories.memory_bytes()
     }
 
-    fn place(&mut self, index: u32, json: &str, first_put_ms: i64) -> Result<()> {
+    fn place(&mut self, index: u32, slots: &Slots<'_>, first_put_ms: i64) {
         let mut names = Names { labels: &mut self.labels, categories: &mut self.categories };
-        let item = read(json, index, first_put_ms, &mut names)?;
+        let item = read(slots, index, first_put_ms, &mut names);
         let i = index as usize;
         if self.items.len() <= i {
             self.items.resize_with(i + 1, || None);
         }
-        self.present += usize::from(self.items[i].is_none());
-        self.items[i] = Some(Box::new(item));
+        self.items_bytes += item.memory_bytes();
+        match self.items[i].replace(Box::new(item)) {
+            Some(replaced) => self.items_bytes -= replaced.memory_bytes(),
+            None => self.present += 1,
+        }
         self.version += 1;
-        Ok(())
     }
 
     fn mark(&mut self, index: u32) {

@@ -1,7 +1,7 @@
 //! One item in memory: its canonical JSON, and beside it only what filters, features and similarity read often.
 //!
-//! Texts are not copied: a span points into the JSON. Invariant: everything here is a function of the JSON, the time of the
-//! first put and the numbering of names.
+//! Texts are not copied: a span points into the JSON. Invariant: everything here is a function of the JSON, the time of
+//! the first put and the numbering of names.
 
 use super::categories::Categories;
 use super::dictionary::Dictionary;
@@ -109,25 +109,39 @@ pub struct Names<'a> {
     pub categories: &'a mut Categories,
 }
 
-/// The members of a canonical item by field. Errors: `malformed_body` when it is no item at all.
-pub fn slots(json: &str) -> Result<[Option<&RawValue>; FIELD_COUNT]> {
-    let raw: &RawValue = serde_json::from_str(json).map_err(|e| Error::malformed(e.to_string()))?;
-    let mut slots = [None; FIELD_COUNT];
-    for (name, value) in values::members(raw, "").map_err(|e| Error::malformed(e.to_string()))? {
-        if let Some(field) = Field::of(&name) {
-            slots[field as usize] = Some(value);
+/// The members of a canonical item, by field.
+#[derive(Clone, Copy)]
+pub struct Slots<'a> {
+    json: &'a str,
+    fields: [Option<&'a RawValue>; FIELD_COUNT],
+}
+
+impl<'a> Slots<'a> {
+    /// Errors: `malformed_body` when it is no item at all.
+    pub fn read(json: &'a [u8]) -> Result<Slots<'a>> {
+        let json = std::str::from_utf8(json).map_err(|e| Error::malformed(e.to_string()))?;
+        if json.len() >= ESCAPED as usize {
+            return Err(Error::malformed("an item of 2 GiB"));
         }
+        let members: values::Members<'a> = serde_json::from_str(json).map_err(|e| Error::malformed(e.to_string()))?;
+        let mut fields = [None; FIELD_COUNT];
+        for (name, value) in members.0 {
+            if let Some(field) = Field::of(&name) {
+                fields[field as usize] = Some(value);
+            }
+        }
+        Ok(Slots { json, fields })
     }
-    Ok(slots)
+
+    pub fn id(&self) -> Option<Cow<'a, str>> {
+        self.fields[Field::Id as usize].and_then(values::text).filter(|id| !id.is_empty())
+    }
 }
 
 /// Reads an item that was validated when it came; a value of a wrong type counts as absent.
-pub fn read(json: &str, index: u32, first_put_ms: i64, names: &mut Names<'_>) -> Result<Item> {
-    if json.len() >= ESCAPED as usize {
-        return Err(Error::malformed("an item of 2 GiB"));
-    }
-    let slots = slots(json)?;
-    let slot = |field: Field| slots[field as usize];
+pub fn read(slots: &Slots<'_>, index: u32, first_put_ms: i64, names: &mut Names<'_>) -> Item {
+    let json = slots.json;
+    let slot = |field: Field| slots.fields[field as usize];
     let text = |field| slot(field).and_then(values::text);
     let span = |field| slot(field).map_or(Span::default(), |raw| span_of(json, raw));
     let mut tokens = Vec::with_capacity(16);
@@ -138,7 +152,7 @@ pub fn read(json: &str, index: u32, first_put_ms: i64, names: &mut Names<'_>) ->
         tokens.push(token(Class::Brand, "", &brand));
     }
     let attributes = read_attributes(json, slot(Field::Attributes), names, &mut tokens);
-    Ok(Item {
+    Item {
         index,
         title: span(Field::Title),
         description: span(Field::Description),
@@ -155,7 +169,7 @@ pub fn read(json: &str, index: u32, first_put_ms: i64, names: &mut Names<'_>) ->
         attributes,
         tokens: Tokens::new(&tokens),
         json: json.into(),
-    })
+    }
 }
 
 fn read_categories(raw: Option<&RawValue>, names: &mut Names<'_>, tokens: &mut Vec<u32>) -> Box<[u32]> {

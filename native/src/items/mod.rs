@@ -1,9 +1,9 @@
 //! The catalogue: what `PUT /v1/items` says, kept in memory and ready for filters and similarity.
 //!
-//! `body` splits a request into elements, `values` knows the rules of single values, `validate` and `users` those of an item
-//! and a user; `dictionary` gives ids their numbers, `item` is one item in memory, `catalogue` is all of them, `filter` and
-//! `similarity` answer about them. Invariant: the catalogue is a function of the records applied to it, in their order. This
-//! module does not know HTTP, the log or who asks.
+//! `body` splits a request into elements, `values` knows the rules of single values, `validate` and `users` those of an
+//! item and a user; `dictionary` gives ids their numbers, `item` is one item in memory, `catalogue` is all of them,
+//! `filter` and `similarity` answer about them. Invariant: the catalogue is a function of the records applied to it, in
+//! their order. This module does not know HTTP, the log or who asks.
 
 mod body;
 mod catalogue;

@@ -1,8 +1,8 @@
 //! How alike two items are, from category levels, brand and attributes: weighted Jaccard over tokens.
 //!
-//! A token is 30 bits of a hash and two bits of its class, so a restart or another process makes the same tokens and the
-//! weight needs no table per item. Every level of a category path is a token: a deeper shared prefix shares more of them.
-//! Invariant: symmetric, within [0, 1], and 1 for equal token lists that are not empty.
+//! A token is 30 bits of a hash and two bits of its class, so a restart or another process makes the same tokens and
+//! the weight needs no table per item. Every level of a category path is a token: a deeper shared prefix shares more of
+//! them. Invariant: symmetric, within [0, 1], and 1 for equal token lists that are not empty.
 
 use crate::hash::id_hash;
 

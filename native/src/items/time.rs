@@ -6,8 +6,8 @@
 pub const MS_MIN: i64 = -62_167_219_200_000;
 pub const MS_MAX: i64 = 253_402_300_799_999;
 
-/// `2026-11-23T10:15:30.250+01:00`; `t`, `z` and a space instead of `T` are taken, digits after the millisecond are cut.
-/// A leap second (`:60` in the last minute of a UTC day) is the first moment of the next minute.
+/// `2026-11-23T10:15:30.250+01:00`; `t`, `z` and a space instead of `T` are taken, digits after the millisecond are
+/// cut. A leap second (`:60` in the last minute of a UTC day) is the first moment of the next minute.
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
     let b = text.as_bytes();
     if b.len() < 20 || b[4] != b'-' || b[7] != b'-' || b[13] != b':' || b[16] != b':' || !b"Tt ".contains(&b[10]) {
@@ -67,7 +67,8 @@ fn month_days(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days since 1970-01-01 of the proleptic Gregorian calendar (Howard Hinnant, "chrono-compatible low-level date algorithms").
+/// Days since 1970-01-01 of the proleptic Gregorian calendar (Howard Hinnant, "chrono-compatible low-level date
+/// algorithms").
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let y = if month <= 2 { year - 1 } else { year };
     let era = y.div_euclid(400);

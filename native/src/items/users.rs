@@ -168,7 +168,8 @@ mod tests {
 
     #[test]
     fn a_user_is_written_canonically() {
-        let sent = r#"{"as_of":"1970-01-01T00:00:01Z","features":{"z":1.50,"a":"x","b":true},"attributes":{"n":null},"id":"u"}"#;
+        let sent = r#"{"as_of":"1970-01-01T00:00:01Z","features":{"z":1.50,"a":"x","b":true},
+            "attributes":{"n":null},"id":"u"}"#;
         let want = r#"{"id":"u","attributes":{"n":null},"features":{"a":"x","b":true,"z":1.50},"as_of":1000}"#;
         assert_eq!(one(sent).unwrap(), want);
         assert_eq!(one(want).unwrap(), want);

@@ -1,7 +1,7 @@
 //! The rules of single JSON values, and how each is written canonically.
 //!
-//! Canonical: strings carry only the escapes they must, numbers keep the text they came with, keys of maps are sorted and
-//! occur once. Which field a value belongs to is told by the caller, for the message of a refusal.
+//! Canonical: strings carry only the escapes they must, numbers keep the text they came with, keys of maps are sorted
+//! and occur once. Which field a value belongs to is told by the caller, for the message of a refusal.
 
 use super::nearest::shown;
 use super::{code, Limits};

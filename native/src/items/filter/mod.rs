@@ -1,11 +1,11 @@
 //! Filters of lists: `{"and": [...]}`, `{"or": [...]}`, `{"not": …}`, `{"field", "op", "value"}` (CONTRACT section 3).
 //!
-//! `parse` turns JSON into a tree and refuses what cannot mean anything, `matching` decides for one item. Rules beyond the
-//! grammar: a missing field fails every op except `ne`, `not_in` and `exists: false`; an empty list is a missing field,
-//! `available` is never missing. On lists every op asks whether any element does. A category belongs to every level of its
-//! path: `a` equals and contains an item in `a > b`; `contains` on categories also takes the name of one level. On text
-//! `contains` ignores case. `and` of nothing is true, `or` of nothing is false. Values of another type never compare.
-//! Invariant: an accepted filter is bounded and total.
+//! `parse` turns JSON into a tree and refuses what cannot mean anything, `matching` decides for one item. Rules beyond
+//! the grammar: a missing field fails every op except `ne`, `not_in` and `exists: false`; an empty list is a missing
+//! field, `available` is never missing. On lists every op asks whether any element does. A category belongs to every
+//! level of its path: `a` equals and contains an item in `a > b`; `contains` on categories also takes the name of one
+//! level. On text `contains` ignores case. `and` of nothing is true, `or` of nothing is false. Values of another type
+//! never compare. Invariant: an accepted filter is bounded and total.
 
 mod matching;
 mod parse;

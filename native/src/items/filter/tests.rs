@@ -2,7 +2,10 @@ use super::Filter;
 use crate::error::Error;
 use crate::items::Catalogue;
 
-const ITEM: &str = r#"{"id":"i1","title":"Red Running SHOE","description":"a \"quoted\" Größe","categories":["Men > Shoes > Running","Sale"],"brand":"Nike","price":49.5,"currency":"EUR","available":false,"created_at":"2026-01-01T00:00:00Z","attributes":{"color":"red","list":["a","b"],"new":true,"none":[],"size":42},"image_url":"https://x/1.png"}"#;
+const ITEM: &str = r#"{"id":"i1","title":"Red Running SHOE","description":"a \"quoted\" Größe",
+    "categories":["Men > Shoes > Running","Sale"],"brand":"Nike","price":49.5,"currency":"EUR",
+    "available":false,"created_at":"2026-01-01T00:00:00Z","attributes":{"color":"red","list":["a","b"],
+    "new":true,"none":[],"size":42},"image_url":"https://x/1.png"}"#;
 
 fn catalogue() -> Catalogue {
     let mut c = Catalogue::default();
