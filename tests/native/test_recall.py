@@ -32,7 +32,8 @@ def assert_same_answers(index: SessionKnn, oracle: VmisKnn, rng: random.Random, 
 @pytest.mark.parametrize("seed", range(12))
 def test_equals_the_oracle_through_touches_late_touches_forgetting_and_eviction(seed: int) -> None:
     rng = random.Random(seed)
-    items, limits = rng.choice([6, 25]), {"sessions_max": rng.choice([15, 60]), "session_items_max": rng.choice([3, 10])}
+    items = rng.choice([6, 25])
+    limits = {"sessions_max": rng.choice([15, 60]), "session_items_max": rng.choice([3, 10])}
     index, oracle = SessionKnn(posting_max=1000, **limits), VmisKnn(**limits)
     now = 1_000_000
     for step in range(700):
@@ -107,7 +108,7 @@ def test_what_is_refused_and_what_is_ignored() -> None:
     entry = index.session_entry(1)
     assert entry is not None
     for damaged in [b"", entry[:-1], entry + b"\0", b"\x02\x02\x03\x03", b"\x02\x01\x0a"]:
-        with pytest.raises(ValueError, match="item|record|session"):
+        with pytest.raises(ValueError, match=r"item|record|session"):
             index.restore(1, damaged)
     index.touch(1, 10, 6)
     assert len(index) == 1

@@ -1,13 +1,14 @@
 """The published evaluation of Serenade, on its own files with its own parameters.
 
-What its evaluator measures, at cutoff 20: every test session is sorted by time, and each proper prefix is one evaluation;
-the recommender sees its last `max_items_in_session` clicks. MRR and hit rate look at the next click alone. NDCG, precision
-and recall look at all remaining clicks of the session: NDCG divides by the gain of the remaining clicks in their own order
-(gain 1 at ranks 1 and then 1 / log2(rank), so ranks 1 and 2 weigh the same, and repeated clicks are worth as much again);
-precision divides by 20, recall by the number of remaining clicks, repeats included. Coverage is the share of the training
-items that were recommended at least once. Training sessions are sets of items; a session's time is that of its last click;
-sessions with more distinct items than 99.5 % of them have (15 here) are left out. What is left between
-these numbers and the published ones are ties, which there fall as a hash map is iterated.
+What its evaluator measures, at cutoff 20: every test session is sorted by time, and each proper prefix is one
+evaluation; the recommender sees its last `max_items_in_session` clicks. MRR and hit rate look at the next click
+alone. NDCG, precision and recall look at all remaining clicks of the session: NDCG divides by the gain of the
+remaining clicks in their own order (gain 1 at ranks 1 and then 1 / log2(rank), so ranks 1 and 2 weigh the same, and
+repeated clicks are worth as much again); precision divides by 20, recall by the number of remaining clicks, repeats
+included. Coverage is the share of the training items that were recommended at least once. Training sessions are sets
+of items; a session's time is that of its last click; sessions with more distinct items than 99.5 % of them have (15
+here) are left out. What is left between these numbers and the published ones are ties, which there fall as a hash map
+is iterated.
 """
 
 from __future__ import annotations
@@ -63,9 +64,7 @@ def train() -> np.ndarray:
 @pytest.fixture(scope="module")
 def index(train: np.ndarray) -> SessionKnn:
     made = SessionKnn()
-    made.touch_many(
-        train[:, 0].astype(np.uint64), train[:, 1].astype(np.uint32), (train[:, 2] * 1000).astype(np.int64)
-    )
+    made.touch_many(train[:, 0].astype(np.uint64), train[:, 1].astype(np.uint32), (train[:, 2] * 1000).astype(np.int64))
     return made
 
 

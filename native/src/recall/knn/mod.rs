@@ -60,9 +60,11 @@ impl Default for KnnParams {
 struct Session {
     key: u64,
     dirty: bool,
-    /// Distinct, in the order of their last touch.
+    /// Distinct, in the order of their last touch; `PENDING` is set where the session waits in the item's posting.
     items: Vec<u32>,
 }
+
+const PENDING: u32 = 1 << 31;
 
 /// (last time when pushed, key, slot, life): a lower bound of the session's place, brought up to date when it surfaces.
 type Oldest = Reverse<(i64, u64, u32, u32)>;
@@ -83,13 +85,14 @@ pub struct SessionKnn {
     pairs: u64,
     oldest: BinaryHeap<Oldest>,
     dirty: Vec<u64>,
-    /// Items whose postings were filled by `restore` and are not in order yet.
-    unsettled: Vec<u32>,
+    /// Scratch space of `resolve`.
+    arrivals: Vec<Entry>,
     scratch: Scratch,
 }
 
 impl SessionKnn {
     pub fn new(limits: KnnLimits) -> Self {
+        let limits = KnnLimits { items_max: limits.items_max.min(PENDING), ..limits };
         SessionKnn { limits, ..SessionKnn::default() }
     }
 
@@ -98,26 +101,23 @@ impl SessionKnn {
         if item >= self.limits.items_max || self.limits.sessions_max == 0 || self.limits.session_items_max == 0 {
             return;
         }
-        self.settle();
         self.make_room_for(item);
-        let (slot, is_new) = match self.slots.get(&key) {
-            Some(&slot) => (slot, false),
-            None => (self.open(key, ts_ms), true),
+        let slot = match self.slots.get(&key) {
+            Some(&slot) => slot,
+            None => self.open(key, ts_ms),
         };
-        let moved = !is_new && ts_ms > self.clocks[slot as usize].last_ms;
-        let dropped = self.remember(slot, item);
-        if let (Some(dropped), false) = (dropped.item, moved) {
-            self.postings[dropped as usize].take((self.clocks[slot as usize].last_ms, key));
-        }
+        let before = self.clocks[slot as usize];
+        let (is_fresh, dropped) = self.remember(slot, item);
+        let moved = ts_ms > before.last_ms;
         if moved {
             self.clocks[slot as usize].last_ms = ts_ms;
-            for at in 0..self.sessions[slot as usize].items.len() {
-                self.enlist(slot, self.sessions[slot as usize].items[at]);
-            }
-        } else if dropped.is_fresh {
-            self.enlist(slot, item);
+        } else if let Some(dropped) = dropped {
+            self.postings[dropped as usize].take((before.last_ms, key));
         }
-        if let Some(dropped) = dropped.item {
+        if moved || is_fresh {
+            self.enlist(slot, moved);
+        }
+        if let Some(dropped) = dropped {
             self.left(dropped);
         }
         self.mark(slot);
@@ -126,10 +126,9 @@ impl SessionKnn {
 
     /// Removes a session and all it contributed.
     pub fn forget(&mut self, key: u64) {
-        self.settle();
         if let Some(slot) = self.slots.get(&key).copied() {
             for item in self.close(slot) {
-                self.left(item);
+                self.left(item & !PENDING);
             }
         }
     }
@@ -157,7 +156,7 @@ impl SessionKnn {
             + self.clocks.capacity() * std::mem::size_of::<Clock>()
             + self.slots.capacity() * 17
             + self.oldest.capacity() * std::mem::size_of::<Oldest>()
-            + (self.counts.capacity() + self.free.capacity() + self.unsettled.capacity()) * 4
+            + (self.counts.capacity() + self.free.capacity()) * 4
             + self.dirty.capacity() * 8
             + self.scratch.memory_bytes()
     }
@@ -182,7 +181,7 @@ impl SessionKnn {
         let mut out = Vec::with_capacity(10 + 4 * items.len());
         put_i64(&mut out, self.clocks[slot].last_ms);
         put_u64(&mut out, items.len() as u64);
-        items.iter().for_each(|&item| put_u64(&mut out, u64::from(item)));
+        items.iter().for_each(|&item| put_u64(&mut out, u64::from(item & !PENDING)));
         Some(out)
     }
 
@@ -215,29 +214,11 @@ impl SessionKnn {
             self.make_room_for(item);
             self.counts[item as usize] += 1;
             self.pairs += 1;
-            let entry = self.entry(slot);
-            self.postings[item as usize].put_unordered(entry);
-            self.unsettled.push(item);
         }
         self.sessions[slot as usize].items = items;
-        if self.slots.len() > self.limits.sessions_max {
-            self.settle();
-            self.evict();
-        }
+        self.enlist(slot, true);
+        self.evict();
         Ok(())
-    }
-
-    /// Orders what `restore` appended. Once for many restores: sorting beats inserting each in its place.
-    fn settle(&mut self) {
-        if self.unsettled.is_empty() {
-            return;
-        }
-        let mut items = std::mem::take(&mut self.unsettled);
-        items.sort_unstable();
-        items.dedup();
-        for item in items {
-            self.postings[item as usize].settle(&self.clocks, self.limits.posting_max);
-        }
     }
 
     fn make_room_for(&mut self, item: u32) {
@@ -274,20 +255,47 @@ impl SessionKnn {
         Entry { last_ms: clock.last_ms, key: self.sessions[slot as usize].key, slot, life: clock.life }
     }
 
+    /// Lets the session wait for its place in the posting of its latest item, or of all its items after it moved on.
+    /// Where it waits already there is nothing to do.
     #[inline]
-    fn enlist(&mut self, slot: u32, item: u32) {
-        let entry = self.entry(slot);
-        self.postings[item as usize].put(entry, &self.clocks, self.limits.posting_max);
+    fn enlist(&mut self, slot: u32, all: bool) {
+        let life = self.clocks[slot as usize].life;
+        let held = self.sessions[slot as usize].items.len();
+        for at in if all { 0 } else { held - 1 }..held {
+            let item = self.sessions[slot as usize].items[at];
+            if item & PENDING != 0 {
+                continue;
+            }
+            self.sessions[slot as usize].items[at] = item | PENDING;
+            if self.postings[item as usize].defer(slot, life) {
+                self.resolve(item);
+            }
+        }
     }
 
-    /// Makes `item` the latest of the session's items.
-    fn remember(&mut self, slot: u32, item: u32) -> Remembered {
-        let items = &mut self.sessions[slot as usize].items;
-        if let Some(at) = items.iter().rposition(|&i| i == item) {
-            items[at..].rotate_left(1);
-            return Remembered { is_fresh: false, item: None };
+    /// Gives every session that waits in the posting of an item its place there.
+    fn resolve(&mut self, item: u32) {
+        let Some(posting) = self.postings.get_mut(item as usize).filter(|p| !p.pending.is_empty()) else { return };
+        for (slot, life) in posting.pending.drain(..) {
+            let (clock, session) = (self.clocks[slot as usize], &mut self.sessions[slot as usize]);
+            // The session may be gone, or have dropped the item since.
+            let held = session.items.iter_mut().find(|i| **i == item | PENDING).filter(|_| clock.life == life);
+            if let Some(held) = held {
+                *held = item;
+                self.arrivals.push(Entry { last_ms: clock.last_ms, key: session.key, slot, life });
+            }
         }
-        let dropped = (items.len() >= self.limits.session_items_max).then(|| items.remove(0));
+        posting.admit(&mut self.arrivals, &self.clocks, self.limits.posting_max);
+    }
+
+    /// Makes `item` the latest of the session's items: was it new to it, and which one had to go for it?
+    fn remember(&mut self, slot: u32, item: u32) -> (bool, Option<u32>) {
+        let items = &mut self.sessions[slot as usize].items;
+        if let Some(at) = items.iter().rposition(|&i| i & !PENDING == item) {
+            items[at..].rotate_left(1);
+            return (false, None);
+        }
+        let dropped = (items.len() >= self.limits.session_items_max).then(|| items.remove(0) & !PENDING);
         items.push(item);
         self.counts[item as usize] += 1;
         self.pairs += 1;
@@ -295,7 +303,7 @@ impl SessionKnn {
             self.counts[dropped as usize] -= 1;
             self.pairs -= 1;
         }
-        Remembered { is_fresh: true, item: dropped }
+        (true, dropped)
     }
 
     fn mark(&mut self, slot: u32) {
@@ -313,10 +321,11 @@ impl SessionKnn {
         self.slots.remove(&session.key);
         self.free.push(slot);
         self.dirty.push(session.key);
-        for &item in &session.items {
-            self.counts[item as usize] -= 1;
+        for &held in &session.items {
+            let item = (held & !PENDING) as usize;
+            self.counts[item] -= 1;
             self.pairs -= 1;
-            self.postings[item as usize].bury(&self.clocks, self.limits.posting_max);
+            self.postings[item].bury(&self.clocks, self.limits.posting_max);
         }
         if self.oldest.len() > 2 * self.slots.len() + 64 {
             let clocks = &self.clocks;
@@ -331,6 +340,7 @@ impl SessionKnn {
         if !self.postings[item as usize].lose(self.limits.posting_max) {
             return;
         }
+        self.resolve(item);
         let mut entries = Vec::new();
         for slot in 0..self.sessions.len() {
             if self.sessions[slot].items.contains(&item) {
@@ -355,10 +365,4 @@ impl SessionKnn {
             }
         }
     }
-}
-
-struct Remembered {
-    is_fresh: bool,
-    /// The item that had to go for it.
-    item: Option<u32>,
 }

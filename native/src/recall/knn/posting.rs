@@ -1,9 +1,9 @@
 //! Posting list of one item: the sessions that hold it, in order of session time.
 //!
 //! Invariant: entries are sorted by (last time, session key), and every session has at most one live entry. An entry is
-//! live while it carries the current time of its session; a session that moves on is put again and its old entry is left
-//! behind until the next compaction, so a touch costs an append instead of a search. Whoever calls passes the clocks;
-//! a posting does not know which items a session holds.
+//! live while it carries the current time of its session; when a session moves on, its old entry is left behind until the
+//! next compaction and the session waits in `pending`, so a touch costs an append however many items the session holds.
+//! Whoever calls passes the clocks; a posting does not know which items a session holds.
 
 /// Current time of the session in a slot. `life` tells successive tenants of a slot apart; 0 is an empty slot.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,14 +33,18 @@ impl Entry {
     }
 }
 
+/// Sessions that may wait: a query pays for them, so this bounds what the first one after many touches has to do.
+const PENDING_MAX: usize = 64;
 /// Below this length compaction costs more than the entries it would drop.
 const COMPACT_MIN: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Posting {
     pub entries: Vec<Entry>,
+    /// (slot, life) of sessions that hold the item and have no live entry; some may be gone by now.
+    pub pending: Vec<(u32, u32)>,
     compact_at: u32,
-    /// Entries known dead since the last compaction (their sessions are gone).
+    /// Sessions of this item that went since the last compaction: about as many entries are dead.
     dead: u32,
     /// Live sessions that hold the item may be missing here, all of them older than what is kept.
     truncated: bool,
@@ -50,39 +54,39 @@ pub(super) struct Posting {
 
 impl Default for Posting {
     fn default() -> Self {
-        Posting { entries: Vec::new(), compact_at: COMPACT_MIN as u32, dead: 0, truncated: false, lost: 0 }
+        Posting {
+            entries: Vec::new(),
+            pending: Vec::new(),
+            compact_at: COMPACT_MIN as u32,
+            dead: 0,
+            truncated: false,
+            lost: 0,
+        }
     }
 }
 
 impl Posting {
-    /// Places the entry in order. The common case, the newest time of all, appends.
+    /// Lets a session wait. True when so many do that they must be admitted before a query would have to.
     #[inline]
-    pub fn put(&mut self, entry: Entry, clocks: &[Clock], posting_max: usize) {
-        match self.entries.last_mut() {
-            // The session's own entry is dead now and nothing lies between: take its place.
-            Some(last) if last.slot == entry.slot && last.life == entry.life => {
-                *last = entry;
-                return;
-            }
-            Some(last) if last.rank() > entry.rank() => {
-                let at = self.entries.partition_point(|e| e.rank() < entry.rank());
-                self.entries.insert(at, entry);
-            }
-            _ => self.entries.push(entry),
-        }
+    pub fn defer(&mut self, slot: u32, life: u32) -> bool {
+        self.pending.push((slot, life));
+        self.pending.len() >= PENDING_MAX
+    }
+
+    /// Places entries, in any order, where they belong and empties `arrivals`.
+    pub fn admit(&mut self, arrivals: &mut Vec<Entry>, clocks: &[Clock], posting_max: usize) {
+        let Some(first) = arrivals.iter().map(Entry::rank).min() else { return };
+        // Arrivals are nearly always the newest: only the tail from the first of them on has to be put in order.
+        let from = match self.entries.last() {
+            Some(last) if last.rank() > first => self.entries.partition_point(|e| e.rank() < first),
+            _ => self.entries.len(),
+        };
+        self.entries.append(arrivals);
+        // Stable because that sort merges two runs in linear time; ranks are never equal among live entries.
+        self.entries[from..].sort_by_key(Entry::rank);
         if self.entries.len() >= self.compact_at as usize {
             self.compact(clocks, posting_max);
         }
-    }
-
-    /// Appends without regard to order; `settle` must follow before anything else.
-    pub fn put_unordered(&mut self, entry: Entry) {
-        self.entries.push(entry);
-    }
-
-    pub fn settle(&mut self, clocks: &[Clock], posting_max: usize) {
-        self.entries.sort_unstable_by_key(Entry::rank);
-        self.compact(clocks, posting_max);
     }
 
     /// Drops dead entries and, beyond `posting_max`, the oldest live ones.
@@ -92,6 +96,7 @@ impl Posting {
             self.entries.drain(..self.entries.len() - posting_max);
             self.truncated = true;
         }
+        self.pending.retain(|&(slot, life)| clocks[slot as usize].life == life);
         self.dead = 0;
         let room = (2 * self.entries.len()).max(COMPACT_MIN);
         self.compact_at = u32::try_from(room).unwrap_or(u32::MAX);
@@ -125,12 +130,14 @@ impl Posting {
     }
 
     /// Replaces the content by all live sessions of the item, in any order.
-    pub fn gather(&mut self, entries: Vec<Entry>, clocks: &[Clock], posting_max: usize) {
-        *self = Posting { entries, ..Posting::default() };
-        self.settle(clocks, posting_max);
+    pub fn gather(&mut self, mut entries: Vec<Entry>, clocks: &[Clock], posting_max: usize) {
+        *self = Posting::default();
+        self.admit(&mut entries, clocks, posting_max);
     }
 
     pub fn memory_bytes(&self) -> usize {
-        std::mem::size_of::<Posting>() + self.entries.capacity() * std::mem::size_of::<Entry>()
+        std::mem::size_of::<Posting>()
+            + self.entries.capacity() * std::mem::size_of::<Entry>()
+            + self.pending.capacity() * 8
     }
 }

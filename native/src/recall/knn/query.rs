@@ -3,7 +3,7 @@
 //! Reads nothing but live entries, and writes only into scratch space that is kept between queries.
 
 use super::posting::{Clock, Entry};
-use super::{KnnParams, SessionKnn};
+use super::{KnnParams, SessionKnn, PENDING};
 
 /// One item of the window, walking its posting from the newest session to older ones.
 #[derive(Debug)]
@@ -113,9 +113,11 @@ impl SessionKnn {
         out: &mut Vec<(u32, f32)>,
     ) {
         out.clear();
-        self.settle();
         let window = &items[items.len().saturating_sub(params.max_items_in_session)..];
         let Some(&latest) = window.last() else { return };
+        for &item in window {
+            self.resolve(item);
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         let exclude = exclude.and_then(|key| self.slots.get(&key).copied()).unwrap_or(u32::MAX);
         self.open_cursors(window, exclude, &mut scratch.cursors);
@@ -181,7 +183,7 @@ impl SessionKnn {
         for neighbour in &neighbours {
             let vote = match_weight(neighbour.distance) * neighbour.similarity;
             for &item in &self.sessions[neighbour.slot as usize].items {
-                scratch.add(item, vote);
+                scratch.add(item & !PENDING, vote);
             }
         }
         scratch.neighbours = neighbours;
