@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -130,8 +131,8 @@ def test_the_asked_mapping_wins_over_names() -> None:
 
 
 def test_constants_fill_in_and_event_types_are_translated() -> None:
-    options = {"constants": {"event_type": "click", "props.channel": "web"}, "event_types": {"cart": "add_to_cart"}}
-    columns = Columns("events", typed=False, **options)
+    constants = {"event_type": "click", "props.channel": "web"}
+    columns = Columns("events", typed=False, constants=constants, event_types={"cart": "add_to_cart"})
     base = {"event_id": "e", "session_id": "s", "item_id": "i", "ts_ms": "5"}
     one = columns.record(1, {**base, "event": ""})
     two = columns.record(2, {**base, "event": "cart", "channel": "app"})
@@ -180,3 +181,15 @@ def test_a_mapping_to_no_field_is_refused(target: str) -> None:
 def test_no_name_means_two_fields(kind: Kind) -> None:
     names = [name for field, spec in FIELDS[kind].items() for name in (field, *spec.aliases)]
     assert len(names) == len(set(names))
+
+
+def test_every_alias_is_in_the_docs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "import.md").read_text(encoding="utf-8")
+    missing = [
+        f"{kind}.{field}: {alias}"
+        for kind, fields in FIELDS.items()
+        for field, spec in fields.items()
+        for alias in (field, *spec.aliases)
+        if f"`{alias}`" not in text
+    ]
+    assert missing == []
