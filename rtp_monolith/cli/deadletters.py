@@ -47,7 +47,7 @@ def list_(
         letters = _letters(document)
     else:
         assert target.data is not None
-        with open_shard(target.data, config, read_only=True) as state:
+        with open_shard(target.data, config) as state:
             letters = state.dead_letters.list(after=after, limit=limit, code=code)
     if as_json:
         emit_json({"dead_letters": letters})
@@ -75,7 +75,7 @@ def show(
             letter = msgspec.convert(client.call("GET", f"/v1/deadletters/{letter_id}"), DeadLetter)
     else:
         assert target.data is not None
-        with open_shard(target.data, config, read_only=True) as state:
+        with open_shard(target.data, config) as state:
             letter = state.dead_letters.get(letter_id)
     if letter is None:
         raise Failure("unknown_dead_letter", f"there is no letter {letter_id}")

@@ -41,7 +41,7 @@ def show(
             document = client.call("GET", f"/v1/users/{urllib.parse.quote(user_key, safe='')}/state")
     else:
         assert target.data is not None
-        with open_shard(target.data, config, read_only=True) as shard:
+        with open_shard(target.data, config) as shard:
             body = shard.user_state(user_key)
         if body is None:
             raise Failure("unknown_user", f"nothing is known of {user_key!r}")
@@ -89,7 +89,7 @@ def stats(as_json: bool, url: str | None, data: Path | None, key: str | None, co
             figures: Mapping[str, float] = _metrics(client)
     else:
         assert target.data is not None
-        with open_shard(target.data, config, read_only=True) as shard:
+        with open_shard(target.data, config) as shard:
             figures = shard.stats()
     _emit(dict(figures), as_json)
 

@@ -68,9 +68,7 @@ def load_config(path: Path | None) -> Config:
 
 
 @contextmanager
-def open_shard(
-    data: Path, config: Path | None, *, read_only: bool = False, create: bool = False
-) -> Iterator[ShardState]:
+def open_shard(data: Path, config: Path | None, *, create: bool = False) -> Iterator[ShardState]:
     """The state of a stopped shard, recovered; raises Failure `data_locked` when a running shard holds the folder."""
     if not create and not data.is_dir():
         raise Failure("no_data", f"{data} is not a folder")
@@ -78,7 +76,7 @@ def open_shard(
     from rtp_monolith.state.shard_state import ShardState
 
     try:
-        state = ShardState.open(data, load_config(config), WallClock(), read_only=read_only)
+        state = ShardState.open(data, load_config(config), WallClock())
     except Exception as error:
         if "data_locked" in (getattr(error, "code", None), getattr(error, "reason", None)):
             message = f"{data} is held by a running shard; stop it, or give --url instead of --data"

@@ -46,6 +46,8 @@ def text(cell: object) -> str:
 
 def identifier(cell: object) -> str:
     """Text of 1 to 128 characters."""
+    if type(cell) is str and len(cell) <= ID_CHARACTERS_MAX:
+        return cell
     if isinstance(cell, bool | list | dict):
         raise CellRefused("wrong_type", f"not an id: {_shown(cell)}")
     value = text(cell)

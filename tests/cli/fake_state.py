@@ -49,15 +49,15 @@ class Shards:
 
     def __init__(self, rules: FakeShard) -> None:
         self.rules = rules
-        self.opened: list[tuple[Path, bool]] = []
+        self.opened: list[Path] = []
         self.states: list[FakeState] = []
         self.locked = False
         self.equal = True
 
-    def open(self, data: Path, config: Any, clock: Any, *, read_only: bool = False) -> FakeState:
+    def open(self, data: Path, config: Any, clock: Any) -> FakeState:
         if self.locked:
             raise Locked("held")
-        self.opened.append((data, read_only))
+        self.opened.append(data)
         self.states.append(FakeState(data, self.rules))
         return self.states[-1]
 

@@ -61,7 +61,7 @@ def test_list_and_show_in_a_folder(rtp: Rtp, shards: Shards, data: Path) -> None
     assert rtp("deadletters", "show", "2", "--data", data)[1].splitlines()[-1] == '{"event_type":"fly"}'
     code, answer = rtp("deadletters", "show", "9", "--data", data, "--json")
     assert (code, answer["error"]["code"]) == (1, "unknown_dead_letter")
-    assert {read_only for _, read_only in shards.opened} == {True}
+    assert [one.closed for one in shards.states] == [True] * 3
 
 
 def test_replay_in_a_folder_marks_what_was_accepted(rtp: Rtp, shards: Shards, data: Path) -> None:

@@ -94,16 +94,14 @@ def test_a_dry_run_opens_a_temporary_folder_and_sends_nothing(
     assert code == 0
     assert (report["dry_run"], report["accepted"], report["position"]) == (True, 3, "")
     assert shard.requests == []
-    folder, read_only = shards.opened[0]
-    assert not read_only
-    assert not folder.exists()
+    assert not shards.opened[0].exists()
     assert shards.states[0].closed
 
 
 def test_into_the_folder_of_a_stopped_shard(rtp: Rtp, shards: Shards, events: Path, tmp_path: Path) -> None:
     code, report = rtp("import", "events", events, "--data", tmp_path / "new", "--json")
     assert (code, report["accepted"]) == (0, 3)
-    assert shards.opened == [(tmp_path / "new", False)]
+    assert shards.opened == [tmp_path / "new"]
     assert shards.states[0].closed
 
 

@@ -25,7 +25,7 @@ def test_show_in_a_folder(rtp: Rtp, shards: Shards, tmp_path: Path) -> None:
     assert rtp("state", "show", "u", "--data", tmp_path, "--json") == (0, {"user_id": "u", "state_version": 3})
     code, answer = rtp("state", "show", "nobody", "--data", tmp_path, "--json")
     assert (code, answer["error"]["code"]) == (1, "unknown_user")
-    assert shards.opened == [(tmp_path, True)] * 2
+    assert shards.opened == [tmp_path] * 2
 
 
 def test_rebuild_and_verify(rtp: Rtp, shards: Shards, tmp_path: Path) -> None:
