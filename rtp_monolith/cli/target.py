@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+LOCKED = {"data_locked", "log_locked"}
+
 
 class Target(msgspec.Struct, frozen=True):
     """What the options said."""
@@ -78,7 +80,8 @@ def open_shard(data: Path, config: Path | None, *, create: bool = False) -> Iter
     try:
         state = ShardState.open(data, load_config(config), WallClock())
     except Exception as error:
-        if "data_locked" in (getattr(error, "code", None), getattr(error, "reason", None)):
+        # The log and the views are locked each; a failure of the native log keeps its own code in `reason`.
+        if LOCKED & {getattr(error, "code", None), getattr(error, "reason", None)}:
             message = f"{data} is held by a running shard; stop it, or give --url instead of --data"
             raise Failure("data_locked", message) from error
         raise

@@ -16,10 +16,6 @@ from rtp_monolith.records import IngestReply
 from .fake_shard import FakeShard
 
 
-class Locked(Exception):
-    code = "data_locked"
-
-
 class FakeState:
     """One per folder and test; `opened` says how."""
 
@@ -51,12 +47,12 @@ class Shards:
         self.rules = rules
         self.opened: list[Path] = []
         self.states: list[FakeState] = []
-        self.locked = False
+        self.locked: Exception | None = None
         self.equal = True
 
     def open(self, data: Path, config: Any, clock: Any) -> FakeState:
-        if self.locked:
-            raise Locked("held")
+        if self.locked is not None:
+            raise self.locked
         self.opened.append(data)
         self.states.append(FakeState(data, self.rules))
         return self.states[-1]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rtp_monolith.errors import NativeError
 from rtp_monolith.ingest.dead_letters import DeadLetters
 
 from .fake_shard import FakeShard
@@ -83,7 +84,7 @@ def test_what_is_refused_again_is_said(rtp: Rtp, shards: Shards, data: Path) -> 
 def test_a_locked_or_missing_folder(rtp: Rtp, shards: Shards, data: Path) -> None:
     code, answer = rtp("deadletters", "list", "--data", data / "none", "--json")
     assert (code, answer["error"]["code"]) == (1, "no_data")
-    shards.locked = True
+    shards.locked = NativeError("log_locked", "held")
     code, answer = rtp("deadletters", "list", "--data", data, "--json")
     assert (code, answer["error"]["code"]) == (1, "data_locked")
 

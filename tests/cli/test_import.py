@@ -11,6 +11,7 @@ import pytest
 
 from rtp_monolith.cli import sinks
 from rtp_monolith.cli.import_ import Counts, run_import
+from rtp_monolith.errors import NativeError, RtpError
 from rtp_monolith.ingest.batches import Batch, Encoded
 from rtp_monolith.ingest.columns import Kind
 
@@ -105,8 +106,11 @@ def test_into_the_folder_of_a_stopped_shard(rtp: Rtp, shards: Shards, events: Pa
     assert shards.states[0].closed
 
 
-def test_the_folder_of_a_running_shard_is_refused(rtp: Rtp, shards: Shards, events: Path, tmp_path: Path) -> None:
-    shards.locked = True
+@pytest.mark.parametrize("locked", [NativeError("log_locked", "held"), RtpError("held", code="data_locked")])
+def test_the_folder_of_a_running_shard_is_refused(
+    rtp: Rtp, shards: Shards, events: Path, tmp_path: Path, locked: RtpError
+) -> None:
+    shards.locked = locked
     code, answer = rtp("import", "events", events, "--data", tmp_path, "--json")
     assert (code, answer["error"]["code"]) == (1, "data_locked")
     assert "--url" in answer["error"]["message"]
