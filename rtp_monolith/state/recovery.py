@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
 from rtp_monolith._native import Core, Log
 from rtp_monolith.config import Config
 from rtp_monolith.errors import DataError
-from rtp_monolith.manifest import Manifest, claim
+from rtp_monolith.manifest import Manifest
 from rtp_monolith.state.flusher import Flusher
 from rtp_monolith.state.store import META, ViewStore, discard
 
@@ -21,14 +19,6 @@ CHUNK_BYTES = 1 << 20
 VIEWS = "views"
 LOG = "log"
 FLUSH_EVERY_BYTES = 64 << 20
-
-
-class RebuildReport(msgspec.Struct, frozen=True):
-    """`events` are those counted, duplicates left out; bytes are of the log that was folded."""
-
-    events: int
-    log_bytes: int
-    records: int
 
 
 def open_log(data: Path, config: Config, *, read_only: bool = False) -> Log:
@@ -91,27 +81,3 @@ def fold_tail(core: Core, store: ViewStore, log: Log, users_max: int) -> None:
             flusher.flush()
             core.evict(users_max)
             flushed = offset
-
-
-def rebuild(data: Path, config: Config) -> RebuildReport:
-    """Makes the views of a stopped shard again from its log. Raises DataError."""
-    manifest = claim(data, config.partitions, create=False)
-    log = open_log(data, config)
-    try:
-        if log.start() > 0:
-            raise DataError(
-                f"the log begins at {log.start()}: what came before was removed by retention", code="log_truncated"
-            )
-        ViewStore(data / VIEWS).close()  # refuses while another process holds it
-        discard(data / VIEWS)
-        store = ViewStore(data / VIEWS)
-        core = make_core(manifest, config)
-        fold_tail(core, store, log, config.state.users_cached_max)
-        flusher = Flusher(core, store)
-        flusher.flush()
-        store.persist()
-        store.close()
-        counts = dict(core.stats())
-        return RebuildReport(events=counts["events"], log_bytes=log.end(), records=flusher.records)
-    finally:
-        log.close()

@@ -34,6 +34,7 @@ LOG_BYTES_BETWEEN_FLUSHES = 64 << 20
 """Bounds the tail that a restart has to fold."""
 REFRESH_MS = 1_000
 TICK_S = 0.05
+DISK_WAIT_MS = 30_000
 
 
 class ShardState:
@@ -68,7 +69,7 @@ class ShardState:
         state = cls(core, log, store, DeadLetters(data / "dead_letters"), config, clock)
         clock.observe(core.events_now_ms)
         core.submit_due_links(log, clock.wall_ms())
-        log.wait_durable(log.end(), 30.0)
+        log.wait_durable(log.end(), DISK_WAIT_MS)
         state._load(core.missing_for_links())
         core.advance(log, clock.wall_ms())
         core.rebuild_lists(clock.now_ms())
@@ -88,7 +89,7 @@ class ShardState:
             self._loop.remove_reader(self.log.wake_fd())
             self._loop = None
         if self.log.failure() is None:
-            self.log.wait_durable(self.log.end(), 30.0)
+            self.log.wait_durable(self.log.end(), DISK_WAIT_MS)
             self._advance()
         self._flusher.flush()
         self.store.persist()
@@ -155,7 +156,7 @@ class ShardState:
         """The log may have failed: nothing is accepted until it can be written again."""
         failure = self.log.failure()
         if failure is not None:
-            self._fail_waiting(failure)
+            self._fail_waiting(failure[1])
             try:
                 self.log.try_recover()
             except RtpError as error:
@@ -178,10 +179,10 @@ class ShardState:
         if ticket is None:
             return 0, 0, self.core.applied
         while ticket not in self._settled:
-            self.log.wait_durable(self.log.end(), 60.0)
+            self.log.wait_durable(self.log.end(), DISK_WAIT_MS)
             failure = self.log.failure()
             if failure is not None:
-                raise Overloaded(f"the log cannot be written: {failure}")
+                raise Overloaded(f"the log cannot be written: {failure[1]}")
             self._advance()
         return self._settled.pop(ticket)
 
@@ -196,7 +197,7 @@ class ShardState:
         self.log.drain_wake()
         failure = self.log.failure()
         if failure is not None:
-            self._fail_waiting(failure)
+            self._fail_waiting(failure[1])
             return
         self._advance()
 
@@ -343,4 +344,6 @@ class ShardState:
         self.store.persist()
         self._persisted_offset = self._flusher.flushed_offset
         older_than = None if limits.retain_ms is None else self.wall_ms() - limits.retain_ms
-        self.log.retain(limits.retain_bytes, older_than, self._persisted_offset)
+        self.log.retain(
+            max_bytes=limits.retain_bytes, older_than_ms=older_than, keep_from=self._persisted_offset
+        )

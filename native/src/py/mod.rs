@@ -1,7 +1,9 @@
 //! The border to Python: one thin file per native concept, no logic.
 
+mod core;
 pub mod error;
 pub mod log;
+mod read;
 mod recall;
 
 use pyo3::prelude::*;
@@ -9,6 +11,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     log::register(m)?;
-    recall::register(m)?;
-    Ok(())
+    core::register(m)?;
+    read::register(m)?;
+    recall::register(m)
 }

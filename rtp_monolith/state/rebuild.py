@@ -1,0 +1,102 @@
+"""Views made again from the log, and the proof that they are nothing but its fold.
+
+Invariant: `rebuild` leaves either the whole new views or none, and none means that the next start folds the log. It works
+on a stopped shard only.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+
+import msgspec
+
+from rtp_monolith._native import Core, Log
+from rtp_monolith.config import Config
+from rtp_monolith.errors import DataError
+from rtp_monolith.manifest import Manifest, claim
+from rtp_monolith.state.flusher import Flusher
+from rtp_monolith.state.recovery import VIEWS, fold_tail, make_core, open_log, recover
+from rtp_monolith.state.store import ViewStore, discard
+
+
+class RebuildReport(msgspec.Struct, frozen=True):
+    """`events` are those counted, duplicates left out; bytes are of the log that was folded."""
+
+    events: int
+    log_bytes: int
+    records: int
+
+
+def rebuild(data: Path, config: Config) -> RebuildReport:
+    """Makes the views of a stopped shard again from its log. Raises DataError."""
+    manifest = claim(data, config.partitions, create=False)
+    log = open_log(data, config)
+    try:
+        if log.start() > 0:
+            raise DataError(
+                f"the log begins at {log.start()}: what came before was removed by retention", code="log_truncated"
+            )
+        ViewStore(data / VIEWS).close()  # refuses while another process holds it
+        discard(data / VIEWS)
+        store = ViewStore(data / VIEWS)
+        core = make_core(manifest, config)
+        fold_tail(core, store, log, config.state.users_cached_max)
+        flusher = Flusher(core, store)
+        flusher.flush()
+        store.persist()
+        store.close()
+        counts = dict(core.stats())
+        return RebuildReport(events=counts["events"], log_bytes=log.end(), records=flusher.records)
+    finally:
+        log.close()
+
+
+class VerifyReport(msgspec.Struct, frozen=True):
+    """`different` are keys, hexadecimal, at most 20 of them."""
+
+    equal: bool
+    entries: int
+    different: list[str]
+
+
+def verify(data: Path, config: Config) -> VerifyReport:
+    """Compares the views of a stopped shard with fresh ones, byte for byte. Raises DataError."""
+    manifest = claim(data, config.partitions, create=False)
+    log = open_log(data, config)
+    try:
+        if log.start() > 0:
+            raise DataError(
+                f"the log begins at {log.start()}: what came before was removed by retention", code="log_truncated"
+            )
+        core, kept = recover(data, manifest, log, config)
+        Flusher(core, kept).flush()
+        with tempfile.TemporaryDirectory(prefix="rtp-verify-") as folder:
+            fresh = _fresh(manifest, log, config, Path(folder))
+            entries, different = _compare(kept.everything(), fresh.everything())
+            fresh.close()
+        kept.close()
+        return VerifyReport(equal=not different, entries=entries, different=different)
+    finally:
+        log.close()
+
+
+def _fresh(manifest: Manifest, log: Log, config: Config, folder: Path) -> ViewStore:
+    store = ViewStore(folder / VIEWS)
+    core: Core = make_core(manifest, config)
+    fold_tail(core, store, log, config.state.users_cached_max)
+    Flusher(core, store).flush()
+    return store
+
+
+def _compare(left: Iterator[tuple[bytes, bytes]], right: Iterator[tuple[bytes, bytes]]) -> tuple[int, list[str]]:
+    """Entries on the left, and the keys at which the two sorted streams differ."""
+    entries = 0
+    different: list[str] = []
+    for mine, theirs in zip_longest(left, right):
+        entries += mine is not None
+        if mine != theirs and len(different) < 20:
+            different.append((mine or theirs)[0].hex())
+    return entries, different
