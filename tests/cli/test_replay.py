@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,3 +130,16 @@ def test_a_bad_line_stops_before_anything_is_skipped(rtp: Rtp, shard: FakeShard,
 @pytest.mark.parametrize("args", [[], ["--url", "http://x", "--k", "0"], ["--url", "http://x", "--connections", "0"]])
 def test_wrong_use(rtp: Rtp, played: Path, args: list[str]) -> None:
     assert rtp("replay", "http", played, *args)[0] == 2
+
+
+def test_real_sessions_of_serenade_give_its_evaluations(rtp: Rtp, shard: FakeShard, tmp_path: Path) -> None:
+    folder = os.environ.get("RTP_DATA")
+    if folder is None:
+        pytest.skip("RTP_DATA is not set: no real sessions to play")
+    with zipfile.ZipFile(Path(folder) / "serenade" / "example.zip") as archive:
+        name = next(name for name in archive.namelist() if name.endswith("test.txt"))
+        (tmp_path / "test.txt").write_bytes(archive.read(name))
+    code, report = rtp("replay", "http", tmp_path / "test.txt", "--url", shard.url, "--json")
+    assert code == 0
+    assert (report["sessions"], report["evaluations"], report["steps"]) == (302, 931, 1_233)
+    assert (report["accepted"], report["stale"]) == (1_233, 0)
