@@ -17,7 +17,9 @@ from msgspec import Meta, field
 
 from rtp_monolith.errors import ConfigError
 
-SourceName = Literal["session_knn", "covis", "trending", "popular", "popular_context", "new", "catalogue"]
+SourceName = Literal[
+    "session_knn", "covis", "same_category", "trending", "popular", "popular_context", "new", "catalogue"
+]
 Scope = Literal["events", "lists", "items", "users", "admin"]
 
 EVENT_TYPES: tuple[str, ...] = (
@@ -140,6 +142,7 @@ def default_surfaces() -> dict[str, Surface]:
             sources={
                 "session_knn": Source(quota=200, weight=1.0),
                 "covis": Source(quota=200, weight=0.6),
+                "same_category": Source(quota=200, weight=0.5),
                 "popular_context": Source(quota=100, weight=0.3),
                 "trending": Source(quota=100, weight=0.2),
                 "popular": Source(quota=200, weight=0.1),
@@ -152,6 +155,7 @@ def default_surfaces() -> dict[str, Surface]:
             sources={
                 "session_knn": Source(quota=200, weight=0.8),
                 "covis": Source(quota=300, weight=1.0),
+                "same_category": Source(quota=200, weight=0.5),
                 "popular_context": Source(quota=100, weight=0.3),
                 "popular": Source(quota=100, weight=0.1),
                 "catalogue": Source(quota=200, weight=0.01),

@@ -150,6 +150,12 @@ class ConfigError(RtpError):
     default_code = "bad_config"
 
 
+class DataError(RtpError):
+    """The data directory: `data_locked`, `data_missing`, `data_layout`, `data_unreadable`, `log_truncated`."""
+
+    default_code = "data_unreadable"
+
+
 class NativeError(RtpError):
     """A failure of the compiled core that is not the caller's fault; `reason` is the core's own code."""
 

@@ -11,8 +11,15 @@ from rtp_monolith.features.spec import DAY_MS, HOUR_MS, Feature
 
 def _session() -> list[Feature]:
     counts = [
-        Feature(name=f"session_{event}s", op="session_count", event=event, meaning=f"{event} events in this session")
-        for event in ("click", "view", "search", "impression", "skip", "like")
+        Feature(name=f"session_{name}", op="session_count", event=event, meaning=f"{event} events in this session")
+        for name, event in (
+            ("clicks", "click"),
+            ("views", "view"),
+            ("searches", "search"),
+            ("impressions", "impression"),
+            ("skips", "skip"),
+            ("likes", "like"),
+        )
     ]
     return [
         *counts,

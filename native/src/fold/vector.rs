@@ -290,5 +290,6 @@ impl State {
 }
 
 fn finite(value: Option<f64>, default: f32) -> f32 {
-    value.map(|v| v as f32).filter(|v| v.is_finite()).unwrap_or(default)
+    // Adding 0 turns -0 into 0: sums of nothing print as people expect.
+    value.map(|v| v as f32 + 0.0).filter(|v| v.is_finite()).unwrap_or(default)
 }
