@@ -1,0 +1,1 @@
+"""The commands, one file per group; imports everything, imported by nobody."""
