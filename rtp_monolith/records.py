@@ -171,14 +171,24 @@ def _reader(kind: type[_RecordT]) -> Callable[[bytes], _RecordT]:
     def read(body: bytes) -> _RecordT:
         try:
             return decode(body)
-        except msgspec.ValidationError as error:
-            raise invalid_from_msgspec(error) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise MalformedBody(f"the body is not JSON: {error}") from None
-        except RecursionError:
-            raise MalformedBody("the body is nested too deeply") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise refusal(error, body) from None
 
     return read
+
+
+def refusal(error: Exception, body: bytes) -> InvalidField | MalformedBody:
+    """Why a body could not be decoded. A wrong field in a body that is not JSON further on is not the field's fault."""
+    if isinstance(error, msgspec.ValidationError):
+        try:
+            msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as whole:
+            error = whole
+        else:
+            return invalid_from_msgspec(error)
+    if isinstance(error, RecursionError):
+        return MalformedBody("the body is nested too deeply")
+    return MalformedBody(f"the body is not JSON: {error}")
 
 
 read_recommend: Callable[[bytes], RecommendRequest] = _reader(RecommendRequest)

@@ -102,7 +102,7 @@ class Turns:
             self._charge(lane, cost_s)
 
     def wait(self, share: Share, deadline_s: float, settle: Settle) -> Waiter:
-        """Joins the queue. Raises Overloaded when it is full or the turn would come too late, DeadlineExceeded after it."""
+        """Joins the queue. Raises Overloaded when it is full or the turn would come too late, else DeadlineExceeded."""
         now = self._now()
         if now >= deadline_s:
             raise DeadlineExceeded("the deadline had passed before the request had its turn")
@@ -178,6 +178,8 @@ class Turns:
         Raises Overloaded or DeadlineExceeded before the work has begun, and whatever the work raises.
         """
         granted_s = 0.0
+        if self._now() >= deadline_s:
+            raise DeadlineExceeded("the deadline had passed before the request asked for a turn")
         if not self.enter(share):
             loop = asyncio.get_running_loop()
             future: asyncio.Future[None] = loop.create_future()

@@ -1,0 +1,62 @@
+"""`rtp serve`: run one shard until it is told to stop.
+
+Invariant: wrong use is found before anything is opened or bound, and ends with exit code 2.
+It does not know how a shard is opened or served: this is where the two meet.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from rtp_monolith import config as configuration
+from rtp_monolith.clock import Clock, ClockName, make_clock
+from rtp_monolith.config import Config
+from rtp_monolith.errors import ConfigError
+from rtp_monolith.metrics import Metrics
+from rtp_monolith.serving.ports import Shard
+
+
+@click.command()
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the shard.")
+@click.option("--port", type=click.IntRange(0, 65535), required=True, help="0 takes a free one and prints it.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Other than loopback needs a key in --config.")
+@click.option("--models", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of bundles.")
+@click.option("--config", "config_path", type=click.Path(dir_okay=False, path_type=Path), help="TOML file.")
+@click.option("--clock", "clock_name", type=click.Choice(["wall", "events"]), default="wall", show_default=True)
+def serve(
+    data: Path, port: int, host: str, models: Path | None, config_path: Path | None, clock_name: ClockName
+) -> None:
+    """Run a shard."""
+    # Imported here: `rtp --help` and a wrong option must not wait for a web server.
+    from rtp_monolith.serving import process
+
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        config = configuration.load(config_path)
+        bound = process.listen(host, port, config)
+    except ConfigError as error:
+        raise click.UsageError(error.message) from None
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"listening on http://{shown}:{bound.getsockname()[1]}", err=True)
+
+    def open_shard(config: Config, clock: Clock, metrics: Metrics) -> Shard:
+        return open_data(data, models, config, clock, metrics)
+
+    code = process.serve(config, make_clock(clock_name), open_shard, bound)
+    if code:
+        raise click.exceptions.Exit(code)
+
+
+def open_data(data: Path, models: Path | None, config: Config, clock: Clock, metrics: Metrics) -> Shard:
+    """Recovers the state of a folder and puts the lists on top of it."""
+    from rtp_monolith.ranking.pipeline import Pipeline
+    from rtp_monolith.state.shard_state import ShardState
+
+    state = ShardState.open(data, config, clock)
+    return Shard(state, Pipeline(state, config, metrics))
