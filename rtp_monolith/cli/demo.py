@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import click
+
 from rtp_monolith.clock import Clock, make_clock
 from rtp_monolith.config import Config
 from rtp_monolith.errors import ConfigError

@@ -7,7 +7,9 @@ export const SOURCES = {
   popular_context: ['Popular here', 'var(--s4)'],
   popular: ['Popular', 'var(--s5)'],
   new: ['New', 'var(--s6)'],
+  same_category: ['Same category', 'var(--s2)'],
   catalogue: ['Catalogue', 'var(--s7)'],
+  given: ['Given', 'var(--s7)'],
 };
 
 export const STAGES = ['state', 'recall', 'prerank', 'rank', 'rerank', 'explore'];
