@@ -49,6 +49,15 @@ def picture(item: Mapping[str, Any]) -> str:
     )
 
 
+def emblem(glyph: str) -> str | None:
+    """The bare drawing of a glyph, for a button; None for a name that is not drawn."""
+    draw = GLYPHS.get(glyph)
+    if draw is None:
+        return None
+    colour = list(COLOURS.values())[zlib.crc32(glyph.encode()) % len(COLOURS)]
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 240 240">{draw(paint(colour), 0)}</svg>'
+
+
 def _background(base: str, seed: int) -> str:
     """A pale field and one shape in it, so that a shelf does not look stamped."""
     field = mix(turn(base, (-24, 0, 28, 150)[seed % 4], 0.7), "#ffffff", 0.8)
