@@ -59,4 +59,4 @@ def open_data(data: Path, models: Path | None, config: Config, clock: Clock, met
     from rtp_monolith.state.shard_state import ShardState
 
     state = ShardState.open(data, config, clock)
-    return Shard(state, Pipeline(state, config, metrics))
+    return Shard(state, Pipeline(state, config, clock))

@@ -24,7 +24,10 @@ def _session() -> list[Feature]:
     return [
         *counts,
         Feature(
-            name="session_cart_adds", op="session_count", event="add_to_cart", meaning="add_to_cart events in this session"
+            name="session_cart_adds",
+            op="session_count",
+            event="add_to_cart",
+            meaning="add_to_cart events in this session",
         ),
         Feature(
             name="session_purchases", op="session_count", event="purchase", meaning="purchase events in this session"
@@ -38,7 +41,9 @@ def _session() -> list[Feature]:
         ),
         Feature(name="session_dwell_mean_s", op="session_dwell_mean", meaning="mean dwell on an item, seconds"),
         Feature(
-            name="session_duration_min", op="session_duration_minutes", meaning="first to last event of the session, minutes"
+            name="session_duration_min",
+            op="session_duration_minutes",
+            meaning="first to last event of the session, minutes",
         ),
         Feature(name="session_idle_min", op="session_idle_minutes", meaning="minutes since the session's last event"),
         Feature(name="session_scroll_pct", op="session_scroll", meaning="deepest scroll, percent"),
@@ -56,7 +61,11 @@ def _session() -> list[Feature]:
 def _user() -> list[Feature]:
     counts = [
         Feature(
-            name=f"user_{event}s_{window}", op="user_count", event=event, window=window, meaning=f"{event} events, {window}"
+            name=f"user_{event}s_{window}",
+            op="user_count",
+            event=event,
+            window=window,
+            meaning=f"{event} events, {window}",
         )
         for event, windows in (("click", ("1h", "1d", "7d", "lifetime")), ("purchase", ("7d", "lifetime")))
         for window in windows
@@ -80,9 +89,15 @@ def _user() -> list[Feature]:
             prior_strength=20.0,
             meaning="clicks per viewed impression, 7 days",
         ),
-        Feature(name="user_dwell_mean_ms", op="user_moment", moment="dwell", statistic="mean", meaning="mean dwell, ms"),
         Feature(
-            name="user_price_mean", op="user_moment", moment="price", statistic="mean", meaning="mean price of wanted items"
+            name="user_dwell_mean_ms", op="user_moment", moment="dwell", statistic="mean", meaning="mean dwell, ms"
+        ),
+        Feature(
+            name="user_price_mean",
+            op="user_moment",
+            moment="price",
+            statistic="mean",
+            meaning="mean price of wanted items",
         ),
         Feature(
             name="user_price_deviation",
@@ -92,9 +107,15 @@ def _user() -> list[Feature]:
             meaning="standard deviation of the price of wanted items",
         ),
         Feature(
-            name="user_order_value_mean", op="user_moment", moment="order_value", statistic="mean", meaning="mean order value"
+            name="user_order_value_mean",
+            op="user_moment",
+            moment="order_value",
+            statistic="mean",
+            meaning="mean order value",
         ),
-        Feature(name="user_spend", op="user_moment", moment="order_value", statistic="sum", meaning="sum of order values"),
+        Feature(
+            name="user_spend", op="user_moment", moment="order_value", statistic="sum", meaning="sum of order values"
+        ),
         Feature(name="user_sessions", op="user_sessions", meaning="sessions so far"),
         Feature(name="user_categories", op="user_categories", meaning="different categories wanted, at most 32"),
         Feature(name="user_age_days", op="user_age_days", meaning="days since the first event"),
@@ -110,10 +131,18 @@ def _item() -> list[Feature]:
     return [
         *counts,
         Feature(
-            name="item_cart_adds_1d", op="item_count", event="add_to_cart", window="1d", meaning="carts it went into, 1 day"
+            name="item_cart_adds_1d",
+            op="item_count",
+            event="add_to_cart",
+            window="1d",
+            meaning="carts it went into, 1 day",
         ),
         Feature(
-            name="item_purchases_7d", op="item_count", event="purchase", window="7d", meaning="order lines of it, 7 days"
+            name="item_purchases_7d",
+            op="item_count",
+            event="purchase",
+            window="7d",
+            meaning="order lines of it, 7 days",
         ),
         Feature(name="item_refunds_7d", op="item_count", event="refund", window="7d", meaning="refunds of it, 7 days"),
         Feature(
@@ -169,7 +198,9 @@ def _item() -> list[Feature]:
             half_life_ms=3 * DAY_MS,
             meaning="weighted interest, half-life 3 days; refunds take purchases back",
         ),
-        Feature(name="item_trend", op="item_trend", meaning="last hour above what the week makes one expect, deviations"),
+        Feature(
+            name="item_trend", op="item_trend", meaning="last hour above what the week makes one expect, deviations"
+        ),
         Feature(name="item_dwell_mean_s", op="item_dwell_mean", meaning="mean dwell on the item, seconds"),
         Feature(name="item_revenue", op="item_revenue", meaning="revenue of the item so far"),
         Feature(name="item_price", op="item_price", meaning="price"),
@@ -214,7 +245,9 @@ def _category() -> list[Feature]:
             half_life_ms=3 * DAY_MS,
             meaning="weighted interest in the category, half-life 3 days",
         ),
-        Feature(name="category_trend", op="category_trend", meaning="the category's last hour above its week, deviations"),
+        Feature(
+            name="category_trend", op="category_trend", meaning="the category's last hour above its week, deviations"
+        ),
     ]
 
 

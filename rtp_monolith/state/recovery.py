@@ -64,7 +64,7 @@ def fold_tail(core: Core, store: ViewStore, log: Log, users_max: int) -> None:
     offset = core.applied
     if offset < log.start():
         raise DataError(
-            f"the views end at {offset} and the log begins at {log.start()}: what lies between was removed by retention",
+            f"the views end at {offset}, the log begins at {log.start()}: retention removed what lies between",
             code="log_truncated",
         )
     flusher = Flusher(core, store)

@@ -40,7 +40,9 @@ DISK_WAIT_MS = 30_000
 class ShardState:
     """Opened by `open`; `attach` makes the asynchronous calls work. One thread only."""
 
-    def __init__(self, core: Core, log: Log, store: ViewStore, letters: DeadLetters, config: Config, clock: Clock) -> None:
+    def __init__(
+        self, core: Core, log: Log, store: ViewStore, letters: DeadLetters, config: Config, clock: Clock
+    ) -> None:
         self.core = core
         self.log = log
         self.store = store
@@ -309,10 +311,7 @@ class ShardState:
         if self.core.dirty == 0:
             return False
         behind = self.core.applied - self._flusher.flushed_offset
-        return (
-            self._clock.monotonic_s() >= self._flush_due_s
-            or behind >= LOG_BYTES_BETWEEN_FLUSHES
-        )
+        return self._clock.monotonic_s() >= self._flush_due_s or behind >= LOG_BYTES_BETWEEN_FLUSHES
 
     async def _flush(self) -> None:
         started = self._clock.monotonic_s()
@@ -344,6 +343,4 @@ class ShardState:
         self.store.persist()
         self._persisted_offset = self._flusher.flushed_offset
         older_than = None if limits.retain_ms is None else self.wall_ms() - limits.retain_ms
-        self.log.retain(
-            max_bytes=limits.retain_bytes, older_than_ms=older_than, keep_from=self._persisted_offset
-        )
+        self.log.retain(max_bytes=limits.retain_bytes, older_than_ms=older_than, keep_from=self._persisted_offset)

@@ -1,8 +1,8 @@
 """The view store: RocksDB with its own write-ahead log off, because every view can be made again from ours.
 
 Invariant: what a crash leaves behind is the views as of one offset of the log. One column family persists its writes
-as a prefix, memtable by memtable; a flush of views is written in slices between two memtable switches, and a mark at its
-beginning tells the one case in which a slice could have been persisted alone. It does not know what the bytes mean.
+as a prefix, memtable by memtable; a flush of views is written in slices between two memtable switches, and a mark at
+its beginning tells the one case in which a slice could have been persisted alone. It does not know what the bytes mean.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rocksdict import BlockBasedOptions, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
@@ -36,12 +37,13 @@ class ViewStore:
         self._written_bytes = 0
         path.mkdir(parents=True, exist_ok=True)
         try:
-            self._db = Rdict(str(path), _options())
+            self._db: Any = Rdict(str(path), _options())
         except Exception as error:  # rocksdict raises plain Exception
             if "lock" in str(error).lower():
                 raise DataError(f"{path} is in use by another process", code="data_locked") from None
             raise DataError(f"{path}: {error}", code="data_unreadable") from None
-        write = WriteOptions()
+        # The binding's own stubs call this attribute a method.
+        write: Any = WriteOptions()
         write.disable_wal = True
         self._db.set_write_options(write)
 

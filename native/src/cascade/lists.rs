@@ -22,6 +22,9 @@ const CATEGORY_FRESH_MAX: usize = 100;
 /// Scores of untouched items fade together, so their order holds; they are all scored again this often.
 const RESCORE_MS: i64 = 30_000;
 
+/// When a list was made, and the list.
+type MadeAt = (i64, Vec<(u32, f32)>);
+
 pub struct Lists {
     pub popular: TopList,
     pub trending: TopList,
@@ -29,7 +32,7 @@ pub struct Lists {
     by_category: FxHashMap<u64, Vec<(u32, f32)>>,
     /// Items of each category, in the order of their arrival.
     members: FxHashMap<u64, Vec<u32>>,
-    by_context: BTreeMap<(u8, String), (i64, Vec<(u32, f32)>)>,
+    by_context: BTreeMap<(u8, String), MadeAt>,
     scored_ms: i64,
     known: Vec<bool>,
 }

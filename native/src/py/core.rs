@@ -8,7 +8,7 @@ use crate::cascade::lists::Lists;
 use crate::error::Error;
 use crate::event::{self, Media};
 use crate::fold::caps::CapLimits;
-use crate::fold::persist::{user_key, META_KEY};
+use crate::fold::persist::user_key;
 use crate::fold::queue::Queue;
 use crate::fold::state::{State, StateConfig};
 use crate::hash::{key_hash, Namespace};
@@ -306,10 +306,6 @@ impl Core {
 
     fn rebuild_lists(&mut self, now_ms: i64) {
         self.lists.rebuild(&mut self.state, now_ms);
-    }
-
-    fn digest<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, META_KEY)
     }
 
     #[getter]
