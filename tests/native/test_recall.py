@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtp_monolith._native import SessionKnn, mmr
+from rtp_monolith.errors import LogFailure
 from tests.oracles.vmis_knn import VmisKnn
 
 QUERY_SHAPES = [
@@ -108,7 +109,7 @@ def test_what_is_refused_and_what_is_ignored() -> None:
     entry = index.session_entry(1)
     assert entry is not None
     for damaged in [b"", entry[:-1], entry + b"\0", b"\x02\x02\x03\x03", b"\x02\x01\x0a"]:
-        with pytest.raises(ValueError, match=r"item|record|session"):
+        with pytest.raises(LogFailure, match=r"log_corrupt: .*(item|record|session)"):
             index.restore(1, damaged)
     index.touch(1, 10, 6)
     assert len(index) == 1

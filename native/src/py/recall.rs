@@ -5,6 +5,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::error::to_py;
 use crate::recall::knn;
 
 /// Indices as a numpy array of uint32 or any sequence of integers.
@@ -97,7 +98,7 @@ impl SessionKnn {
     }
 
     fn restore(&mut self, session: u64, entry: &[u8]) -> PyResult<()> {
-        self.index.restore(session, entry).map_err(|e| PyValueError::new_err(e.to_string()))
+        self.index.restore(session, entry).map_err(to_py)
     }
 
     fn sessions(&self) -> usize {

@@ -1,3 +1,5 @@
+//! Literal answers of the index, its bounds and what a restart gives back. Random comparisons with the oracle are in Python.
+
 use super::*;
 
 const LIMITS: KnnLimits = KnnLimits { sessions_max: 4, session_items_max: 3, posting_max: 100, items_max: 50 };
