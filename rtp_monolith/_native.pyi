@@ -106,7 +106,7 @@ class Ranked:
 
 @final
 class Core:
-    """The views of one log with the queue of what is on its way to the disk. Times in ms, offsets of the log in bytes."""
+    """The views of one log with the queue of what is on its way to the disk. Times in ms, offsets in bytes."""
 
     def __new__(
         cls,

@@ -16,7 +16,8 @@ from rtp_monolith.errors import Overloaded
 from rtp_monolith.records import IngestReply, RankRequest, RecommendRequest
 from rtp_monolith.serving.bodies import Media
 
-Kind = Literal["events", "items", "users"]
+Kind = Literal["events", "items", "users", "new_items"]
+"""`new_items` are items of which those that are there already stay as they are and count as duplicates."""
 
 
 class Letter(Protocol):

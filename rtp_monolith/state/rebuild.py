@@ -1,7 +1,7 @@
 """Views made again from the log, and the proof that they are nothing but its fold.
 
-Invariant: `rebuild` leaves either the whole new views or none, and none means that the next start folds the log. It works
-on a stopped shard only.
+Invariant: `rebuild` leaves either the whole new views or none, and none means that the next start folds the log. It
+works on a stopped shard only.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from rtp_monolith.state.store import ViewStore
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Kind = Literal["events", "items", "users"]
+Kind = Literal["events", "items", "users", "new_items"]
 Media = Literal["json", "ndjson", "msgpack"]
 Refusal = tuple[int, str | None, str, str, bytes]
 
@@ -109,13 +109,13 @@ class ShardState:
 
     async def ingest(self, kind: Kind, body: bytes, media: Media, *, trusted: bool) -> IngestReply:
         """One body of events, items or users. Raises RtpError for the whole request."""
-        ticket, rejected = self._submit(kind, body, media, trusted)
-        return self._reply(await self._answer(ticket), rejected)
+        ticket, rejected, held = self._submit(kind, body, media, trusted)
+        return self._reply(await self._answer(ticket), rejected, held)
 
     def ingest_sync(self, kind: Kind, body: bytes, media: Media, *, trusted: bool) -> IngestReply:
         """`ingest` for commands that work on a stopped shard."""
-        ticket, rejected = self._submit(kind, body, media, trusted)
-        reply = self._reply(self._answer_sync(ticket), rejected)
+        ticket, rejected, held = self._submit(kind, body, media, trusted)
+        reply = self._reply(self._answer_sync(ticket), rejected, held)
         self._flush_if_due_sync()
         return reply
 
@@ -131,28 +131,31 @@ class ShardState:
     def _submit_patch(self, item_id: str, body: bytes) -> int:
         return self.core.submit_item_patch(self.log, item_id, body, self.wall_ms())
 
-    def _submit(self, kind: Kind, body: bytes, media: Media, trusted: bool) -> tuple[int | None, list[Refusal]]:
+    def _submit(self, kind: Kind, body: bytes, media: Media, trusted: bool) -> tuple[int | None, list[Refusal], int]:
+        """Ticket, refusals, and how many records were there already."""
         now = self.wall_ms()
         if kind == "events":
             batch: EventBatch = self.core.parse_events(body, media, now, now, trusted)
             rejected = batch.rejected
             self._bury(rejected, now)
             if batch.accepted == 0:
-                return None, rejected
+                return None, rejected, 0
             self._load(self.core.missing_for_events(batch))
-            return self._guard(self.core.submit_events, self.log, batch), rejected
+            return self._guard(self.core.submit_events, self.log, batch), rejected, 0
         ndjson = media == "ndjson"
-        if kind == "items":
+        if kind in ("items", "new_items"):
             items, rejected = self.core.parse_items(body, ndjson)
-            if not items:
-                return None, rejected
-            return self._guard(self.core.submit_items, self.log, [json for _, _, json in items], now), rejected
+            bodies = [json for _, item_id, json in items if kind == "items" or self.item(item_id) is None]
+            held = len(items) - len(bodies)
+            if not bodies:
+                return None, rejected, held
+            return self._guard(self.core.submit_items, self.log, bodies, now), rejected, held
         users, rejected = self.core.parse_users(body, ndjson)
         if not users:
-            return None, rejected
+            return None, rejected, 0
         self._load(self.core.missing_for_users([user_id for _, user_id, _ in users]))
         records = [(user_id, json) for _, user_id, json in users]
-        return self._guard(self.core.submit_users, self.log, records, now), rejected
+        return self._guard(self.core.submit_users, self.log, records, now), rejected, 0
 
     def _guard(self, submit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The log may have failed: nothing is accepted until it can be written again."""
@@ -188,10 +191,10 @@ class ShardState:
             self._advance()
         return self._settled.pop(ticket)
 
-    def _reply(self, answer: tuple[int, int, int], rejected: Sequence[Refusal]) -> IngestReply:
+    def _reply(self, answer: tuple[int, int, int], rejected: Sequence[Refusal], held: int = 0) -> IngestReply:
         accepted, duplicates, offset = answer
         refused = [Rejected(index, event_id, code, message) for index, event_id, code, message, _ in rejected]
-        return IngestReply(accepted, duplicates, refused, position.encode(offset))
+        return IngestReply(accepted, duplicates + held, refused, position.encode(offset))
 
     # Folding.
 
