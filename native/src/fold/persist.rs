@@ -115,6 +115,13 @@ impl State {
         Ok(())
     }
 
+    /// Marks a record as needed by the admission that is being made: it stays in memory until that is folded.
+    pub fn touch(&mut self, hash: u64) {
+        if let Some(slot) = self.users.get_mut(&hash) {
+            slot.used = self.admissions;
+        }
+    }
+
     pub fn dirty_len(&self) -> usize {
         self.dirty.users.len() + self.dirty.items.len() + self.dirty.context_items.len()
     }

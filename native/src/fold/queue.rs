@@ -86,6 +86,7 @@ impl Queue {
         let mut linking: Vec<(u64, Box<str>)> = Vec::new();
         for mut event in events {
             let session_hash = key_hash(Namespace::Session, event.session_id);
+            state.touch(session_hash);
             let linked: Option<Box<str>> = match event.user_id {
                 Some(user) => {
                     if self.linked_user(state, session_hash) != Some(user) {
@@ -102,6 +103,7 @@ impl Queue {
             body.clear();
             event.encode(&mut body);
             let hash = event.key_hash();
+            state.touch(hash);
             push_frame(&mut frames, &header(state, Kind::Event, hash, event.received_ms), &body);
         }
         self.scratch = body;
@@ -121,6 +123,7 @@ impl Queue {
     ) -> Result<u64> {
         let mut frames = Vec::new();
         for (kind, hash, body) in records {
+            state.touch(*hash);
             push_frame(&mut frames, &header(state, *kind, *hash, received_ms), body);
         }
         self.submit(state, log, frames, answered)

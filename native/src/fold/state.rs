@@ -210,7 +210,7 @@ impl State {
             person: Person::Known(Box::default()),
             profile: None,
             dirty: false,
-            used: 0,
+            used: self.admissions,
         })
     }
 

@@ -260,6 +260,8 @@ impl Core {
         for frame in FrameIter::new(frames, start) {
             self.state.fold(&frame.map_err(to_py)?).map_err(to_py)?;
         }
+        // What these frames used may leave memory before what the next ones use.
+        self.state.admissions += 1;
         Ok(())
     }
 
