@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from rtp_monolith.errors import MethodNotAllowed, NotFound, RtpError
-from rtp_monolith.serving import operations, routes_events, routes_items, routes_lists
+from rtp_monolith.serving import operations, pages, routes_events, routes_items, routes_lists
 from rtp_monolith.serving.bodies import Disconnected, Receive
 from rtp_monolith.serving.cors import Cors
 from rtp_monolith.serving.replies import AsgiScope, Ask, Reply, Send, Services, error_reply, send_reply
@@ -38,7 +38,9 @@ log = logging.getLogger(__name__)
 class App:
     """The application. `start` and `stop` run with the server's lifespan, inside its loop."""
 
-    def __init__(self, services: Services, start: Lifespan | None = None, stop: Lifespan | None = None) -> None:
+    def __init__(
+        self, services: Services, start: Lifespan | None = None, stop: Lifespan | None = None, *, pages_on: bool = False
+    ) -> None:
         self._services = services
         self._cors = Cors(services.config.http.allowed_origins)
         self._start = start
@@ -47,6 +49,7 @@ class App:
             *routes_events.routes(services),
             *routes_items.routes(services),
             *operations.routes(services),
+            *(pages.routes(lambda item_id: services.place.shard().state.item(item_id)) if pages_on else ()),
         ]
         handlers = {RtpError: _on_rtp_error, HTTPException: self._on_http_error, Exception: _on_any_error}
         self._cold = Starlette(routes=self.routes, exception_handlers=handlers)

@@ -154,7 +154,7 @@ def listen(host: str, port: int, config: Config) -> socket.socket:
     return bound
 
 
-def serve(config: Config, clock: Clock, open_shard: OpenShard, bound: socket.socket) -> int:
+def serve(config: Config, clock: Clock, open_shard: OpenShard, bound: socket.socket, *, pages: bool = False) -> int:
     """Serves until told to stop and returns the exit code. SIGTERM ends in order with 0, SIGINT with 130."""
     services = make_services(config, clock)
     server: Server
@@ -163,7 +163,7 @@ def serve(config: Config, clock: Clock, open_shard: OpenShard, bound: socket.soc
         server.should_exit = True
 
     recovery = Recovery(services, open_shard, stop_server)
-    app = App(services, recovery.start, recovery.stop)
+    app = App(services, recovery.start, recovery.stop, pages_on=pages)
     server = Server(
         uvicorn.Config(
             app,
