@@ -90,7 +90,7 @@ def stats(as_json: bool, url: str | None, data: Path | None, key: str | None, co
     else:
         assert target.data is not None
         with open_shard(target.data, config) as shard:
-            figures = shard.stats()
+            figures = {**shard.stats(), **shard.footprint()}
     _emit(dict(figures), as_json)
 
 

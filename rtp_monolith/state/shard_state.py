@@ -300,6 +300,22 @@ class ShardState:
             "view_bytes": self.store.disk_bytes(),
         }
 
+    def footprint(self) -> dict[str, int | float]:
+        """What a user and an item cost, in bytes. Reads all views: for a stopped shard and for benchmarks."""
+        users, user_memory, items, item_memory = self.core.footprint()
+        sizes = self.store.sizes()
+        user_count, user_disk = sizes.get(b"u", (0, 0))
+        item_disk = sum(sizes.get(space, (0, 0))[1] for space in (b"i", b"s", b"v"))
+        return {
+            "user_records": user_count,
+            "user_record_bytes_mean": round(user_disk / max(user_count, 1), 1),
+            "user_memory_bytes_mean": round(user_memory / max(users, 1), 1),
+            "item_record_bytes_mean": round(item_disk / max(items, 1), 1),
+            "item_memory_bytes_mean": round(item_memory / max(items, 1), 1),
+            "view_disk_bytes": self.store.disk_bytes(),
+            "log_disk_bytes": self.log.size_bytes(),
+        }
+
     # Background.
 
     async def _tick(self) -> None:

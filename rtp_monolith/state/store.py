@@ -102,6 +102,14 @@ class ViewStore:
         self._db.flush(True)
         self._written_bytes = 0
 
+    def sizes(self) -> dict[bytes, tuple[int, int]]:
+        """Entries and bytes of keys and values, before compression, by the first byte of the key. Reads everything."""
+        sizes: dict[bytes, tuple[int, int]] = {}
+        for key, value in self.everything():
+            entries, size = sizes.get(key[:1], (0, 0))
+            sizes[key[:1]] = (entries + 1, size + len(key) + len(value))
+        return sizes
+
     def disk_bytes(self) -> int:
         return sum(f.stat().st_size for f in self.path.iterdir() if f.is_file())
 

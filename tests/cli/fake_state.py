@@ -36,6 +36,9 @@ class FakeState:
     def stats(self) -> dict[str, int | float]:
         return {"users": 2, "items": 5}
 
+    def footprint(self) -> dict[str, int | float]:
+        return {"user_record_bytes_mean": 250.0}
+
     def close(self) -> None:
         self.closed = True
 

@@ -4,6 +4,7 @@
 pub mod caps;
 pub mod counter;
 pub mod facts;
+pub mod footprint;
 pub mod moments;
 pub mod persist;
 pub mod plan;

@@ -185,6 +185,7 @@ impl State {
         put_i64(&mut out, self.events_now_ms);
         put_u64(&mut out, self.events_total);
         put_u64(&mut out, self.decisions_total);
+        put_u64(&mut out, self.users_total);
         self.global.encode(&mut out);
         put_u64(&mut out, self.links_due.len() as u64);
         for (source, (hash, body)) in &self.links_due {
@@ -248,6 +249,7 @@ impl State {
         self.events_now_ms = r.i64()?;
         self.events_total = r.u64()?;
         self.decisions_total = r.u64()?;
+        self.users_total = r.u64()?;
         self.global = Stats::decode(r)?;
         for _ in 0..r.u64()? {
             let (source, hash) = (r.u64()?, r.u64()?);

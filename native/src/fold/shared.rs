@@ -49,6 +49,11 @@ impl Stats {
         }
     }
 
+    /// Bytes behind the struct itself.
+    pub fn heap_bytes(&self) -> usize {
+        self.counters.capacity() * std::mem::size_of::<(u8, Counter)>()
+    }
+
     pub fn merge(&mut self, other: &Stats) {
         for (slot, theirs) in &other.counters {
             match self.counters.binary_search_by_key(slot, |(s, _)| *s) {

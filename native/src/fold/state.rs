@@ -91,6 +91,8 @@ pub struct State {
     pub events_now_ms: i64,
     pub events_total: u64,
     pub decisions_total: u64,
+    /// User keys with at least one event of their own.
+    pub users_total: u64,
     /// Links folded on the session's side and not yet on the user's, by source offset.
     pub links_due: BTreeMap<u64, (u64, Vec<u8>)>,
     pub admissions: u64,
@@ -126,6 +128,7 @@ impl State {
             events_now_ms: 0,
             events_total: 0,
             decisions_total: 0,
+            users_total: 0,
             links_due: BTreeMap::new(),
             admissions: 0,
             dirty: Dirty::default(),
@@ -180,6 +183,7 @@ impl State {
         let used = self.admissions;
         let Some(slot) = self.users.get_mut(&hash) else { return Ok(false) };
         let Person::Known(user) = &mut slot.person else { return Ok(false) };
+        let first = user.version == 0;
         let outcome = step(user, event, &self.facts, &self.config.caps, &mut contributions);
         slot.used = used;
         mark(&mut slot.dirty, &mut self.dirty.users, hash);
@@ -187,6 +191,7 @@ impl State {
             return Ok(false);
         }
         self.events_total += 1;
+        self.users_total += u64::from(first);
         self.events_now_ms = self.events_now_ms.max(event.ts_ms);
         self.global.add(event.event_type as u8, event.ts_ms);
         for c in contributions {

@@ -343,6 +343,7 @@ impl Core {
             ("decisions", s.decisions_total),
             ("items", s.catalogue.len() as u64),
             ("item_ids", s.catalogue.ids().len() as u64),
+            ("users", s.users_total),
             ("users_in_memory", s.users.len() as u64),
             ("categories", s.categories.len() as u64),
             ("knn_sessions", s.knn.sessions() as u64),
@@ -351,6 +352,12 @@ impl Core {
             ("catalogue_bytes", s.catalogue.memory_bytes() as u64),
             ("links_due", s.links_due.len() as u64),
         ]
+    }
+
+    /// (users, bytes, item ids, bytes) in memory; walks all of them.
+    fn footprint(&self) -> (u64, u64, u64, u64) {
+        let f = self.state.footprint();
+        (f.users, f.user_bytes, f.items, f.item_bytes)
     }
 
     /// Offset and partitions of a store's meta record.
