@@ -7,7 +7,7 @@ contract. It does not know what a route does, nor how the process is started.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from rtp_monolith.errors import MethodNotAllowed, NotFound, RtpError
-from rtp_monolith.serving import operations, pages, routes_events, routes_items, routes_lists
+from rtp_monolith.serving import operations, routes_events, routes_items, routes_lists
 from rtp_monolith.serving.bodies import Disconnected, Receive
 from rtp_monolith.serving.cors import Cors
 from rtp_monolith.serving.replies import AsgiScope, Ask, Reply, Send, Services, error_reply, send_reply
@@ -36,10 +36,14 @@ log = logging.getLogger(__name__)
 
 
 class App:
-    """The application. `start` and `stop` run with the server's lifespan, inside its loop."""
+    """The application. `start` and `stop` run with the server's lifespan, in its loop; `pages` are further routes."""
 
     def __init__(
-        self, services: Services, start: Lifespan | None = None, stop: Lifespan | None = None, *, pages_on: bool = False
+        self,
+        services: Services,
+        start: Lifespan | None = None,
+        stop: Lifespan | None = None,
+        pages: Sequence[Route] = (),
     ) -> None:
         self._services = services
         self._cors = Cors(services.config.http.allowed_origins)
@@ -49,7 +53,7 @@ class App:
             *routes_events.routes(services),
             *routes_items.routes(services),
             *operations.routes(services),
-            *(pages.routes(lambda item_id: services.place.shard().state.item(item_id)) if pages_on else ()),
+            *pages,
         ]
         handlers = {RtpError: _on_rtp_error, HTTPException: self._on_http_error, Exception: _on_any_error}
         self._cold = Starlette(routes=self.routes, exception_handlers=handlers)
