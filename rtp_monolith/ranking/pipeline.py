@@ -7,7 +7,6 @@ to do. It does not know HTTP.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 
 import msgspec
@@ -15,7 +14,8 @@ import msgspec
 from rtp_monolith._native import Ask, Core, Ranked, SurfacePlan
 from rtp_monolith.clock import Clock
 from rtp_monolith.config import Config
-from rtp_monolith.errors import UnknownSurface
+from rtp_monolith.errors import LogFailure, UnknownSurface
+from rtp_monolith.metrics import Metrics
 from rtp_monolith.ranking import explain
 from rtp_monolith.ranking.reply import NO_MODEL, Item, Reply, encode_reply, source_names
 from rtp_monolith.ranking.stages import StageTimes
@@ -32,10 +32,12 @@ _context_json = msgspec.json.Encoder().encode
 class Pipeline:
     """Makes lists from a state. One thread only; a call runs to its end without waiting for anything."""
 
-    def __init__(self, state: ShardState, config: Config, clock: Clock) -> None:
+    def __init__(self, state: ShardState, config: Config, clock: Clock, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._state = state
         self._core: Core = state.core
         self._clock = clock
+        self._requests = 0
         self._surfaces = compile_surfaces(config)
         self._config_digest = int(config.digest(), 16)
 
@@ -111,6 +113,17 @@ class Pipeline:
             codes.append("no_items")
         return [*codes, *before]
 
+    def _new_request_id(self) -> str:
+        """Unique in this log: every decision is written at another place of it."""
+        self._requests += 1
+        return f"{self._state.log.end():x}-{self._requests:x}"
+
+    def _measure(self, times: StageTimes, degraded: Sequence[str]) -> None:
+        for stage, ms in times.ms.items():
+            self._metrics.stage(stage, ms)
+        for code in degraded:
+            self._metrics.degraded(code)
+
     def _reply(
         self,
         request: RecommendRequest | RankRequest,
@@ -121,22 +134,27 @@ class Pipeline:
         degraded: list[str],
     ) -> bytes:
         shown = self._core.shown(ranked)
-        request_id = request.request_id or uuid.uuid4().hex
+        request_id = request.request_id or self._new_request_id()
         items = [Item(id, score, at, source_names(mask)) for at, (id, score, mask) in enumerate(shown)]
         items += [Item(id, 0.0, len(shown) + at, ("given",)) for at, id in enumerate(unknown)]
         if request.explain:
             items = explain.attach(self._core, self._state.plan, ask, ranked, items)
-        self._core.decide(
-            self._state.log,
-            ask,
-            ranked,
-            request_id=request_id,
-            config_digest=self._config_digest,
-            seed=0,
-            bundle="",
-            context=_context_json(request.context or _NO_CONTEXT),
-            degraded=degraded,
-        )
+        try:
+            self._core.decide(
+                self._state.log,
+                ask,
+                ranked,
+                request_id=request_id,
+                config_digest=self._config_digest,
+                seed=0,
+                bundle="",
+                context=_context_json(request.context or _NO_CONTEXT),
+                degraded=degraded,
+            )
+        except LogFailure:
+            # A full disk stops what must be remembered; a list can still be given.
+            degraded.append("decision_not_logged")
+        self._measure(times, degraded)
         return encode_reply(
             Reply(
                 request_id=request_id,

@@ -107,14 +107,17 @@ class ShardState:
 
     # Writes.
 
-    async def ingest(self, kind: Kind, body: bytes, media: Media, *, trusted: bool) -> IngestReply:
-        """One body of events, items or users. Raises RtpError for the whole request."""
-        ticket, rejected, held = self._submit(kind, body, media, trusted)
+    async def ingest(self, kind: Kind, body: bytes, media: Media, *, trusted: bool, bury: bool = True) -> IngestReply:
+        """One body of events, items or users. Raises RtpError for the whole request.
+
+        Refused events become dead letters unless `bury` is off: a letter that is refused again is one already.
+        """
+        ticket, rejected, held = self._submit(kind, body, media, trusted, bury)
         return self._reply(await self._answer(ticket), rejected, held)
 
-    def ingest_sync(self, kind: Kind, body: bytes, media: Media, *, trusted: bool) -> IngestReply:
+    def ingest_sync(self, kind: Kind, body: bytes, media: Media, *, trusted: bool, bury: bool = True) -> IngestReply:
         """`ingest` for commands that work on a stopped shard."""
-        ticket, rejected, held = self._submit(kind, body, media, trusted)
+        ticket, rejected, held = self._submit(kind, body, media, trusted, bury)
         reply = self._reply(self._answer_sync(ticket), rejected, held)
         self._flush_if_due_sync()
         return reply
@@ -131,13 +134,16 @@ class ShardState:
     def _submit_patch(self, item_id: str, body: bytes) -> int:
         return self.core.submit_item_patch(self.log, item_id, body, self.wall_ms())
 
-    def _submit(self, kind: Kind, body: bytes, media: Media, trusted: bool) -> tuple[int | None, list[Refusal], int]:
+    def _submit(
+        self, kind: Kind, body: bytes, media: Media, trusted: bool, bury: bool
+    ) -> tuple[int | None, list[Refusal], int]:
         """Ticket, refusals, and how many records were there already."""
         now = self.wall_ms()
         if kind == "events":
             batch: EventBatch = self.core.parse_events(body, media, now, now, trusted)
             rejected = batch.rejected
-            self._bury(rejected, now)
+            if bury:
+                self._bury(rejected, now)
             if batch.accepted == 0:
                 return None, rejected, 0
             self._load(self.core.missing_for_events(batch))
