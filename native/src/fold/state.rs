@@ -324,6 +324,18 @@ impl State {
         &mut self.items[at]
     }
 
+    /// Up to `n` touched items, ascending; they count as seen to.
+    pub fn take_touched(&mut self, n: usize) -> Vec<u32> {
+        if n >= self.touched.len() {
+            return std::mem::take(&mut self.touched).into_iter().collect();
+        }
+        let taken: Vec<u32> = self.touched.iter().take(n).copied().collect();
+        taken.iter().for_each(|item| {
+            self.touched.remove(item);
+        });
+        taken
+    }
+
     fn intern_items(&mut self, event: &Event<'_>) {
         if let Some(id) = event.item_id {
             self.catalogue.intern(id);

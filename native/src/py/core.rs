@@ -302,8 +302,9 @@ impl Core {
         self.state.evict(keep, oldest)
     }
 
-    fn refresh_lists(&mut self, now_ms: i64) {
-        self.lists.refresh(&mut self.state, now_ms);
+    /// A bounded share of the work; true when the lists hold everything.
+    fn refresh_lists(&mut self, now_ms: i64) -> bool {
+        self.lists.refresh(&mut self.state, now_ms)
     }
 
     fn rebuild_lists(&mut self, now_ms: i64) {
