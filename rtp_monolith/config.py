@@ -87,7 +87,7 @@ class Log(Section, frozen=True):
 
 class State(Section, frozen=True):
     flush_records_max: Count = 50_000
-    flush_interval_ms: Count = 5_000
+    flush_interval_ms: Count = 250
     users_cached_max: Count = 1_000_000
 
 

@@ -7,7 +7,7 @@ slices are written. It does not know the log.
 from __future__ import annotations
 
 from rtp_monolith._native import Core
-from rtp_monolith.state.store import ENTRY_OVERHEAD_BYTES, META, Change, ViewStore
+from rtp_monolith.state.store import ENTRY_OVERHEAD_BYTES, ViewStore
 
 SLICE_RECORDS = 256
 
@@ -18,8 +18,6 @@ class Flusher:
     def __init__(self, core: Core, store: ViewStore) -> None:
         self._core = core
         self._store = store
-        self._changes: list[Change] = []
-        self._next = 0
         self._offset = 0
         self.flushed_offset = 0
         """Offset of the last whole flush."""
@@ -27,31 +25,25 @@ class Flusher:
 
     @property
     def under_way(self) -> bool:
-        return self._next < len(self._changes)
+        return self._core.flushing > 0
 
     def begin(self) -> bool:
         """Takes what changed; False when nothing did. Only when no flush is under way."""
-        self._changes = self._core.take_changes()
-        self._next = 0
-        if not self._changes:
+        taken = self._core.begin_flush()
+        if taken is None:
             return False
+        meta, size = taken
         self._offset = self._core.applied
-        key, meta = self._changes[-1]
-        assert key == META and meta is not None
-        size = sum(len(k) + len(v or b"") + ENTRY_OVERHEAD_BYTES for k, v in self._changes)
-        self._store.begin(meta, size)
+        self._store.begin(meta, size + ENTRY_OVERHEAD_BYTES * self._core.flushing)
         return True
 
     def step(self) -> bool:
         """Writes one slice; False when the flush is complete."""
-        part = self._changes[self._next : self._next + SLICE_RECORDS]
+        part = self._core.next_changes(SLICE_RECORDS)
         self._store.write(part)
-        self._next += len(part)
         self.records += len(part)
         if self.under_way:
             return True
-        self._changes = []
-        self._next = 0
         self.flushed_offset = self._offset
         return False
 

@@ -340,6 +340,8 @@ class ShardState:
     async def _flush(self) -> None:
         started = self._clock.monotonic_s()
         busy = 0.0
+        if self.store.switch_due:
+            await asyncio.to_thread(self.store.persist)
         if self._flusher.begin():
             more = True
             while more:
@@ -349,22 +351,27 @@ class ShardState:
                 await asyncio.sleep(0)
         self.core.evict(self._config.state.users_cached_max)
         self._flush_due_s = started + max(self._config.state.flush_interval_ms / 1000, 10 * busy)
-        self._retain()
+        if self._retain_due():
+            await asyncio.to_thread(self.store.persist)
+            self._retain()
 
     def _flush_if_due_sync(self) -> None:
         if self.core.applied - self._flusher.flushed_offset >= LOG_BYTES_BETWEEN_FLUSHES:
             self._flusher.flush()
             self.core.evict(self._config.state.users_cached_max)
-            self._retain()
+            if self._retain_due():
+                self.store.persist()
+                self._retain()
 
-    def _retain(self) -> None:
-        """Old segments go once nothing needs them: the views on disk hold all that they said."""
+    def _retain_due(self) -> bool:
         limits = self._config.log
         if limits.retain_bytes is None and limits.retain_ms is None:
-            return
-        if self._flusher.flushed_offset - self._persisted_offset < self._config.log.segment_bytes // 2:
-            return
-        self.store.persist()
+            return False
+        return self._flusher.flushed_offset - self._persisted_offset >= limits.segment_bytes // 2
+
+    def _retain(self) -> None:
+        """Old segments go once nothing needs them: the views on disk, just persisted, hold all that they said."""
+        limits = self._config.log
         self._persisted_offset = self._flusher.flushed_offset
         older_than = None if limits.retain_ms is None else self.wall_ms() - limits.retain_ms
         self.log.retain(max_bytes=limits.retain_bytes, older_than_ms=older_than, keep_from=self._persisted_offset)

@@ -1,5 +1,7 @@
 //! `Core`: the views of one log with the queue of what is on its way to the disk. Write side and recovery.
 
+use std::collections::VecDeque;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
@@ -8,7 +10,7 @@ use crate::cascade::lists::Lists;
 use crate::error::Error;
 use crate::event::{self, Media};
 use crate::fold::caps::CapLimits;
-use crate::fold::persist::user_key;
+use crate::fold::persist::{user_key, Change};
 use crate::fold::queue::Queue;
 use crate::fold::state::{State, StateConfig};
 use crate::hash::{key_hash, Namespace};
@@ -33,6 +35,7 @@ pub struct Core {
     event_limits: event::Limits,
     item_limits: crate::items::Limits,
     embedding_length: Option<usize>,
+    flushing: VecDeque<Change>,
 }
 
 /// Events of one body, read and checked, not yet in the log.
@@ -109,6 +112,7 @@ impl Core {
             event_limits: event::Limits { events_max, props_max, ..event::Limits::default() },
             item_limits,
             embedding_length,
+            flushing: VecDeque::new(),
         }
     }
 
@@ -287,13 +291,30 @@ impl Core {
         self.state.restore(key, value).map_err(to_py)
     }
 
-    /// Everything changed since the last call, the applied offset last: one atomic write.
-    fn take_changes<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    /// Takes everything changed since the last call, as of the applied offset; `next_changes` hands it out. Returns the
+    /// value of the meta record that ends it and its size in bytes; None when nothing changed.
+    fn begin_flush<'py>(&mut self, py: Python<'py>) -> Option<(Bound<'py, PyBytes>, usize)> {
+        let changes = self.state.take_changes();
+        let meta = changes.last().and_then(|(_, value)| value.as_deref())?;
+        let meta = PyBytes::new(py, meta);
+        let size = changes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum();
+        self.flushing = changes.into();
+        Some((meta, size))
+    }
+
+    /// The next `n` changes of the flush, [(key, value or None)]; the meta record is the last of all.
+    fn next_changes<'py>(&mut self, py: Python<'py>, n: usize) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
-        for (key, value) in self.state.take_changes() {
+        for (key, value) in self.flushing.drain(..n.min(self.flushing.len())) {
             list.append((PyBytes::new(py, &key), value.map(|v| PyBytes::new(py, &v))))?;
         }
         Ok(list)
+    }
+
+    /// Changes of the flush that are not handed out yet.
+    #[getter]
+    fn flushing(&self) -> usize {
+        self.flushing.len()
     }
 
     /// Drops clean user records beyond `keep` from memory.
