@@ -32,6 +32,8 @@ Refusal = tuple[int, str | None, str, str, bytes]
 
 LOG_BYTES_BETWEEN_FLUSHES = 64 << 20
 """Bounds the tail that a restart has to fold."""
+FLUSH_RECORDS_MIN = 500
+"""So many dirty users and items are flushed before their time: what changed is taken in one go, and that must be short."""
 TICK_S = 0.05
 DISK_WAIT_MS = 30_000
 
@@ -59,6 +61,7 @@ class ShardState:
         self._persisted_offset = core.applied
         self._refreshed_s = 0.0
         self._refresh_cost_s = 0.0
+        self._flush_again_s = 0.0
         self._flush_due_s = 0.0
 
     @classmethod
@@ -334,21 +337,24 @@ class ShardState:
     def _flush_due(self) -> bool:
         if self.core.dirty == 0:
             return False
-        behind = self.core.applied - self._flusher.flushed_offset
-        return self._clock.monotonic_s() >= self._flush_due_s or behind >= LOG_BYTES_BETWEEN_FLUSHES
+        now_s = self._clock.monotonic_s()
+        if now_s < self._flush_again_s:
+            return False
+        return self.core.dirty >= FLUSH_RECORDS_MIN or now_s >= self._flush_due_s
 
     async def _flush(self) -> None:
         started = self._clock.monotonic_s()
         busy = 0.0
-        if self._flusher.begin():
-            more = True
-            while more:
-                at = self._clock.monotonic_s()
-                more = self._flusher.step()
-                busy += self._clock.monotonic_s() - at
-                await asyncio.sleep(0)
+        more = self._flusher.begin()
+        busy += self._clock.monotonic_s() - started
+        while more:
+            await asyncio.sleep(0)
+            at = self._clock.monotonic_s()
+            more = self._flusher.step()
+            busy += self._clock.monotonic_s() - at
         self.core.evict(self._config.state.users_cached_max)
-        self._flush_due_s = started + max(self._config.state.flush_interval_ms / 1000, 10 * busy)
+        self._flush_again_s = started + 10 * busy
+        self._flush_due_s = started + self._config.state.flush_interval_ms / 1000
         self._retain()
 
     def _flush_if_due_sync(self) -> None:

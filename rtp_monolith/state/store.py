@@ -79,7 +79,9 @@ class ViewStore:
     def begin(self, meta: bytes, changes_bytes: int) -> None:
         """Starts a flush of about that many bytes; `meta` is the value it will end with."""
         if self._written_bytes + changes_bytes >= SWITCH_BYTES:
-            self.persist()
+            # The memtable is switched here and now, and written to disk in the background.
+            self._db.flush(False)
+            self._written_bytes = 0
         self._write([(_BEGUN, meta)])
 
     def write(self, changes: Sequence[Change]) -> None:

@@ -7,7 +7,7 @@ use crate::codec::{put_bytes, put_i64, put_opt_str, put_str, put_u64, Reader};
 use crate::error::{Error, Result};
 use crate::fold::counter::Counter;
 use crate::fold::shared::Stats;
-use crate::fold::state::{Dirty, Person, Slot, State};
+use crate::fold::state::{Person, Slot, State};
 use crate::fold::user::User;
 use crate::hash::{partition_of, Namespace};
 
@@ -123,34 +123,32 @@ impl State {
     }
 
     pub fn dirty_len(&self) -> usize {
-        self.dirty.users.len() + self.dirty.items.len() + self.dirty.context_items.len()
+        self.dirty.users.len() + self.dirty.items.len()
     }
 
     /// Everything that changed since the last call, with the applied offset as the last entry: one atomic write.
     pub fn take_changes(&mut self) -> Vec<Change> {
-        let dirty = std::mem::take(&mut self.dirty);
-        let mut out: Vec<Change> = Vec::with_capacity(dirty.users.len() + dirty.items.len() + 64);
-        if !dirty.any {
+        let mut out: Vec<Change> = Vec::with_capacity(self.dirty.users.len() + self.dirty.items.len() + 64);
+        if !std::mem::take(&mut self.dirty.any) {
             return out;
         }
         for item in self.catalogue.take_dirty() {
             out.push((key(space::ITEM, &item.to_be_bytes()), Some(self.catalogue.entry(item))));
         }
-        for item in &dirty.items {
-            out.push((key(space::STATS, &item.to_be_bytes()), Some(stats_bytes(&self.items[*item as usize]))));
+        for item in self.dirty.items.take() {
+            out.push((key(space::STATS, &item.to_be_bytes()), Some(stats_bytes(&self.items[item as usize]))));
         }
-        for category in &dirty.categories {
-            let stats = self.categories.get(category).map(stats_bytes);
-            out.push((key(space::CATEGORY, &category.to_be_bytes()), stats));
-        }
-        self.context_changes(&dirty, &mut out);
+        self.categories.take_changes(|category, stats| {
+            out.push((key(space::CATEGORY, &category.to_be_bytes()), Some(stats_bytes(stats))));
+        });
+        self.context_changes(&mut out);
         for item in self.covis.take_dirty_items() {
             out.push((key(space::COVIS, &item.to_be_bytes()), self.covis.entry(item)));
         }
         for session in self.knn.take_dirty_sessions() {
             out.push((key(space::SESSION, &session.to_be_bytes()), self.knn.session_entry(session)));
         }
-        let mut users = dirty.users;
+        let mut users = std::mem::take(&mut self.dirty.users);
         users.sort_unstable();
         for hash in users {
             if let Some(slot) = self.users.get_mut(&hash) {
@@ -162,19 +160,22 @@ impl State {
         out
     }
 
-    fn context_changes(&self, dirty: &Dirty, out: &mut Vec<Change>) {
-        for (dimension, value) in &dirty.contexts {
-            let stats = self.contexts.get(*dimension, value).map(|c| stats_bytes(&c.stats));
-            out.push((context_key(space::CONTEXT, *dimension, value, None), stats));
-        }
-        for (dimension, value, item) in &dirty.context_items {
-            let counter = self.contexts.get(*dimension, value).and_then(|c| c.items.get(item)).map(|c| {
-                let mut bytes = Vec::new();
-                c.encode(&mut bytes);
-                bytes
-            });
-            out.push((context_key(space::CONTEXT_ITEM, *dimension, value, Some(*item)), counter));
-        }
+    fn context_changes(&mut self, out: &mut Vec<Change>) {
+        let mut items: Vec<Change> = Vec::new();
+        self.contexts.take_changes(
+            |dimension, value, stats| {
+                out.push((context_key(space::CONTEXT, dimension, value, None), Some(stats_bytes(stats))));
+            },
+            |dimension, value, (item, counter)| {
+                let bytes = counter.map(|c| {
+                    let mut bytes = Vec::new();
+                    c.encode(&mut bytes);
+                    bytes
+                });
+                items.push((context_key(space::CONTEXT_ITEM, dimension, value, Some(item)), bytes));
+            },
+        );
+        out.append(&mut items);
     }
 
     fn meta(&self) -> Vec<u8> {
@@ -216,22 +217,21 @@ impl State {
             }
             space::STATS => {
                 let item = be_u32(tail)?;
-                *self.stats_mut(item) = Stats::decode(r)?;
-                self.dirty.items.remove(&item);
+                *self.item_stats(item) = Stats::decode(r)?;
             }
             space::CATEGORY => {
-                self.categories.insert(be_u64(tail)?, Stats::decode(r)?);
+                self.categories.restore(be_u64(tail)?, Stats::decode(r)?);
             }
             space::CONTEXT => {
                 let (dimension, value) = context_name(tail, 1)?;
-                if let Some(context) = self.contexts.entry(dimension, value) {
+                if let Some(context) = self.contexts.restore(dimension, value) {
                     context.stats = Stats::decode(r)?;
                 }
             }
             space::CONTEXT_ITEM => {
                 let (dimension, value) = context_name(tail, 5)?;
-                if let Some(context) = self.contexts.entry(dimension, value) {
-                    context.items.insert(be_u32(&tail[1..])?, Counter::decode(r)?);
+                if let Some(context) = self.contexts.restore(dimension, value) {
+                    context.restore_item(be_u32(&tail[1..])?, Counter::decode(r)?);
                 }
             }
             space::COVIS => self.covis.restore(be_u32(tail)?, value)?,
