@@ -29,13 +29,11 @@ from pathlib import Path
 from time import perf_counter
 from rtp_monolith.clock import WallClock
 from rtp_monolith.config import Config
-from rtp_monolith.ranking.pipeline import Pipeline
 from rtp_monolith.state.shard_state import ShardState
 def rss():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 before, began = rss(), perf_counter()
 state = ShardState.open(Path(sys.argv[1]), Config(), WallClock())
-Pipeline(state, Config(), WallClock())
 print(json.dumps({"open_s": perf_counter() - began, "rss_bytes": rss() - before, "stats": state.stats()}))
 state.close()
 """

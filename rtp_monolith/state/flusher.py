@@ -10,6 +10,7 @@ from rtp_monolith._native import Core
 from rtp_monolith.state.store import ENTRY_OVERHEAD_BYTES, ViewStore
 
 SLICE_RECORDS = 256
+ENCODE_RECORDS = 2_000
 
 
 class Flusher:
@@ -25,17 +26,23 @@ class Flusher:
 
     @property
     def under_way(self) -> bool:
+        """Changes are taken and not yet all in the store."""
         return self._core.flushing > 0
 
     def begin(self) -> bool:
         """Takes what changed; False when nothing did. Only when no flush is under way."""
-        taken = self._core.begin_flush()
-        if taken is None:
-            return False
-        meta, size = taken
         self._offset = self._core.applied
+        return self._core.begin_flush()
+
+    def encode(self) -> bool:
+        """Encodes a part; nothing may be folded until this answers False. Then the store is told what comes."""
+        if self._core.encode_flush(ENCODE_RECORDS):
+            return True
+        taken = self._core.flush_meta()
+        assert taken is not None, "a flush ends with its meta record"
+        meta, size = taken
         self._store.begin(meta, size + ENTRY_OVERHEAD_BYTES * self._core.flushing)
-        return True
+        return False
 
     def step(self) -> bool:
         """Writes one slice; False when the flush is complete."""
@@ -48,9 +55,10 @@ class Flusher:
         return False
 
     def flush(self) -> None:
-        """Everything at once: at closing, and where no loop runs."""
-        while self.under_way:
-            self.step()
-        if self.begin():
-            while self.step():
-                pass
+        """Everything at once, also what is under way: at closing, and where no loop runs."""
+        for _ in range(2):
+            if self._core.is_encoding or (not self.under_way and self.begin()):
+                while self.encode():
+                    pass
+            while self.under_way:
+                self.step()

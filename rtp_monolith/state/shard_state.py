@@ -32,6 +32,8 @@ Refusal = tuple[int, str | None, str, str, bytes]
 
 LOG_BYTES_BETWEEN_FLUSHES = 64 << 20
 """Bounds the tail that a restart has to fold."""
+FLUSH_RECORDS_MIN = 2_000
+"""So many dirty users and items are flushed before their time: folding waits while they are encoded."""
 TICK_S = 0.05
 DISK_WAIT_MS = 30_000
 
@@ -59,6 +61,7 @@ class ShardState:
         self._persisted_offset = core.applied
         self._refreshed_s = 0.0
         self._refresh_cost_s = 0.0
+        self._flush_again_s = 0.0
         self._flush_due_s = 0.0
 
     @classmethod
@@ -89,6 +92,7 @@ class ShardState:
         if self._loop is not None:
             self._loop.remove_reader(self.log.wake_fd())
             self._loop = None
+        self._flusher.flush()
         if self.log.failure() is None:
             self.log.wait_durable(self.log.end(), DISK_WAIT_MS)
             self._advance()
@@ -334,23 +338,34 @@ class ShardState:
     def _flush_due(self) -> bool:
         if self.core.dirty == 0:
             return False
-        behind = self.core.applied - self._flusher.flushed_offset
-        return self._clock.monotonic_s() >= self._flush_due_s or behind >= LOG_BYTES_BETWEEN_FLUSHES
+        now_s = self._clock.monotonic_s()
+        if now_s < self._flush_again_s:
+            return False
+        return self.core.dirty >= FLUSH_RECORDS_MIN or now_s >= self._flush_due_s
 
     async def _flush(self) -> None:
+        """Between the beginning and the last encoded record folding waits, so that the flush is of one offset; lists
+        and admissions go on."""
         started = self._clock.monotonic_s()
         busy = 0.0
         if self.store.switch_due:
             await asyncio.to_thread(self.store.persist)
-        if self._flusher.begin():
-            more = True
-            while more:
-                at = self._clock.monotonic_s()
-                more = self._flusher.step()
-                busy += self._clock.monotonic_s() - at
-                await asyncio.sleep(0)
+        more = self._flusher.begin()
+        while more:
+            await asyncio.sleep(0)
+            at = self._clock.monotonic_s()
+            more = self._flusher.encode()
+            busy += self._clock.monotonic_s() - at
+        self._advance()
+        more = self._flusher.under_way
+        while more:
+            await asyncio.sleep(0)
+            at = self._clock.monotonic_s()
+            more = self._flusher.step()
+            busy += self._clock.monotonic_s() - at
         self.core.evict(self._config.state.users_cached_max)
-        self._flush_due_s = started + max(self._config.state.flush_interval_ms / 1000, 10 * busy)
+        self._flush_again_s = started + 10 * busy
+        self._flush_due_s = started + self._config.state.flush_interval_ms / 1000
         if self._retain_due():
             await asyncio.to_thread(self.store.persist)
             self._retain()

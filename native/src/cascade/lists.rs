@@ -72,7 +72,7 @@ impl Lists {
     /// so that no request pays for a busy second. True when nothing is left.
     pub fn refresh(&mut self, state: &mut State, now_ms: i64) -> bool {
         let rescore = self.scored_ms == i64::MIN || now_ms.saturating_sub(self.scored_ms).abs() >= RESCORE_MS;
-        let touched = state.take_touched(if rescore { usize::MAX } else { TOUCHED_MAX });
+        let touched = state.touched.take_some(if rescore { usize::MAX } else { TOUCHED_MAX });
         if !touched.is_empty() || rescore {
             for item in &touched {
                 self.join_categories(state, *item);
@@ -95,7 +95,7 @@ impl Lists {
     pub fn rebuild(&mut self, state: &mut State, now_ms: i64) {
         *self = Lists::default();
         let all: Vec<u32> = state.catalogue.iter_present().map(|(item, _)| item).collect();
-        state.touched.extend(all);
+        all.into_iter().for_each(|item| state.touched.insert(item));
         self.refresh(state, now_ms);
     }
 
@@ -167,9 +167,8 @@ impl Lists {
             }
         }
         let mut list: Vec<(u32, f32)> = context
-            .items
-            .iter()
-            .map(|(item, c)| (*item, c.in_window(Window::Week, now_ms) as f32))
+            .items()
+            .map(|(item, c)| (item, c.in_window(Window::Week, now_ms) as f32))
             .filter(|(_, n)| *n > 0.0)
             .collect();
         list.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));

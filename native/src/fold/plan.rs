@@ -6,8 +6,9 @@
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::fold::contexts::DIMENSIONS;
 use crate::fold::counter::Window;
-use crate::fold::shared::{DIMENSIONS, SERVED};
+use crate::fold::shared::SERVED;
 use crate::record::{EventType, EVENT_TYPES};
 
 /// Whom a feature describes; user, session and context features are computed once per request.

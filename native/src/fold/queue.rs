@@ -139,10 +139,14 @@ impl Queue {
     }
 
     /// Folds every batch that is durable and returns the answers that are due. A session that turned out to be a
-    /// user's gets its link record written first; its answer follows when that record is folded.
+    /// user's gets its link record written first; its answer follows when that record is folded. While a flush is being
+    /// encoded nothing is folded.
     pub fn advance(&mut self, state: &mut State, log: &Log, received_ms: i64) -> Result<Vec<Settled>> {
-        let durable = log.durable();
         let mut settled = Vec::new();
+        if state.is_encoding() {
+            return Ok(settled);
+        }
+        let durable = log.durable();
         while self.batches.front().is_some_and(|b| b.end <= durable) {
             let Some(batch) = self.batches.pop_front() else { break };
             let links_before = state.links_due.keys().next_back().copied();

@@ -3,8 +3,9 @@
 //! The moment is an argument. Rows are f32, in the order of the plan; what cannot be computed is the feature's default,
 //! and no value is ever NaN or infinite.
 
+use crate::fold::contexts::DIMENSIONS;
 use crate::fold::plan::{Count, Feature, Moment, Op, Plan, Rate, Scope, Statistic};
-use crate::fold::shared::{rate, Stats, DIMENSIONS};
+use crate::fold::shared::{rate, Stats};
 use crate::fold::state::State;
 use crate::fold::step::{is_positive, Catalog};
 use crate::fold::user::{Recent, Session, User};
@@ -218,7 +219,7 @@ impl State {
 
     fn category_value(&self, item: u32, op: &Op, as_of: i64) -> Option<f64> {
         let category = self.facts.facts(id_hash(self.catalogue.ids().id(item))).categories.first()?;
-        Self::stats_value(self.categories.get(category), op, as_of)
+        Self::stats_value(self.categories.get(*category), op, as_of)
     }
 
     fn context_value(&self, asker: &Asker<'_>, op: &Op) -> Option<f64> {
@@ -281,7 +282,7 @@ impl State {
             Op::ContextItemCount { dimension, window } => {
                 let name = DIMENSIONS[*dimension as usize];
                 let value = asker.context.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str())?;
-                let counter = self.contexts.get(*dimension, value)?.items.get(&item)?;
+                let counter = self.contexts.get(*dimension, value)?.item(item)?;
                 Some(counter.in_window(*window, asker.as_of_ms) as f64)
             }
             _ => None,

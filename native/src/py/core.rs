@@ -1,7 +1,5 @@
 //! `Core`: the views of one log with the queue of what is on its way to the disk. Write side and recovery.
 
-use std::collections::VecDeque;
-
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
@@ -10,7 +8,7 @@ use crate::cascade::lists::Lists;
 use crate::error::Error;
 use crate::event::{self, Media};
 use crate::fold::caps::CapLimits;
-use crate::fold::persist::{user_key, Change};
+use crate::fold::persist::user_key;
 use crate::fold::queue::Queue;
 use crate::fold::state::{State, StateConfig};
 use crate::hash::{key_hash, Namespace};
@@ -35,7 +33,6 @@ pub struct Core {
     event_limits: event::Limits,
     item_limits: crate::items::Limits,
     embedding_length: Option<usize>,
-    flushing: VecDeque<Change>,
 }
 
 /// Events of one body, read and checked, not yet in the log.
@@ -112,7 +109,6 @@ impl Core {
             event_limits: event::Limits { events_max, props_max, ..event::Limits::default() },
             item_limits,
             embedding_length,
-            flushing: VecDeque::new(),
         }
     }
 
@@ -291,30 +287,44 @@ impl Core {
         self.state.restore(key, value).map_err(to_py)
     }
 
-    /// Takes everything changed since the last call, as of the applied offset; `next_changes` hands it out. Returns the
-    /// value of the meta record that ends it and its size in bytes; None when nothing changed.
-    fn begin_flush<'py>(&mut self, py: Python<'py>) -> Option<(Bound<'py, PyBytes>, usize)> {
-        let changes = self.state.take_changes();
-        let meta = changes.last().and_then(|(_, value)| value.as_deref())?;
-        let meta = PyBytes::new(py, meta);
+    /// Begins a flush of everything that changed, as of the applied offset; false when nothing did.
+    fn begin_flush(&mut self) -> bool {
+        self.state.begin_changes()
+    }
+
+    /// Encodes up to `n` more records; folding waits until this answers false.
+    fn encode_flush(&mut self, n: usize) -> bool {
+        self.state.encode_changes(n)
+    }
+
+    /// Value of the meta record that ends the encoded flush, and the flush's size in bytes.
+    fn flush_meta<'py>(&self, py: Python<'py>) -> Option<(Bound<'py, PyBytes>, usize)> {
+        let changes = &self.state.flushing;
+        let meta = changes.back().and_then(|(_, value)| value.as_deref())?;
         let size = changes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum();
-        self.flushing = changes.into();
-        Some((meta, size))
+        Some((PyBytes::new(py, meta), size))
     }
 
     /// The next `n` changes of the flush, [(key, value or None)]; the meta record is the last of all.
     fn next_changes<'py>(&mut self, py: Python<'py>, n: usize) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
-        for (key, value) in self.flushing.drain(..n.min(self.flushing.len())) {
+        let n = n.min(self.state.flushing.len());
+        for (key, value) in self.state.flushing.drain(..n) {
             list.append((PyBytes::new(py, &key), value.map(|v| PyBytes::new(py, &v))))?;
         }
         Ok(list)
     }
 
+    /// Folding waits for `encode_flush`.
+    #[getter]
+    fn is_encoding(&self) -> bool {
+        self.state.is_encoding()
+    }
+
     /// Changes of the flush that are not handed out yet.
     #[getter]
     fn flushing(&self) -> usize {
-        self.flushing.len()
+        self.state.flushing.len()
     }
 
     /// Drops clean user records beyond `keep` from memory.
