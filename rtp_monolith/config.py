@@ -75,7 +75,7 @@ class Limits(Section, frozen=True):
 class Bots(Section, frozen=True):
     """What one user may add to counters shared by all."""
 
-    contributions_per_item_per_hour_max: Count = 20
+    contributions_per_item_per_hour_max: Count = 3
     contributions_per_hour_max: Count = 600
 
 
