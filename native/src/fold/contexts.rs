@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(taken(&mut contexts), [(7, true)]);
         assert_eq!(taken(&mut contexts), []);
         let c = contexts.change(0, "phone").unwrap();
-        for i in 1_000..=1_000 + 2 * CONTEXT_ITEMS_MAX as u32 {
+        for i in 1_000..1_000 + 2 * CONTEXT_ITEMS_MAX as u32 {
             c.add_item(i, NOW + i64::from(i));
         }
         let changes = taken(&mut contexts);
