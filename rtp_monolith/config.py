@@ -100,6 +100,12 @@ class Recall(Section, frozen=True):
     idf_weighting: Annotated[float, Meta(ge=0)] = 1.0
 
 
+class Audit(Section, frozen=True):
+    """`share` of the requests whose decisions carry the feature vectors of what they showed."""
+
+    share: Share = 0.0625
+
+
 class ApiKey(Section, frozen=True):
     """`server` marks a key that no browser holds: what it sends is trusted."""
 
@@ -176,6 +182,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     log: Log = field(default_factory=Log)
     state: State = field(default_factory=State)
     recall: Recall = field(default_factory=Recall)
+    audit: Audit = field(default_factory=Audit)
     http: Http = field(default_factory=Http)
     keys: list[ApiKey] = []
     surfaces: dict[str, Surface] = field(default_factory=default_surfaces)

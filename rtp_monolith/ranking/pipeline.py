@@ -8,6 +8,7 @@ to do. It does not know HTTP.
 from __future__ import annotations
 
 import uuid
+import zlib
 from collections.abc import Sequence
 
 import msgspec
@@ -16,6 +17,7 @@ from rtp_monolith._native import Ask, Core, Ranked, SurfacePlan
 from rtp_monolith.clock import Clock
 from rtp_monolith.config import Config
 from rtp_monolith.errors import UnknownSurface
+from rtp_monolith.features.context import context_pairs
 from rtp_monolith.ranking import explain
 from rtp_monolith.ranking.reply import NO_MODEL, Item, Reply, encode_reply, source_names
 from rtp_monolith.ranking.stages import StageTimes
@@ -38,6 +40,7 @@ class Pipeline:
         self._clock = clock
         self._surfaces = compile_surfaces(config)
         self._config_digest = int(config.digest(), 16)
+        self._audited_below = int(config.audit.share * (1 << 32))
 
     async def recommend(self, request: RecommendRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes:
         """The JSON of a list of `k` items. Raises UnknownSurface, BadFilter."""
@@ -82,17 +85,6 @@ class Pipeline:
         seeds = list(context.cart or ())
         if context.item_id is not None:
             seeds.append(context.item_id)
-        pairs = [
-            (key, value)
-            for key, value in (
-                ("device", context.device),
-                ("country", context.country),
-                ("channel", context.channel),
-                ("app_version", context.app_version),
-                ("campaign", context.campaign),
-            )
-            if value is not None
-        ]
         return self._core.ask(
             surface,
             request.user_id,
@@ -100,10 +92,14 @@ class Pipeline:
             self._state.now_ms(),
             seeds=seeds,
             category=context.category,
-            context=pairs,
+            context=context_pairs(context),
             exclude=[*exclude, *seeds],
             filter=filter_json,
         )
+
+    def _audited(self, request_id: str) -> bool:
+        """Whether the decision carries its vectors: a declared share, the same requests on every shard."""
+        return zlib.crc32(request_id.encode()) < self._audited_below
 
     def _steps_down(self, before: Sequence[str]) -> list[str]:
         codes = ["no_model"]
@@ -136,6 +132,7 @@ class Pipeline:
             bundle="",
             context=_context_json(request.context or _NO_CONTEXT),
             degraded=degraded,
+            plan=self._state.plan if self._audited(request_id) else None,
         )
         return encode_reply(
             Reply(
