@@ -7,6 +7,7 @@ to do. It does not know HTTP.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 import msgspec
@@ -15,6 +16,7 @@ from rtp_monolith._native import Ask, Core, Ranked, SurfacePlan
 from rtp_monolith.clock import Clock
 from rtp_monolith.config import Config
 from rtp_monolith.errors import LogFailure, UnknownSurface
+from rtp_monolith.features.context import context_pairs
 from rtp_monolith.metrics import Metrics
 from rtp_monolith.ranking import explain
 from rtp_monolith.ranking.reply import NO_MODEL, Item, Reply, encode_reply, source_names
@@ -40,6 +42,7 @@ class Pipeline:
         self._requests = 0
         self._surfaces = compile_surfaces(config)
         self._config_digest = int(config.digest(), 16)
+        self._audited_below = int(config.audit.share * (1 << 32))
 
     async def recommend(self, request: RecommendRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes:
         """The JSON of a list of `k` items. Raises UnknownSurface, BadFilter."""
@@ -84,17 +87,6 @@ class Pipeline:
         seeds = list(context.cart or ())
         if context.item_id is not None:
             seeds.append(context.item_id)
-        pairs = [
-            (key, value)
-            for key, value in (
-                ("device", context.device),
-                ("country", context.country),
-                ("channel", context.channel),
-                ("app_version", context.app_version),
-                ("campaign", context.campaign),
-            )
-            if value is not None
-        ]
         return self._core.ask(
             surface,
             request.user_id,
@@ -102,10 +94,14 @@ class Pipeline:
             self._state.now_ms(),
             seeds=seeds,
             category=context.category,
-            context=pairs,
+            context=context_pairs(context),
             exclude=[*exclude, *seeds],
             filter=filter_json,
         )
+
+    def _audited(self, request_id: str) -> bool:
+        """Whether the decision carries its vectors: a declared share, the same requests on every shard."""
+        return zlib.crc32(request_id.encode()) < self._audited_below
 
     def _steps_down(self, before: Sequence[str]) -> list[str]:
         codes = ["no_model"]
@@ -150,6 +146,7 @@ class Pipeline:
                 bundle="",
                 context=_context_json(request.context or _NO_CONTEXT),
                 degraded=degraded,
+                plan=self._state.plan if self._audited(request_id) else None,
             )
         except LogFailure:
             # A full disk stops what must be remembered; a list can still be given.

@@ -30,10 +30,10 @@ def clicks(rtp_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_live_session_knn_reaches_its_published_figures(clicks: Path, start_shard: StartShard) -> None:
     shard = start_shard("--clock", "events", config=CONFIG.read_text())
-    options = [word for name in ("knn", "popular", "covis") for word in ("--surface", name)]
+    options = ["--train", str(clicks / "train.txt"), "--json"]
+    options += [word for name in ("knn", "popular", "covis") for word in ("--surface", name)]
     played = subprocess.run(
-        [*RTP, "replay", "http", str(clicks / "test.txt"), "--url", shard.url, "--train", str(clicks / "train.txt")]
-        + [*options, "--json"],
+        [*RTP, "replay", "http", str(clicks / "test.txt"), "--url", shard.url, *options],
         capture_output=True,
         text=True,
         timeout=300,

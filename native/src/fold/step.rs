@@ -22,6 +22,8 @@ pub struct Facts<'c> {
     /// Hashes of the category paths, every level, most specific of the most important path first.
     pub categories: &'c [u64],
     pub price: Option<f64>,
+    /// Key of its seller among the categories' counts.
+    pub seller: Option<u64>,
 }
 
 /// The catalogue as the fold sees it.
@@ -124,6 +126,13 @@ struct Line {
     item: u64,
     quantity: u32,
     price: Option<f64>,
+}
+
+impl Line {
+    /// What was paid: the price of the event, else the catalogue's.
+    fn value(&self, catalog: &impl Catalog) -> f64 {
+        self.price.or(catalog.facts(self.item).price).unwrap_or(0.0) * f64::from(self.quantity)
+    }
 }
 
 fn event_items(user: &mut User, event: &Event<'_>) -> Vec<Line> {
@@ -242,12 +251,26 @@ fn remember_items(user: &mut User, event: &Event<'_>, items: &[Line], number: u3
             });
         }
     }
-    if event.event_type == EventType::Purchase {
-        let lines: f64 = items.iter().filter_map(|l| l.price.map(|p| p * f64::from(l.quantity))).sum();
-        user.order_value.add(event.props.number("value").unwrap_or(lines));
-        if items.is_empty() {
-            user.session_mut(event.session_id, event.ts_ms).cart.clear();
+    if let Some(sign) = money_sign(event.event_type) {
+        let lines: f64 = items.iter().map(|l| l.value(catalog)).sum();
+        let value = event.props.number("value").unwrap_or(lines);
+        if sign > 0.0 {
+            user.order_value.add(value);
+        } else {
+            user.order_value.take_back(value);
         }
+    }
+    if event.event_type == EventType::Purchase && items.is_empty() {
+        user.session_mut(event.session_id, event.ts_ms).cart.clear();
+    }
+}
+
+/// A purchase brings money, a refund takes it back.
+fn money_sign(event_type: EventType) -> Option<f64> {
+    match event_type {
+        EventType::Purchase => Some(1.0),
+        EventType::Refund => Some(-1.0),
+        _ => None,
     }
 }
 
@@ -276,12 +299,12 @@ fn contribute<'e>(
     for line in items {
         let item = line.item;
         out.push(Contribution::Item { item, event_type, ts_ms });
-        for category in catalog.facts(item).categories {
+        let facts = catalog.facts(item);
+        for category in facts.categories.iter().chain(facts.seller.as_ref()) {
             out.push(Contribution::Category { category: *category, event_type, ts_ms });
         }
-        if event_type == EventType::Purchase {
-            let price = line.price.or(catalog.facts(item).price).unwrap_or(0.0);
-            out.push(Contribution::Revenue { item, value: price * f64::from(line.quantity) });
+        if let Some(sign) = money_sign(event_type) {
+            out.push(Contribution::Revenue { item, value: sign * line.value(catalog) });
         }
         if let Some(dwell_ms) = dwell_ms(event) {
             out.push(Contribution::Dwell { item, dwell_ms });
@@ -332,7 +355,7 @@ mod tests {
 
     impl Catalog for Nothing {
         fn facts(&self, _: u64) -> Facts<'_> {
-            Facts { categories: &[11], price: Some(20.0) }
+            Facts { categories: &[11], price: Some(20.0), seller: None }
         }
     }
 
