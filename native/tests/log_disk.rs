@@ -5,7 +5,7 @@ mod log_support;
 use std::fs;
 use std::sync::atomic::Ordering;
 
-use _native::log::{Log, LogOptions, Recovery};
+use _native::log::{Log, Recovery};
 use log_support::*;
 
 fn fails(log: &Log, code: &str) -> u64 {

@@ -110,8 +110,9 @@ def test_a_log_without_its_beginning_is_refused(tmp_path: Path) -> None:
     config = msgspec.structs.replace(CONFIG, log=msgspec.structs.replace(CONFIG.log, segment_bytes=1 << 16))
     clock = WallClock()
     shard = ShardState.open(tmp_path, config, clock)
-    body = json.dumps([{"id": f"i{n}", "title": "t" * 500} for n in range(600)]).encode()
-    shard.ingest_sync("items", body, "json", trusted=True)
+    for batch in range(6):
+        body = json.dumps([{"id": f"i{batch}-{n}", "title": "t" * 500} for n in range(100)]).encode()
+        shard.ingest_sync("items", body, "json", trusted=True)
     shard.log.retain(max_bytes=1, older_than_ms=None, keep_from=shard.log.end())
     assert shard.log.start() > 0
     shard.close()
