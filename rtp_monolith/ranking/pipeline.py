@@ -40,6 +40,7 @@ class Pipeline:
         self._core: Core = state.core
         self._clock = clock
         self._requests = 0
+        self._started_ms = clock.wall_ms()
         self._surfaces = compile_surfaces(config)
         self._config_digest = int(config.digest(), 16)
         self._audited_below = int(config.audit.share * (1 << 32))
@@ -110,9 +111,9 @@ class Pipeline:
         return [*codes, *before]
 
     def _new_request_id(self) -> str:
-        """Unique in this log: every decision is written at another place of it."""
+        """Unique on this shard: the start of the process and a count."""
         self._requests += 1
-        return f"{self._state.log.end():x}-{self._requests:x}"
+        return f"{self._started_ms:x}-{self._requests:x}"
 
     def _measure(self, times: StageTimes, degraded: Sequence[str]) -> None:
         for stage, ms in times.ms.items():
@@ -148,6 +149,7 @@ class Pipeline:
                 degraded=degraded,
                 plan=self._state.plan if self._audited(request_id) else None,
             )
+            self._state.decided()
         except LogFailure:
             # A full disk stops what must be remembered; a list can still be given.
             degraded.append("decision_not_logged")

@@ -7,6 +7,7 @@ truth; the view store may lag behind it or be gone, and is made again from it. I
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, ParamSpec, TypeVar
@@ -14,7 +15,7 @@ from typing import Literal, ParamSpec, TypeVar
 from rtp_monolith._native import Core, EventBatch, Log
 from rtp_monolith.clock import Clock
 from rtp_monolith.config import Config
-from rtp_monolith.errors import Overloaded, RtpError
+from rtp_monolith.errors import LogFailure, Overloaded, RtpError
 from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.ingest.dead_letters import DeadLetters
 from rtp_monolith.manifest import claim
@@ -35,6 +36,7 @@ LOG_BYTES_BETWEEN_FLUSHES = 64 << 20
 FLUSH_RECORDS_MIN = 2_000
 """So many dirty users and items are flushed before their time: folding waits while they are encoded."""
 TICK_S = 0.05
+DECISIONS_WAIT_S = 0.005
 DISK_WAIT_MS = 30_000
 
 
@@ -63,6 +65,7 @@ class ShardState:
         self._refresh_cost_s = 0.0
         self._flush_again_s = 0.0
         self._flush_due_s = 0.0
+        self._decisions_due = False
 
     @classmethod
     def open(cls, data: Path, config: Config, clock: Clock) -> ShardState:
@@ -93,6 +96,7 @@ class ShardState:
             self._loop.remove_reader(self.log.wake_fd())
             self._loop = None
         self._flusher.flush()
+        self._submit_decisions()
         if self.log.failure() is None:
             self.log.wait_durable(self.log.end(), DISK_WAIT_MS)
             self._advance()
@@ -206,6 +210,20 @@ class ShardState:
         accepted, duplicates, offset = answer
         refused = [Rejected(index, event_id, code, message) for index, event_id, code, message, _ in rejected]
         return IngestReply(accepted, duplicates + held, refused, position.encode(offset))
+
+    def decided(self) -> None:
+        """A decision was made: it reaches the log with the next batch, or a few ms from now. Raises LogFailure."""
+        if self._loop is None:
+            self.core.submit_decisions(self.log)
+        elif not self._decisions_due:
+            self._decisions_due = True
+            self._loop.call_later(DECISIONS_WAIT_S, self._submit_decisions)
+
+    def _submit_decisions(self) -> None:
+        self._decisions_due = False
+        # A log that failed has told those who wait for it; decisions nobody waits for are lost with it.
+        with contextlib.suppress(LogFailure):
+            self.core.submit_decisions(self.log)
 
     # Folding.
 

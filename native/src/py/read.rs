@@ -222,9 +222,10 @@ impl Core {
         }
     }
 
-    /// The best `k` with less of the same: MMR over what the items have in common.
+    /// The best `k` with less of the same: MMR over what the items have in common, among the best `5 k`: what stands
+    /// further down would not rise to the first `k` for being different.
     fn diversify(&self, ask: &Ask, ranked: &mut Ranked, k: usize) {
-        let scores: Vec<f32> = ranked.items.iter().map(|c| c.score).collect();
+        let scores: Vec<f32> = ranked.items.iter().take(5 * k).map(|c| c.score).collect();
         let catalogue = &self.state.catalogue;
         let likeness = |a: usize, b: usize| catalogue.similarity(ranked.items[a].item, ranked.items[b].item);
         let order = mmr(&scores, k, ask.surface.get().diversity, likeness);
@@ -280,7 +281,7 @@ impl Core {
         PyArray1::from_vec(py, rows).reshape([items.len(), plan.plan.len()])
     }
 
-    /// Writes the decision into the log; nobody waits for it. With a plan it carries the vectors of its first
+    /// Hands the decision to the log with whatever is written next; `submit_decisions` does it at once. With a plan it carries the vectors of its first
     /// `ROWS_LOGGED_MAX` items.
     #[pyo3(signature = (log, ask, ranked, *, request_id, config_digest, seed, bundle, context, degraded, plan=None))]
     #[allow(clippy::too_many_arguments)]
@@ -332,9 +333,15 @@ impl Core {
         let mut body = Vec::new();
         decision.encode(&mut body);
         let (namespace, id) = decision.user_key();
-        let records = [(Kind::Decision, key_hash(namespace, id), &body[..])];
-        self.queue.submit_records(&mut self.state, &log.log, &records, ask.now_ms, false).map_err(to_py)?;
+        let hash = key_hash(namespace, id);
+        self.queue.defer_record(&mut self.state, &log.log, Kind::Decision, hash, &body, ask.now_ms).map_err(to_py)?;
         Ok(())
+    }
+
+    /// Hands the decisions made since the last batch to the log.
+    fn submit_decisions(&mut self, log: &PyLog) -> PyResult<()> {
+        let Core { state, queue, .. } = self;
+        queue.submit_deferred(state, &log.log).map_err(to_py)
     }
 
     /// True when a user key of that name is known in memory: users first, then sessions.
