@@ -140,7 +140,9 @@ class ShardState:
             self._bury(rejected, now)
             if batch.accepted == 0:
                 return None, rejected, 0
-            self._load(self.core.missing_for_events(batch))
+            if self._load(self.core.missing_for_events(batch)):
+                # A session just loaded may be linked to a user who is not in memory yet.
+                self._load(self.core.missing_for_events(batch))
             return self._guard(self.core.submit_events, self.log, batch), rejected, 0
         ndjson = media == "ndjson"
         if kind in ("items", "new_items"):

@@ -138,10 +138,17 @@ impl Core {
         event::parse(body, &options).map(|batch| EventBatch { batch }).map_err(to_py)
     }
 
-    /// User records that must be loaded before these events are submitted.
+    /// User records that must be loaded before these events are submitted. Loading a session may tell of a user that it
+    /// is linked to: ask again after a load that found something.
     fn missing_for_events<'py>(&self, py: Python<'py>, events: &EventBatch) -> Vec<Wanted<'py>> {
         let mut hashes = Vec::new();
         Queue::keys_of(events.batch.iter().map(|(_, e)| e), &mut hashes);
+        for event in events.batch.iter().map(|(_, e)| e).filter(|e| e.user_id.is_none()) {
+            let session = key_hash(Namespace::Session, event.session_id);
+            hashes.extend(self.queue.linked_user(&self.state, session).map(|u| key_hash(Namespace::User, u)));
+        }
+        hashes.sort_unstable();
+        hashes.dedup();
         self.wanted(py, &hashes)
     }
 
