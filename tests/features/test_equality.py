@@ -19,7 +19,6 @@ from rtp_monolith.clock import ManualClock
 from rtp_monolith.config import Audit, Bots, Config, State, Surface, default_surfaces
 from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.features.context import context_pairs
-from rtp_monolith.metrics import Metrics
 from rtp_monolith.monitoring.skew import DECISION_KIND, replay_and_compare
 from rtp_monolith.ranking.pipeline import Pipeline
 from rtp_monolith.records import Context, read_rank, read_recommend
@@ -72,21 +71,8 @@ class Traffic:
         self._count += 1
         visitor = draw.randrange(12)
         kind = draw.choice(
-            [
-                "click",
-                "click",
-                "view",
-                "impression",
-                "dwell",
-                "add_to_cart",
-                "remove_from_cart",
-                "like",
-                "skip",
-                "purchase",
-                "refund",
-                "search",
-                "scroll",
-            ]
+            ["click", "click", "view", "impression", "dwell", "add_to_cart", "remove_from_cart", "like", "skip"]
+            + ["purchase", "refund", "search", "scroll"]
         )
         late = draw.choice([0, 0, 0, draw.randrange(3 * HOUR), draw.randrange(9 * DAY)])
         event: dict[str, Any] = {
@@ -137,7 +123,7 @@ def live(data: Path, config: Config, seed: int, *, restart_every: int = 25) -> N
         body = traffic.body()
         clock.advance(traffic.now - clock.now_ms())
         assert shard.ingest_sync("events", body, "json", trusted=True).rejected == []
-        pipeline = Pipeline(shard, config, clock, Metrics())
+        pipeline = Pipeline(shard, config, clock)
         request = traffic.request(n)
         if n % 4 == 0:
             given = json.dumps({**request, "items": ["i1", "i2", "nobody", "i3"]}).encode()
@@ -157,7 +143,7 @@ def test_what_was_served_comes_out_of_the_log_again(seed: int, tmp_path: Path) -
     config = make_config()
     live(tmp_path, config, seed)
     report = replay_and_compare(tmp_path, config, 1.0, 0)
-    assert report.decisions >= ROUNDS - 10, "empty lists carry nothing"
+    assert report.decisions >= ROUNDS - 8, "empty lists carry nothing"
     assert report.compared > 20_000
     assert (report.different, report.other_plan, report.other_config) == (0, 0, 0), report.examples
 
@@ -200,7 +186,7 @@ def test_a_declared_share_of_decisions_carries_vectors(tmp_path: Path) -> None:
     clock = ManualClock(NOON)
     shard = ShardState.open(tmp_path, config, clock)
     shard.ingest_sync("items", b'[{"id":"a"},{"id":"b"}]', "json", trusted=True)
-    pipeline = Pipeline(shard, config, clock, Metrics())
+    pipeline = Pipeline(shard, config, clock)
     for n in range(200):
         body = json.dumps({"surface": "home", "session_id": "s", "request_id": f"r{n}"}).encode()
         asyncio.run(pipeline.recommend(read_recommend(body), deadline_ms=1000))
