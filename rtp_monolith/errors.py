@@ -208,6 +208,7 @@ _WHOLE: tuple[type[RtpError], ...] = (
     Overloaded,
     DeadlineExceeded,
     ConfigError,
+    DataError,
 )
 _BY_CODE: dict[str, type[RtpError]] = {each.default_code: each for each in _WHOLE}
 CODES: dict[str, int] = {each.default_code: each.default_status for each in _WHOLE} | dict.fromkeys(FIELD_CODES, 422)

@@ -46,18 +46,19 @@ def demo(port: int, host: str, data: Path, seed: int, items: int, events: int) -
     click.echo(f"the shop is at {url}" if folder.usable else f"filling the shop, it will be at {url}", err=True)
 
     def open_shard(config: Config, clock: Clock, metrics: Metrics) -> Shard:
-        from rtp_monolith.ranking.pipeline import Pipeline
+        from rtp_monolith.cli.serve import open_data
         from rtp_monolith.state.shard_state import ShardState
 
-        state = ShardState.open(folder.shard, config, clock)
+        shard = open_data(folder.shard, None, config, clock, metrics)
         try:
             if not folder.usable:
-                folder.fill(state, clock.wall_ms())
+                assert isinstance(shard.state, ShardState)
+                folder.fill(shard.state, clock.wall_ms())
                 click.echo(f"the shop is filled: {url}", err=True)
         except BaseException:
-            state.close()
+            shard.state.close()
             raise
-        return Shard(state, Pipeline(state, config, metrics))
+        return shard
 
     code = process.serve(config, clock, open_shard, bound, pages=True)
     folder.close()

@@ -18,7 +18,7 @@ import click
 import msgspec
 
 from rtp_monolith.cli.output import FAILED, Finished, emit_json, json_option, progress, table
-from rtp_monolith.cli.sinks import Answer, Send, folder_sink, http_sink, send_ahead, send_in_turn
+from rtp_monolith.cli.sinks import Answer, Send, Wire, folder_sink, http_sink, send_ahead, send_in_turn
 from rtp_monolith.cli.target import Target, data_options, one_target, open_shard, url_options
 from rtp_monolith.ingest.batches import Batch, Encoded, pack
 from rtp_monolith.ingest.coerce import CellRefused, moment
@@ -99,6 +99,17 @@ def session_records(path: Path, end_ms: int, skip: int, counts: Counts) -> Itera
             yield Encoded(number, msgspec.json.encode(click_event(one)), one.session_id)
 
 
+def item_records(*files: Path) -> Iterator[Encoded]:
+    """A bare item for every id in files of sessions, so that lists can hold what has no data of its own yet."""
+    seen: set[str] = set()
+    for path in files:
+        for one in read_clicks(path):
+            if isinstance(one, RefusedLine) or one.item_id in seen:
+                continue
+            seen.add(one.item_id)
+            yield Encoded(len(seen), msgspec.json.encode({"id": one.item_id}), "")
+
+
 def table_records(
     path: Path, form: Format, kind: Kind, columns: Columns, skip: int, counts: Counts
 ) -> Iterator[Encoded]:
@@ -121,7 +132,7 @@ def table_records(
 
 
 def run_import(
-    send: Send, kind: Kind, records: Iterator[Encoded], counts: Counts, *, ahead: bool, tell: Callable[[str], None]
+    send: Send, kind: Wire, records: Iterator[Encoded], counts: Counts, *, ahead: bool, tell: Callable[[str], None]
 ) -> float:
     """Sends all records; returns the seconds it took. An interruption says at which row to go on."""
     started = told = time.perf_counter()
@@ -234,6 +245,8 @@ def _import(source: Source, file: Path, options: Mapping[str, Any]) -> None:
     with ExitStack() as stack:
         send = _sink(stack, target, options["config"])
         ahead = target is not None and target.url is not None
+        if source == "sessions" and options["bare_items"]:
+            run_import(send, "new_items", item_records(file), Counts(), ahead=ahead, tell=progress)
         took_s = run_import(send, kind, records, counts, ahead=ahead, tell=progress)
     reports = columns.reports() if columns is not None else []
     filled = columns.made if columns is not None else dict.fromkeys(made, counts.rows)
@@ -302,6 +315,9 @@ def users(file: Path, **options: Any) -> None:
 
 @import_.command()
 @end_option
+@click.option(
+    "--bare-items/--no-items", default=True, show_default=True, help="Put ids that are no items yet as items."
+)
 @_common_options
 def sessions(file: Path, **options: Any) -> None:
     """Sessions as clicks of anonymous visitors: ids separated by spaces, or TSV SessionId ItemId Time."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from rtp_monolith.cli.import_ import Counts, end_option, run_import, session_records
+from rtp_monolith.cli.import_ import Counts, end_option, item_records, run_import, session_records
 from rtp_monolith.cli.output import FAILED, Failure, Finished, emit_json, json_option, progress, table
 from rtp_monolith.cli.replay_steps import (
     ReplayReport,
@@ -95,6 +95,7 @@ def _train(target: Target, train: Path, file: Path, end_ms: int) -> tuple[TrainR
         end_ms -= count_clicks(file) * MADE_STEP_MS
     counts = Counts()
     with target.client() as client:
+        run_import(http_sink(client), "new_items", item_records(train), Counts(), ahead=True, tell=progress)
         records = session_records(train, end_ms, 0, counts)
         took_s = run_import(http_sink(client), "events", records, counts, ahead=True, tell=progress)
     if not counts.accepted and not counts.duplicates:

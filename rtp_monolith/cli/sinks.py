@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from rtp_monolith.state.shard_state import ShardState
 
 BATCHES_AHEAD_MAX = 4
-METHODS: dict[Kind, str] = {"events": "POST", "items": "PUT", "users": "PUT"}
+Wire = Kind | Literal["new_items"]
+ROUTES: dict[Wire, tuple[str, str]] = {
+    "events": ("POST", "/v1/events"),
+    "items": ("PUT", "/v1/items"),
+    "new_items": ("PUT", "/v1/items?only=new"),
+    "users": ("PUT", "/v1/users"),
+}
 
 
 class RefusedRecord(msgspec.Struct, frozen=True):
@@ -42,14 +48,14 @@ class Answer(msgspec.Struct, frozen=True):
     position: str
 
 
-Send = Callable[[Kind, Batch], Answer]
+Send = Callable[[Wire, Batch], Answer]
 
 
 def http_sink(client: Client) -> Send:
     """Batches as NDJSON requests on the client's one connection, so the shard sees them in order."""
 
-    def once(kind: Kind, batch: Batch) -> Answer:
-        document = client.call(METHODS[kind], f"/v1/{kind}", batch.ndjson(), "application/x-ndjson")
+    def once(kind: Wire, batch: Batch) -> Answer:
+        document = client.call(*ROUTES[kind], batch.ndjson(), "application/x-ndjson")
         return msgspec.convert(document, Answer)
 
     return lambda kind, batch: _fitting(once, kind, batch)
@@ -58,14 +64,14 @@ def http_sink(client: Client) -> Send:
 def folder_sink(state: ShardState) -> Send:
     """Batches straight into the state; who may write the folder is trusted like a server key."""
 
-    def once(kind: Kind, batch: Batch) -> Answer:
+    def once(kind: Wire, batch: Batch) -> Answer:
         reply = state.ingest_sync(kind, batch.ndjson(), "ndjson", trusted=True)
         return msgspec.convert(reply, Answer, from_attributes=True)
 
     return lambda kind, batch: _fitting(once, kind, batch)
 
 
-def send_ahead(send: Send, kind: Kind, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Answer]]:
+def send_ahead(send: Send, kind: Wire, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Answer]]:
     """Sends in the background while the next batches are made, at most BATCHES_AHEAD_MAX waiting, one on its way."""
     waiting: deque[tuple[Batch, Future[Answer]]] = deque()
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rtp-import")
@@ -84,13 +90,13 @@ def send_ahead(send: Send, kind: Kind, batches: Iterable[Batch]) -> Iterator[tup
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def send_in_turn(send: Send, kind: Kind, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Answer]]:
+def send_in_turn(send: Send, kind: Wire, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Answer]]:
     """Sends each batch when it is made, on this thread."""
     for batch in batches:
         yield batch, send(kind, batch)
 
 
-def _fitting(once: Send, kind: Kind, batch: Batch) -> Answer:
+def _fitting(once: Send, kind: Wire, batch: Batch) -> Answer:
     try:
         return once(kind, batch)
     except Exception as error:

@@ -51,7 +51,7 @@ def paint(base: str) -> Paint:
         deep=mix(base, "#101a26", 0.5),
         light=mix(base, "#ffffff", 0.3),
         pale=mix(base, "#ffffff", 0.62),
-        accent=mix(turn(base, 165, 1.25), "#ffffff", 0.12),
+        accent=mix(turn(base, 165, 0.7), "#ffffff", 0.1),
     )
 
 

@@ -7,7 +7,7 @@ contract. It does not know what a route does, nor how the process is started.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -36,9 +36,15 @@ log = logging.getLogger(__name__)
 
 
 class App:
-    """The application. `start` and `stop` run with the server's lifespan, inside its loop."""
+    """The application. `start` and `stop` run with the server's lifespan, in its loop; `pages` are further routes."""
 
-    def __init__(self, services: Services, start: Lifespan | None = None, stop: Lifespan | None = None) -> None:
+    def __init__(
+        self,
+        services: Services,
+        start: Lifespan | None = None,
+        stop: Lifespan | None = None,
+        pages: Sequence[Route] = (),
+    ) -> None:
         self._services = services
         self._cors = Cors(services.config.http.allowed_origins)
         self._start = start
@@ -47,6 +53,7 @@ class App:
             *routes_events.routes(services),
             *routes_items.routes(services),
             *operations.routes(services),
+            *pages,
         ]
         handlers = {RtpError: _on_rtp_error, HTTPException: self._on_http_error, Exception: _on_any_error}
         self._cold = Starlette(routes=self.routes, exception_handlers=handlers)

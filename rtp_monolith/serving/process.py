@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator
 from typing import Protocol
 
 import uvicorn
+from starlette.routing import Route
 from uvicorn.server import HANDLED_SIGNALS
 
 from rtp_monolith.clock import Clock
@@ -136,6 +137,13 @@ class Recovery:
             shard.state.close()
 
 
+def page_routes(services: Services) -> list[Route]:
+    """The demo shop, which reads items from the shard as soon as there is one."""
+    from rtp_monolith.serving import pages  # draws and reads files: only a process that shows them pays
+
+    return pages.routes(lambda item_id: services.place.shard().state.item(item_id))
+
+
 def listen(host: str, port: int, config: Config) -> socket.socket:
     """The bound socket. Raises ConfigError for an address that is refused, OSError for one that cannot be had."""
     check_address(host, config)
@@ -154,8 +162,11 @@ def listen(host: str, port: int, config: Config) -> socket.socket:
     return bound
 
 
-def serve(config: Config, clock: Clock, open_shard: OpenShard, bound: socket.socket) -> int:
-    """Serves until told to stop and returns the exit code. SIGTERM ends in order with 0, SIGINT with 130."""
+def serve(config: Config, clock: Clock, open_shard: OpenShard, bound: socket.socket, *, pages: bool = False) -> int:
+    """Serves until told to stop and returns the exit code. SIGTERM ends in order with 0, SIGINT with 130.
+
+    With `pages` the demo shop is served beside the API.
+    """
     services = make_services(config, clock)
     server: Server
 
@@ -163,7 +174,7 @@ def serve(config: Config, clock: Clock, open_shard: OpenShard, bound: socket.soc
         server.should_exit = True
 
     recovery = Recovery(services, open_shard, stop_server)
-    app = App(services, recovery.start, recovery.stop)
+    app = App(services, recovery.start, recovery.stop, page_routes(services) if pages else ())
     server = Server(
         uvicorn.Config(
             app,

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rtp_monolith.errors import NotFound, UnknownItem, UnknownUser
+from rtp_monolith.errors import InvalidField, NotFound, UnknownItem, UnknownUser
 from rtp_monolith.serving.bodies import BATCH_MEDIA, PATCH_MEDIA, media_of
 from rtp_monolith.serving.ports import Kind
 from rtp_monolith.serving.replies import Ask, Services
@@ -31,7 +31,10 @@ def routes(services: Services) -> list[Route]:
         return _json(_encode(await ingest(services, kind, body, media, trusted=caller.trusted)))
 
     async def put_items(request: Request) -> Response:
-        return await put(request, "items")
+        only = request.query_params.get("only")
+        if only not in (None, "new"):
+            raise InvalidField("out_of_range", f"only={only!r}: there is only=new", "only")
+        return await put(request, "items" if only is None else "new_items")
 
     async def put_users(request: Request) -> Response:
         return await put(request, "users")

@@ -77,7 +77,7 @@ class FakeState:
             raise self.refuse
         return IngestReply(0 if self.rejected else 1, 0, self.rejected, "p1")
 
-    async def ingest(self, kind: Kind, body: bytes, media: Media, *, trusted: bool) -> IngestReply:
+    async def ingest(self, kind: Kind, body: bytes, media: Media, *, trusted: bool, bury: bool = True) -> IngestReply:
         self.ingested.append((kind, body, media, trusted))
         await asyncio.sleep(0)
         return self.reply()
@@ -126,6 +126,12 @@ class FakeLists:
         return b'{"items":[]}'
 
 
+def client_of(app: App) -> httpx.AsyncClient:
+    """A client that gets an answer even when the application raises."""
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, client=("127.0.0.1", 1234))  # type: ignore[arg-type]
+    return httpx.AsyncClient(transport=transport, base_url="http://shard")
+
+
 class Shop:
     """An application in front of a fake shard, and a client of it."""
 
@@ -136,8 +142,7 @@ class Shop:
         self.app = App(self.services)
         if ready:
             self.services.place.put(Shard(self.state, self.lists))
-        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False, client=("127.0.0.1", 1234))  # type: ignore[arg-type]
-        self.client = httpx.AsyncClient(transport=transport, base_url="http://shard")
+        self.client = client_of(self.app)
 
     async def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         return await self.client.request(method, path, **more)

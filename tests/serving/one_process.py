@@ -1,4 +1,4 @@
-"""A server process with a fake shard, for tests that send signals: `python one_process.py WHAT`.
+"""A server process with a fake shard, for tests that send signals: `python -m tests.serving.one_process WHAT`.
 
 `slow` recovers when a line comes on stdin, `broken` cannot be opened, `plain` is ready at once.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import sys
 
-from fakes import FakeLists, FakeState
-
 from rtp_monolith.clock import Clock, WallClock
 from rtp_monolith.config import Config
 from rtp_monolith.errors import from_native
 from rtp_monolith.metrics import Metrics
 from rtp_monolith.serving import process
 from rtp_monolith.serving.ports import Shard
+from tests.serving.fakes import FakeLists, FakeState
 
 
 def main(what: str) -> int:

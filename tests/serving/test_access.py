@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from fakes import Shop
 
 from rtp_monolith.clock import ManualClock
 from rtp_monolith.config import Config, parse
 from rtp_monolith.errors import ConfigError, Forbidden, RateLimited, Unauthorized
 from rtp_monolith.serving.access import ANYBODY, Access, check_address, is_loopback
+from tests.serving.fakes import Shop
 
 BROWSER, SERVER, ADMIN = "browser-key-0000", "server-key-00000", "admin-key-000000"
 KEYED = parse(

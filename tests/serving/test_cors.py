@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from fakes import Shop
 
 from rtp_monolith.config import parse
+from tests.serving.fakes import Shop
 
 SHOP_PAGE = {"origin": "https://shop.example"}
 ASKS = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}

@@ -5,10 +5,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fakes import Shop
-
-from rtp_monolith.serving.app import HOT
+from rtp_monolith.serving.app import HOT, App
 from rtp_monolith.serving.openapi import document
+from rtp_monolith.serving.ports import Shard
+from rtp_monolith.serving.process import page_routes
+from tests.serving.fakes import Shop, client_of
 
 
 async def test_alive_before_it_is_ready() -> None:
@@ -97,3 +98,16 @@ async def test_the_page_asks_for_nothing_from_elsewhere() -> None:
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert re.findall(r"https?://|//[a-z]+\.|src=|@import|url\(", answer.text) == []
     assert 'fetch("openapi.json")' in answer.text
+
+
+async def test_pages_are_served_beside_the_api_when_asked() -> None:
+    shop = Shop(ready=False)
+    shop.app = App(shop.services, pages=page_routes(shop.services))
+    shop.client = client_of(shop.app)
+    assert (await shop.ask("GET", "/")).headers["content-type"].startswith("text/html")
+    assert await shop.code("GET", "/demo/cards?ids=a") == (503, "overloaded")
+    shop.services.place.put(Shard(shop.state, shop.lists))
+    shop.state.items["a"] = b'{"id":"a"}'
+    assert (await shop.ask("GET", "/demo/cards?ids=a,b")).json() == [{"id": "a"}]
+    assert (await shop.ask("GET", "/livez")).status_code == 200
+    assert await Shop().code("GET", "/") == (404, "not_found")

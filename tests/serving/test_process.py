@@ -25,11 +25,10 @@ PATIENCE_S = 30
 
 class Running:
     def __init__(self, what: str) -> None:
-        script = Path(__file__).with_name("one_process.py")
         root = str(Path(__file__).parents[2])
         env = os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
         pipe = subprocess.PIPE
-        command = [sys.executable, str(script), what]
+        command = [sys.executable, "-m", "tests.serving.one_process", what]
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=env)
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 import zstandard
-from fakes import Shop
 
 from rtp_monolith.config import parse
 from rtp_monolith.errors import MalformedBody, Overloaded, from_native
 from rtp_monolith.records import Rejected
+from tests.serving.fakes import Shop
 
 EVENT = b'{"event_id":"e1"}'
 JSON = {"content-type": "application/json"}

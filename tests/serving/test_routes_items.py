@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from fakes import Shop
 
 from rtp_monolith.errors import UnknownItem
+from tests.serving.fakes import Shop
 
 JSON = {"content-type": "application/json"}
 

@@ -5,11 +5,11 @@ import json
 from typing import Any
 
 import pytest
-from fakes import Shop
 
 from rtp_monolith.clock import WallClock
 from rtp_monolith.config import parse
 from rtp_monolith.records import RankRequest, RecommendRequest
+from tests.serving.fakes import Shop
 
 ASKED = {"surface": "home", "session_id": "s"}
 BOTH = pytest.mark.parametrize("path", ["/v1/recommend", "/v1/rank"])

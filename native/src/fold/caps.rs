@@ -55,6 +55,11 @@ impl Caps {
         true
     }
 
+    /// Bytes behind the struct itself.
+    pub fn heap_bytes(&self) -> usize {
+        self.pairs.capacity() * std::mem::size_of::<(u32, u8, u8)>()
+    }
+
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_u64(out, self.hour as u64);
         put_u64(out, u64::from(self.total));

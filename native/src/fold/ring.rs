@@ -22,6 +22,11 @@ impl<const N: usize, const B: usize> HashRing<N, B> {
         self.hashes.is_empty()
     }
 
+    /// Bytes behind the struct itself.
+    pub fn heap_bytes(&self) -> usize {
+        self.hashes.capacity() * std::mem::size_of::<u64>()
+    }
+
     pub fn contains(&self, hash: u64) -> bool {
         let hash = hash & Self::MASK;
         self.hashes.contains(&hash)

@@ -271,6 +271,21 @@ impl User {
         }
     }
 
+    /// Bytes behind the struct itself, by capacity.
+    pub fn heap_bytes(&self) -> usize {
+        use std::mem::size_of;
+        let sessions: usize = self.sessions.iter().map(|s| s.id.capacity() + s.cart.capacity() * 16).sum();
+        self.dedupe.heap_bytes()
+            + self.clicked.heap_bytes()
+            + self.bought.heap_bytes()
+            + self.sessions.capacity() * size_of::<Session>()
+            + sessions
+            + self.recent.capacity() * size_of::<Recent>()
+            + self.counts.capacity() * size_of::<(EventType, Counter)>()
+            + self.categories.capacity() * size_of::<CategoryCount>()
+            + self.caps.heap_bytes()
+    }
+
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(LAYOUT);
         put_u64(out, self.version);
@@ -449,3 +464,7 @@ fn small(r: &mut Reader<'_>) -> Result<u32> {
 fn text(r: &mut Reader<'_>) -> Result<Option<String>> {
     Ok(r.opt_str()?.map(str::to_owned))
 }
+
+#[cfg(test)]
+#[path = "user_tests.rs"]
+mod tests;
