@@ -140,9 +140,11 @@ class Lineage:
             assert reply["accepted"] == new, f"{reply} where {new} were new"
 
     async def _check_bounds(self) -> None:
-        """Right after recovery: all that was acknowledged, and at most what was on its way besides."""
+        """Right after recovery: all that was acknowledged, and at most what was on its way besides, and the visitors who
+        joined by it."""
         known = {person.key: person.version for person in self.oracle.users.values()}
         maybe = sum(len(body) for body in self._waiting.values())
+        maybe += sum(visitor.version for visitor in self.oracle.visitors.values())
         versions = await self.shard.versions(known)
         surplus = 0
         for key, version in known.items():

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from rtp_monolith import config as configuration
 from rtp_monolith.state.rebuild import verify
 from tests.simulation.lineage import CONFIG, Lineage
-from tests.simulation.shards import HttpShard, LightShard, Nursery
-
-
-@pytest.fixture
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
-
-
-@pytest.fixture
-def socket() -> Iterator[Path]:
-    """A short path: those of local sockets have at most 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="rtp-") as folder:
-        yield Path(folder) / "s"
+from tests.simulation.shards import LightShard, Nursery
 
 
 def test_killed_while_writing_and_flushing(nursery: Nursery, socket: Path, tmp_path: Path) -> None:
