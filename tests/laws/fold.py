@@ -92,9 +92,7 @@ def flush(core: Core, views: Views) -> None:
             views[key] = value
 
 
-def fold(
-    frames: Iterable[Frame], *, flush_every: int = 0, users_max: int = ALL, restart_every: int = 0
-) -> Views:
+def fold(frames: Iterable[Frame], *, flush_every: int = 0, users_max: int = ALL, restart_every: int = 0) -> Views:
     """The views of these frames. 0 means: only at the end, never."""
     views: Views = {}
     core = new_core()

@@ -130,9 +130,7 @@ def test_the_order_of_users_does_not_matter_for_shared_counts(tmp_path: Path, se
     for space in (b"c", b"x"):
         chosen = select(one, lambda key, _, space=space: key[:1] == space)  # type: ignore[misc]
         assert chosen and chosen == select(other, lambda key, _, space=space: key[:1] == space)  # type: ignore[misc]
-    assert {k: v for k, v in one.items() if k[:1] == USER_RECORD}.keys() == {
-        k for k in other if k[:1] == USER_RECORD
-    }
+    assert {k: v for k, v in one.items() if k[:1] == USER_RECORD}.keys() == {k for k in other if k[:1] == USER_RECORD}
 
 
 def test_a_log_is_folded_in_its_order(frames: list[Frame]) -> None:
