@@ -106,10 +106,8 @@ class Pipeline:
         )
 
     def _steps_down(self, before: Sequence[str]) -> list[str]:
-        codes = ["no_model"]
-        if self._core.items_len == 0:
-            codes.append("no_items")
-        return [*codes, *before]
+        # A model is not missed where there is nothing to rank.
+        return ["no_items" if self._core.items_len == 0 else "no_model", *before]
 
     def _reply(
         self,

@@ -239,6 +239,7 @@ fn remember_items(user: &mut User, event: &Event<'_>, items: &[Line], number: u3
                 ts_ms: event.ts_ms,
                 dwell_ms: dwell.unwrap_or(0),
                 session: number,
+                custom: user.custom_place(event.custom),
             });
         }
     }
