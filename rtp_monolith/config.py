@@ -75,7 +75,7 @@ class Limits(Section, frozen=True):
 class Bots(Section, frozen=True):
     """What one user may add to counters shared by all."""
 
-    contributions_per_item_per_hour_max: Count = 20
+    contributions_per_item_per_hour_max: Count = 5
     contributions_per_hour_max: Count = 600
 
 
@@ -87,7 +87,7 @@ class Log(Section, frozen=True):
 
 class State(Section, frozen=True):
     flush_records_max: Count = 50_000
-    flush_interval_ms: Count = 5_000
+    flush_interval_ms: Count = 250
     users_cached_max: Count = 1_000_000
 
 
@@ -98,6 +98,12 @@ class Recall(Section, frozen=True):
     neighborhood_size_k: Count = 50
     max_items_in_session: Count = 2
     idf_weighting: Annotated[float, Meta(ge=0)] = 1.0
+
+
+class Audit(Section, frozen=True):
+    """`share` of the requests whose decisions carry the feature vectors of what they showed."""
+
+    share: Share = 0.0625
 
 
 class ApiKey(Section, frozen=True):
@@ -176,6 +182,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     log: Log = field(default_factory=Log)
     state: State = field(default_factory=State)
     recall: Recall = field(default_factory=Recall)
+    audit: Audit = field(default_factory=Audit)
     http: Http = field(default_factory=Http)
     keys: list[ApiKey] = []
     surfaces: dict[str, Surface] = field(default_factory=default_surfaces)

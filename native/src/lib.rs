@@ -12,6 +12,7 @@ pub mod fold;
 pub mod hash;
 pub mod items;
 pub mod log;
+pub mod matrix;
 pub mod recall;
 pub mod record;
 pub mod rerank;

@@ -5,6 +5,7 @@
 use crate::codec::{put_bytes, put_i64, put_opt_str, put_str, put_u64, Reader};
 use crate::error::{Error, Result};
 use crate::hash::{key_hash, Namespace};
+use crate::matrix::Matrix;
 
 /// `kind` byte of a frame. Values are on disk and never reused.
 #[repr(u8)]
@@ -242,8 +243,8 @@ pub struct Decision<'a> {
     pub items: Vec<Shown<'a>>,
     /// Names of `features`, one hash for the whole plan.
     pub plan_digest: u64,
-    /// Feature vectors of the shown items, row by row; empty when the surface logs none.
-    pub features: Vec<f32>,
+    /// Feature vectors of the first shown items, a row each; empty when none are logged.
+    pub features: Matrix,
 }
 
 /// One item of a decision; its position is its place in the list.
@@ -281,8 +282,7 @@ impl<'a> Decision<'a> {
             out.extend_from_slice(&i.propensity.to_le_bytes());
         }
         out.extend_from_slice(&self.plan_digest.to_le_bytes());
-        put_u64(out, self.features.len() as u64);
-        self.features.iter().for_each(|f| out.extend_from_slice(&f.to_le_bytes()));
+        self.features.encode(out);
     }
 
     pub fn decode(body: &'a [u8]) -> Result<Decision<'a>> {
@@ -303,7 +303,7 @@ impl<'a> Decision<'a> {
             degraded: Vec::new(),
             items: Vec::new(),
             plan_digest: 0,
-            features: Vec::new(),
+            features: Matrix::default(),
         };
         for _ in 0..r.u64()? {
             d.degraded.push(r.str()?);
@@ -317,9 +317,7 @@ impl<'a> Decision<'a> {
             });
         }
         d.plan_digest = r.fixed_u64()?;
-        for _ in 0..r.u64()? {
-            d.features.push(r.f32()?);
-        }
+        d.features = Matrix::decode(r)?;
         Ok(d)
     }
 
@@ -385,7 +383,7 @@ mod tests {
             degraded: vec!["no_model"],
             items: vec![Shown { item_id: "i1", score: 0.5, sources: 5, propensity: 1.0 }],
             plan_digest: 1,
-            features: vec![1.0, -2.5],
+            features: Matrix { columns: 2, values: vec![1.0, -2.5] },
         };
         let mut body = Vec::new();
         d.encode(&mut body);

@@ -126,7 +126,9 @@ def _replay_folder(target: Target, ids: Sequence[int], code: str | None) -> Repl
     with open_shard(target.data, target.config) as state:
         letters = state.dead_letters
         chosen = _by_id(letters, ids) if ids else _of_code(letters, code)
-        return replay_letters(letters, chosen, lambda body: state.ingest_sync("events", body, "json", trusted=True))
+        return replay_letters(
+            letters, chosen, lambda body: state.ingest_sync("events", body, "json", trusted=True, bury=False)
+        )
 
 
 def _by_id(letters: DeadLetters, ids: Sequence[int]) -> Iterator[DeadLetter]:

@@ -58,5 +58,7 @@ def open_data(data: Path, models: Path | None, config: Config, clock: Clock, met
     from rtp_monolith.ranking.pipeline import Pipeline
     from rtp_monolith.state.shard_state import ShardState
 
+    if models is not None and any(models.iterdir()):
+        click.echo(f"{models}: bundles are not served by this version, lists are made without a model", err=True)
     state = ShardState.open(data, config, clock)
-    return Shard(state, Pipeline(state, config, clock))
+    return Shard(state, Pipeline(state, config, clock, metrics))

@@ -1,4 +1,4 @@
-"""`rtp state show|rebuild|verify|stats`: the state of a shard, and the proof that it is a view of its log.
+"""`rtp state show|rebuild|verify|audit|stats`: the state of a shard, and the proof that it is a view of its log.
 
 Invariant: `rebuild` and `verify` work on a stopped shard only. It does not know how state is laid out.
 """
@@ -74,6 +74,25 @@ def verify(as_json: bool, data: Path | None, config: Path | None) -> None:
     report = module.verify(folder, load_config(config))
     _emit(msgspec.to_builtins(report), as_json)
     if not report.equal:
+        raise Finished(FAILED)
+
+
+@state.command()
+@click.option("--share", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Share of the decisions.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Which decisions are drawn.")
+@json_option
+@data_options
+def audit(as_json: bool, data: Path | None, config: Path | None, share: float, seed: int) -> None:
+    """Make the features of logged decisions again from the log; exit code 1 when a value differs.
+
+    The log is only read: the shard of the folder may run. --config is the shard's.
+    """
+    folder = _folder(data)
+    from rtp_monolith.monitoring import skew
+
+    report = skew.audit(folder, load_config(config), share, seed)
+    _emit(msgspec.to_builtins(report), as_json)
+    if report.different:
         raise Finished(FAILED)
 
 

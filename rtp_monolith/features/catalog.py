@@ -1,7 +1,8 @@
 """Every feature, once.
 
-The families follow the tables of the source: what the session did, who the user is, how the item and its category
-do, the context, and what user and item have in common. Windows are 5 min, 1 h, 1 d, 7 d and lifetime.
+The families: what the session did, who the user is, how the item, its category and its seller do, the context, and
+what user and item have in common. A context that the request leaves open is the one of the user's latest events.
+Windows are 5 min, 1 h, 1 d, 7 d and lifetime.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _user() -> list[Feature]:
             window=window,
             meaning=f"{event} events, {window}",
         )
-        for event, windows in (("click", ("1h", "1d", "7d", "lifetime")), ("purchase", ("7d", "lifetime")))
+        for event, windows in (("click", ("5m", "1h", "1d", "7d", "lifetime")), ("purchase", ("7d", "lifetime")))
         for window in windows
     ]
     return [
@@ -87,6 +88,7 @@ def _user() -> list[Feature]:
             window="7d",
             prior_rate=0.05,
             prior_strength=20.0,
+            default=0.05,
             meaning="clicks per viewed impression, 7 days",
         ),
         Feature(
@@ -111,47 +113,30 @@ def _user() -> list[Feature]:
             op="user_moment",
             moment="order_value",
             statistic="mean",
-            meaning="mean order value",
+            meaning="mean order value, refunds taken off",
         ),
         Feature(
-            name="user_spend", op="user_moment", moment="order_value", statistic="sum", meaning="sum of order values"
+            name="user_spend",
+            op="user_moment",
+            moment="order_value",
+            statistic="sum",
+            meaning="sum of order values, refunds taken off",
         ),
         Feature(name="user_sessions", op="user_sessions", meaning="sessions so far"),
         Feature(name="user_categories", op="user_categories", meaning="different categories wanted, at most 32"),
         Feature(name="user_age_days", op="user_age_days", meaning="days since the first event"),
         Feature(name="user_idle_hours", op="user_idle_hours", meaning="hours since the last event"),
+        Feature(
+            name="user_loyalty_tier",
+            op="user_attribute",
+            key="loyalty_tier",
+            meaning="attribute `loyalty_tier` of the user record, a number",
+        ),
     ]
 
 
-def _item() -> list[Feature]:
-    counts = [
-        Feature(name=f"item_clicks_{w}", op="item_count", event="click", window=w, meaning=f"clicks on the item, {w}")
-        for w in ("5m", "1h", "1d", "7d")
-    ]
+def _item_rates() -> list[Feature]:
     return [
-        *counts,
-        Feature(
-            name="item_cart_adds_1d",
-            op="item_count",
-            event="add_to_cart",
-            window="1d",
-            meaning="carts it went into, 1 day",
-        ),
-        Feature(
-            name="item_purchases_7d",
-            op="item_count",
-            event="purchase",
-            window="7d",
-            meaning="order lines of it, 7 days",
-        ),
-        Feature(name="item_refunds_7d", op="item_count", event="refund", window="7d", meaning="refunds of it, 7 days"),
-        Feature(
-            name="item_clicks_decayed_6h",
-            op="item_decayed",
-            event="click",
-            half_life_ms=6 * HOUR_MS,
-            meaning="clicks, each worth half per 6 hours of age",
-        ),
         Feature(
             name="item_ctr_1d",
             op="item_rate",
@@ -192,6 +177,39 @@ def _item() -> list[Feature]:
             prior_strength=50.0,
             meaning="order lines per click, 7 days",
         ),
+    ]
+
+
+def _item() -> list[Feature]:
+    counts = [
+        Feature(name=f"item_clicks_{w}", op="item_count", event="click", window=w, meaning=f"clicks on the item, {w}")
+        for w in ("5m", "1h", "1d", "7d")
+    ]
+    return [
+        *counts,
+        Feature(
+            name="item_cart_adds_1d",
+            op="item_count",
+            event="add_to_cart",
+            window="1d",
+            meaning="carts it went into, 1 day",
+        ),
+        Feature(
+            name="item_purchases_7d",
+            op="item_count",
+            event="purchase",
+            window="7d",
+            meaning="order lines of it, 7 days",
+        ),
+        Feature(name="item_refunds_7d", op="item_count", event="refund", window="7d", meaning="refunds of it, 7 days"),
+        Feature(
+            name="item_clicks_decayed_6h",
+            op="item_decayed",
+            event="click",
+            half_life_ms=6 * HOUR_MS,
+            meaning="clicks, each worth half per 6 hours of age",
+        ),
+        *_item_rates(),
         Feature(
             name="item_popularity",
             op="item_popularity",
@@ -202,8 +220,15 @@ def _item() -> list[Feature]:
             name="item_trend", op="item_trend", meaning="last hour above what the week makes one expect, deviations"
         ),
         Feature(name="item_dwell_mean_s", op="item_dwell_mean", meaning="mean dwell on the item, seconds"),
-        Feature(name="item_revenue", op="item_revenue", meaning="revenue of the item so far"),
+        Feature(name="item_revenue", op="item_revenue", meaning="revenue of the item so far, refunds taken off"),
         Feature(name="item_price", op="item_price", meaning="price"),
+        Feature(name="item_price_bucket", op="item_price_bucket", meaning="whole part of log2(1 + price)"),
+        Feature(
+            name="item_seller_trust",
+            op="item_attribute",
+            key="seller_trust",
+            meaning="attribute `seller_trust` of the item, a number",
+        ),
         Feature(name="item_age_days", op="item_age_days", meaning="days since the item was created or first put"),
         Feature(name="item_available", op="item_available", meaning="1 when it can be had", default=1.0),
         Feature(name="item_neighbours", op="item_neighbours", meaning="items it was seen together with, at most 64"),
@@ -227,6 +252,7 @@ def _category() -> list[Feature]:
             window="7d",
             prior_rate=0.05,
             prior_strength=200.0,
+            default=0.05,
             meaning="clicks per viewed impression in the category, 7 days",
         ),
         Feature(
@@ -237,6 +263,7 @@ def _category() -> list[Feature]:
             window="7d",
             prior_rate=0.02,
             prior_strength=200.0,
+            default=0.02,
             meaning="order lines per click in the category, 7 days",
         ),
         Feature(
@@ -251,12 +278,52 @@ def _category() -> list[Feature]:
     ]
 
 
+def _seller() -> list[Feature]:
+    return [
+        Feature(
+            name="seller_clicks_7d",
+            op="seller_count",
+            event="click",
+            window="7d",
+            meaning="clicks on items of the seller, 7 days",
+        ),
+        Feature(
+            name="seller_purchase_rate_7d",
+            op="seller_rate",
+            hits="purchase",
+            trials="click",
+            window="7d",
+            prior_rate=0.02,
+            prior_strength=200.0,
+            default=0.02,
+            meaning="order lines per click at the seller, 7 days",
+        ),
+        Feature(
+            name="seller_refund_rate_7d",
+            op="seller_rate",
+            hits="refund",
+            trials="purchase",
+            window="7d",
+            prior_rate=0.05,
+            prior_strength=20.0,
+            default=0.05,
+            meaning="refunds per order line at the seller, 7 days",
+        ),
+    ]
+
+
 def _context() -> list[Feature]:
     return [
         Feature(name="context_hour", op="context_hour", meaning="hour of the day, UTC"),
         Feature(name="context_weekend", op="context_weekend", meaning="1 on Saturday and Sunday, UTC"),
         Feature(name="context_mobile", op="context_is", key="device", value="mobile", meaning="1 on a mobile device"),
         Feature(name="context_app", op="context_is", key="channel", value="app", meaning="1 inside the app"),
+        Feature(
+            name="context_app_major",
+            op="context_number",
+            key="app_version",
+            meaning="major version of the app, 7 of `7.2.1`",
+        ),
         *[
             Feature(
                 name=f"context_{key}_ctr_7d",
@@ -330,4 +397,4 @@ def _cross() -> list[Feature]:
     ]
 
 
-FEATURES: tuple[Feature, ...] = (*_session(), *_user(), *_item(), *_category(), *_context(), *_cross())
+FEATURES: tuple[Feature, ...] = (*_session(), *_user(), *_item(), *_category(), *_seller(), *_context(), *_cross())

@@ -12,5 +12,5 @@ from rtp_monolith.features.spec import Feature
 
 
 def compile_plan(features: Sequence[Feature] = FEATURES) -> Plan:
-    """The plan of these features, in their order. Raises InvalidError with code `bad_feature`."""
+    """The plan of these features, in their order. Raises NativeError with the reason `bad_feature`."""
     return Plan(msgspec.json.encode([f.plan_entry() for f in features]))

@@ -7,7 +7,7 @@ to do. It does not know HTTP.
 
 from __future__ import annotations
 
-import uuid
+import zlib
 from collections.abc import Sequence
 
 import msgspec
@@ -15,7 +15,9 @@ import msgspec
 from rtp_monolith._native import Ask, Core, Ranked, SurfacePlan
 from rtp_monolith.clock import Clock
 from rtp_monolith.config import Config
-from rtp_monolith.errors import UnknownSurface
+from rtp_monolith.errors import LogFailure, UnknownSurface
+from rtp_monolith.features.context import context_pairs
+from rtp_monolith.metrics import Metrics
 from rtp_monolith.ranking import explain
 from rtp_monolith.ranking.reply import NO_MODEL, Item, Reply, encode_reply, source_names
 from rtp_monolith.ranking.stages import StageTimes
@@ -32,12 +34,16 @@ _context_json = msgspec.json.Encoder().encode
 class Pipeline:
     """Makes lists from a state. One thread only; a call runs to its end without waiting for anything."""
 
-    def __init__(self, state: ShardState, config: Config, clock: Clock) -> None:
+    def __init__(self, state: ShardState, config: Config, clock: Clock, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._state = state
         self._core: Core = state.core
         self._clock = clock
+        self._requests = 0
+        self._started_ms = clock.wall_ms()
         self._surfaces = compile_surfaces(config)
         self._config_digest = int(config.digest(), 16)
+        self._audited_below = int(config.audit.share * (1 << 32))
 
     async def recommend(self, request: RecommendRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes:
         """The JSON of a list of `k` items. Raises UnknownSurface, BadFilter."""
@@ -82,17 +88,6 @@ class Pipeline:
         seeds = list(context.cart or ())
         if context.item_id is not None:
             seeds.append(context.item_id)
-        pairs = [
-            (key, value)
-            for key, value in (
-                ("device", context.device),
-                ("country", context.country),
-                ("channel", context.channel),
-                ("app_version", context.app_version),
-                ("campaign", context.campaign),
-            )
-            if value is not None
-        ]
         return self._core.ask(
             surface,
             request.user_id,
@@ -100,14 +95,29 @@ class Pipeline:
             self._state.now_ms(),
             seeds=seeds,
             category=context.category,
-            context=pairs,
+            context=context_pairs(context),
             exclude=[*exclude, *seeds],
             filter=filter_json,
         )
 
+    def _audited(self, request_id: str) -> bool:
+        """Whether the decision carries its vectors: a declared share, the same requests on every shard."""
+        return zlib.crc32(request_id.encode()) < self._audited_below
+
     def _steps_down(self, before: Sequence[str]) -> list[str]:
         # A model is not missed where there is nothing to rank.
         return ["no_items" if self._core.items_len == 0 else "no_model", *before]
+
+    def _new_request_id(self) -> str:
+        """Unique on this shard: the start of the process and a count."""
+        self._requests += 1
+        return f"{self._started_ms:x}-{self._requests:x}"
+
+    def _measure(self, times: StageTimes, degraded: Sequence[str]) -> None:
+        for stage, ms in times.ms.items():
+            self._metrics.stage(stage, ms)
+        for code in degraded:
+            self._metrics.degraded(code)
 
     def _reply(
         self,
@@ -119,22 +129,29 @@ class Pipeline:
         degraded: list[str],
     ) -> bytes:
         shown = self._core.shown(ranked)
-        request_id = request.request_id or uuid.uuid4().hex
+        request_id = request.request_id or self._new_request_id()
         items = [Item(id, score, at, source_names(mask)) for at, (id, score, mask) in enumerate(shown)]
         items += [Item(id, 0.0, len(shown) + at, ("given",)) for at, id in enumerate(unknown)]
         if request.explain:
             items = explain.attach(self._core, self._state.plan, ask, ranked, items)
-        self._core.decide(
-            self._state.log,
-            ask,
-            ranked,
-            request_id=request_id,
-            config_digest=self._config_digest,
-            seed=0,
-            bundle="",
-            context=_context_json(request.context or _NO_CONTEXT),
-            degraded=degraded,
-        )
+        try:
+            self._core.decide(
+                self._state.log,
+                ask,
+                ranked,
+                request_id=request_id,
+                config_digest=self._config_digest,
+                seed=0,
+                bundle="",
+                context=_context_json(request.context or _NO_CONTEXT),
+                degraded=degraded,
+                plan=self._state.plan if self._audited(request_id) else None,
+            )
+            self._state.decided()
+        except LogFailure:
+            # A full disk stops what must be remembered; a list can still be given.
+            degraded.append("decision_not_logged")
+        self._measure(times, degraded)
         return encode_reply(
             Reply(
                 request_id=request_id,

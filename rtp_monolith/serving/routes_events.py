@@ -164,7 +164,7 @@ async def _replay(services: Services, wanted: ReplayRequest, *, trusted: bool) -
             continue
         out.tried += 1
         try:
-            reply = await state.ingest("events", letter.payload.encode(), "json", trusted=trusted)
+            reply = await state.ingest("events", letter.payload.encode(), "json", trusted=trusted, bury=False)
         except MalformedBody as error:
             out.rejected.append(RefusedAgain(letter.id, error.code, error.message))
             continue

@@ -33,12 +33,8 @@ class RebuildReport(msgspec.Struct, frozen=True):
 def rebuild(data: Path, config: Config) -> RebuildReport:
     """Makes the views of a stopped shard again from its log. Raises DataError."""
     manifest = claim(data, config.partitions, create=False)
-    log = open_log(data, config)
+    log = _whole_log(data, config)
     try:
-        if log.start() > 0:
-            raise DataError(
-                f"the log begins at {log.start()}: what came before was removed by retention", code="log_truncated"
-            )
         ViewStore(data / VIEWS).close()  # refuses while another process holds it
         discard(data / VIEWS)
         store = ViewStore(data / VIEWS)
@@ -65,12 +61,8 @@ class VerifyReport(msgspec.Struct, frozen=True):
 def verify(data: Path, config: Config) -> VerifyReport:
     """Compares the views of a stopped shard with fresh ones, byte for byte. Raises DataError."""
     manifest = claim(data, config.partitions, create=False)
-    log = open_log(data, config)
+    log = _whole_log(data, config)
     try:
-        if log.start() > 0:
-            raise DataError(
-                f"the log begins at {log.start()}: what came before was removed by retention", code="log_truncated"
-            )
         core, kept = recover(data, manifest, log, config)
         Flusher(core, kept).flush()
         with tempfile.TemporaryDirectory(prefix="rtp-verify-") as folder:
@@ -81,6 +73,17 @@ def verify(data: Path, config: Config) -> VerifyReport:
         return VerifyReport(equal=not different, entries=entries, different=different)
     finally:
         log.close()
+
+
+def _whole_log(data: Path, config: Config) -> Log:
+    """The log, refused when it no longer holds its beginning."""
+    log = open_log(data, config)
+    if log.start() > 0:
+        log.close()
+        raise DataError(
+            f"the log begins at {log.start()}: what came before was removed by retention", code="log_truncated"
+        )
+    return log
 
 
 def _fresh(manifest: Manifest, log: Log, config: Config, folder: Path) -> ViewStore:

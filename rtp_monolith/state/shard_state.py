@@ -7,6 +7,7 @@ truth; the view store may lag behind it or be gone, and is made again from it. I
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, ParamSpec, TypeVar
@@ -14,7 +15,7 @@ from typing import Literal, ParamSpec, TypeVar
 from rtp_monolith._native import Core, EventBatch, Log
 from rtp_monolith.clock import Clock
 from rtp_monolith.config import Config
-from rtp_monolith.errors import Overloaded, RtpError
+from rtp_monolith.errors import LogFailure, Overloaded, RtpError
 from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.ingest.dead_letters import DeadLetters
 from rtp_monolith.manifest import claim
@@ -32,8 +33,10 @@ Refusal = tuple[int, str | None, str, str, bytes]
 
 LOG_BYTES_BETWEEN_FLUSHES = 64 << 20
 """Bounds the tail that a restart has to fold."""
-REFRESH_MS = 1_000
+FLUSH_RECORDS_MIN = 2_000
+"""So many dirty users and items are flushed before their time: folding waits while they are encoded."""
 TICK_S = 0.05
+DECISIONS_WAIT_S = 0.005
 DISK_WAIT_MS = 30_000
 
 
@@ -60,7 +63,9 @@ class ShardState:
         self._persisted_offset = core.applied
         self._refreshed_s = 0.0
         self._refresh_cost_s = 0.0
+        self._flush_again_s = 0.0
         self._flush_due_s = 0.0
+        self._decisions_due = False
 
     @classmethod
     def open(cls, data: Path, config: Config, clock: Clock) -> ShardState:
@@ -90,6 +95,8 @@ class ShardState:
         if self._loop is not None:
             self._loop.remove_reader(self.log.wake_fd())
             self._loop = None
+        self._flusher.flush()
+        self._submit_decisions()
         if self.log.failure() is None:
             self.log.wait_durable(self.log.end(), DISK_WAIT_MS)
             self._advance()
@@ -107,14 +114,17 @@ class ShardState:
 
     # Writes.
 
-    async def ingest(self, kind: Kind, body: bytes, media: Media, *, trusted: bool) -> IngestReply:
-        """One body of events, items or users. Raises RtpError for the whole request."""
-        ticket, rejected, held = self._submit(kind, body, media, trusted)
+    async def ingest(self, kind: Kind, body: bytes, media: Media, *, trusted: bool, bury: bool = True) -> IngestReply:
+        """One body of events, items or users. Raises RtpError for the whole request.
+
+        Refused events become dead letters unless `bury` is off: a letter that is refused again is one already.
+        """
+        ticket, rejected, held = self._submit(kind, body, media, trusted, bury)
         return self._reply(await self._answer(ticket), rejected, held)
 
-    def ingest_sync(self, kind: Kind, body: bytes, media: Media, *, trusted: bool) -> IngestReply:
+    def ingest_sync(self, kind: Kind, body: bytes, media: Media, *, trusted: bool, bury: bool = True) -> IngestReply:
         """`ingest` for commands that work on a stopped shard."""
-        ticket, rejected, held = self._submit(kind, body, media, trusted)
+        ticket, rejected, held = self._submit(kind, body, media, trusted, bury)
         reply = self._reply(self._answer_sync(ticket), rejected, held)
         self._flush_if_due_sync()
         return reply
@@ -131,16 +141,21 @@ class ShardState:
     def _submit_patch(self, item_id: str, body: bytes) -> int:
         return self.core.submit_item_patch(self.log, item_id, body, self.wall_ms())
 
-    def _submit(self, kind: Kind, body: bytes, media: Media, trusted: bool) -> tuple[int | None, list[Refusal], int]:
+    def _submit(
+        self, kind: Kind, body: bytes, media: Media, trusted: bool, bury: bool
+    ) -> tuple[int | None, list[Refusal], int]:
         """Ticket, refusals, and how many records were there already."""
         now = self.wall_ms()
         if kind == "events":
             batch: EventBatch = self.core.parse_events(body, media, now, now, trusted)
             rejected = batch.rejected
-            self._bury(rejected, now)
+            if bury:
+                self._bury(rejected, now)
             if batch.accepted == 0:
                 return None, rejected, 0
-            self._load(self.core.missing_for_events(batch))
+            if self._load(self.core.missing_for_events(batch)):
+                # A session just loaded may be linked to a user who is not in memory yet.
+                self._load(self.core.missing_for_events(batch))
             return self._guard(self.core.submit_events, self.log, batch), rejected, 0
         ndjson = media == "ndjson"
         if kind in ("items", "new_items"):
@@ -195,6 +210,20 @@ class ShardState:
         accepted, duplicates, offset = answer
         refused = [Rejected(index, event_id, code, message) for index, event_id, code, message, _ in rejected]
         return IngestReply(accepted, duplicates + held, refused, position.encode(offset))
+
+    def decided(self) -> None:
+        """A decision was made: it reaches the log with the next batch, or a few ms from now. Raises LogFailure."""
+        if self._loop is None:
+            self.core.submit_decisions(self.log)
+        elif not self._decisions_due:
+            self._decisions_due = True
+            self._loop.call_later(DECISIONS_WAIT_S, self._submit_decisions)
+
+    def _submit_decisions(self) -> None:
+        self._decisions_due = False
+        # A log that failed has told those who wait for it; decisions nobody waits for are lost with it.
+        with contextlib.suppress(LogFailure):
+            self.core.submit_decisions(self.log)
 
     # Folding.
 
@@ -269,9 +298,9 @@ class ShardState:
             self._load(self.core.missing_for_request(None, session_id))
 
     def refresh_lists(self) -> None:
-        """Popular, trending and new: made again at most every second, sooner while that is cheap."""
+        """Popular, trending and new, a share of the work at a time, at most a twentieth of the time."""
         now_s = self._clock.monotonic_s()
-        if now_s - self._refreshed_s < min(REFRESH_MS / 1000, 20 * self._refresh_cost_s):
+        if now_s - self._refreshed_s < 20 * self._refresh_cost_s:
             return
         self.core.refresh_lists(self.now_ms())
         self._refreshed_s = self._clock.monotonic_s()
@@ -329,37 +358,55 @@ class ShardState:
     def _flush_due(self) -> bool:
         if self.core.dirty == 0:
             return False
-        behind = self.core.applied - self._flusher.flushed_offset
-        return self._clock.monotonic_s() >= self._flush_due_s or behind >= LOG_BYTES_BETWEEN_FLUSHES
+        now_s = self._clock.monotonic_s()
+        if now_s < self._flush_again_s:
+            return False
+        return self.core.dirty >= FLUSH_RECORDS_MIN or now_s >= self._flush_due_s
 
     async def _flush(self) -> None:
+        """Between the beginning and the last encoded record folding waits, so that the flush is of one offset; lists
+        and admissions go on."""
         started = self._clock.monotonic_s()
         busy = 0.0
-        if self._flusher.begin():
-            more = True
-            while more:
-                at = self._clock.monotonic_s()
-                more = self._flusher.step()
-                busy += self._clock.monotonic_s() - at
-                await asyncio.sleep(0)
+        if self.store.switch_due:
+            await asyncio.to_thread(self.store.persist)
+        more = self._flusher.begin()
+        while more:
+            await asyncio.sleep(0)
+            at = self._clock.monotonic_s()
+            more = self._flusher.encode()
+            busy += self._clock.monotonic_s() - at
+        self._advance()
+        more = self._flusher.under_way
+        while more:
+            await asyncio.sleep(0)
+            at = self._clock.monotonic_s()
+            more = self._flusher.step()
+            busy += self._clock.monotonic_s() - at
         self.core.evict(self._config.state.users_cached_max)
-        self._flush_due_s = started + max(self._config.state.flush_interval_ms / 1000, 10 * busy)
-        self._retain()
+        self._flush_again_s = started + 10 * busy
+        self._flush_due_s = started + self._config.state.flush_interval_ms / 1000
+        if self._retain_due():
+            await asyncio.to_thread(self.store.persist)
+            self._retain()
 
     def _flush_if_due_sync(self) -> None:
         if self.core.applied - self._flusher.flushed_offset >= LOG_BYTES_BETWEEN_FLUSHES:
             self._flusher.flush()
             self.core.evict(self._config.state.users_cached_max)
-            self._retain()
+            if self._retain_due():
+                self.store.persist()
+                self._retain()
 
-    def _retain(self) -> None:
-        """Old segments go once nothing needs them: the views on disk hold all that they said."""
+    def _retain_due(self) -> bool:
         limits = self._config.log
         if limits.retain_bytes is None and limits.retain_ms is None:
-            return
-        if self._flusher.flushed_offset - self._persisted_offset < self._config.log.segment_bytes // 2:
-            return
-        self.store.persist()
+            return False
+        return self._flusher.flushed_offset - self._persisted_offset >= limits.segment_bytes // 2
+
+    def _retain(self) -> None:
+        """Old segments go once nothing needs them: the views on disk, just persisted, hold all that they said."""
+        limits = self._config.log
         self._persisted_offset = self._flusher.flushed_offset
         older_than = None if limits.retain_ms is None else self.wall_ms() - limits.retain_ms
         self.log.retain(max_bytes=limits.retain_bytes, older_than_ms=older_than, keep_from=self._persisted_offset)

@@ -78,7 +78,7 @@ class ViewStore:
 
     def begin(self, meta: bytes, changes_bytes: int) -> None:
         """Starts a flush of about that many bytes; `meta` is the value it will end with."""
-        if self._written_bytes + changes_bytes >= SWITCH_BYTES:
+        if self._written_bytes + changes_bytes >= MEMTABLE_BYTES // 2:
             self.persist()
         self._write([(_BEGUN, meta)])
 
@@ -97,10 +97,18 @@ class ViewStore:
             self._written_bytes += len(key) + ENTRY_OVERHEAD_BYTES
         self._db.write(batch)
 
+    @property
+    def switch_due(self) -> bool:
+        """Enough was written that `persist` is worth its while."""
+        return self._written_bytes >= SWITCH_BYTES
+
     def persist(self) -> None:
-        """Writes the memtable to disk; what was written before survives a crash. Never inside a flush."""
-        self._db.flush(True)
+        """Writes the memtable to disk; what was written before survives a crash. Never inside a flush.
+
+        Blocks for as long as the disk takes and holds no GIL meanwhile: a running shard calls it in a thread.
+        """
         self._written_bytes = 0
+        self._db.flush(True)
 
     def sizes(self) -> dict[bytes, tuple[int, int]]:
         """Entries and bytes of keys and values, before compression, by the first byte of the key. Reads everything."""

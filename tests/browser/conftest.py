@@ -103,7 +103,9 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
     pytest.fail(f"rtp demo was not ready:\n{log.read_text()}")
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright's synchronous calls are open its loop counts as running, and no asynchronous
+# test could run after them.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:

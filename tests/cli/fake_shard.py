@@ -72,9 +72,11 @@ class FakeShard:
             return 200, {}, self.routes[method, path]
         if (method, path) == ("POST", "/v1/events"):
             return self.ingest(body, self.event)
-        if method == "PUT" and path in ("/v1/items", "/v1/users"):
-            self.records[path.removeprefix("/v1/")] += [json.loads(line) for line in body.splitlines()]
-            return self.ingest(body, lambda record: "accepted")
+        if method == "PUT" and path in ("/v1/items", "/v1/items?only=new", "/v1/users"):
+            held = self.records[path.removeprefix("/v1/").removesuffix("?only=new")]
+            ids = {record.get("id") for record in held} if path.endswith("only=new") else set()
+            held += [record for record in map(json.loads, body.splitlines()) if record.get("id") not in ids]
+            return self.ingest(body, lambda record: "duplicate" if record.get("id") in ids else "accepted")
         if (method, path) == ("POST", "/v1/recommend"):
             return self.recommend(json.loads(body))
         return 404, {}, {"error": {"code": "not_found", "message": path}}

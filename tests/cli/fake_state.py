@@ -25,9 +25,11 @@ class FakeState:
         self.dead_letters = DeadLetters(data / "dead_letters")
         self.closed = False
 
-    def ingest_sync(self, kind: str, body: bytes, media: str, *, trusted: bool) -> IngestReply:
+    def ingest_sync(self, kind: str, body: bytes, media: str, *, trusted: bool, bury: bool = True) -> IngestReply:
         assert (media in ("ndjson", "json"), trusted) == (True, True)
-        _, _, document = self.rules.answer("POST" if kind == "events" else "PUT", f"/v1/{kind}", body)
+        _, _, document = self.rules.answer(
+            "POST" if kind == "events" else "PUT", "/v1/items?only=new" if kind == "new_items" else f"/v1/{kind}", body
+        )
         return msgspec.convert(document, IngestReply)
 
     def user_state(self, key: str) -> bytes | None:

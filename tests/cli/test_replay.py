@@ -33,7 +33,8 @@ def train(tmp_path: Path) -> Path:
 def test_each_step_asks_then_sends_in_time_order(rtp: Rtp, shard: FakeShard, played: Path, train: Path) -> None:
     code, report = rtp("replay", "http", played, "--url", shard.url, "--train", train, "--k", "2", "--json")
     assert code == 0
-    steps = shard.requests[1:]
+    assert [path for _, path, _, _ in shard.requests[:2]] == ["/v1/items?only=new", "/v1/events"]
+    steps = shard.requests[2:]
     assert [path for _, path, _, _ in steps] == ["/v1/recommend", "/v1/events"] * 4
     bodies = [json.loads(body) for _, _, _, body in steps]
     assert [(b["session_id"], b["item_id"]) for b in bodies[1::2]] == [("x", "a"), ("y", "a"), ("x", "b"), ("x", "a")]

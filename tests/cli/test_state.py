@@ -38,7 +38,10 @@ def test_rebuild_and_verify(rtp: Rtp, shards: Shards, tmp_path: Path) -> None:
 
 
 def test_stats(rtp: Rtp, shard: FakeShard, shards: Shards, tmp_path: Path) -> None:
-    assert rtp("state", "stats", "--data", tmp_path, "--json") == (0, {"users": 2, "items": 5})
+    assert rtp("state", "stats", "--data", tmp_path, "--json") == (
+        0,
+        {"users": 2, "items": 5, "user_record_bytes_mean": 250.0},
+    )
     text = '# HELP x\nrtp_users 2.0\nrtp_ms_bucket{le="1"} 4\nrtp_ms_count 4\npython_info 1\nrtp_e{code="a b"} 3\n'
     shard.plan = [(200, {}, text)]
     made = {"rtp_users": 2.0, "rtp_ms_count": 4.0, 'rtp_e{code="a b"}': 3.0}

@@ -184,7 +184,7 @@ def test_no_name_means_two_fields(kind: Kind) -> None:
 
 
 def test_every_alias_is_in_the_docs() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "import.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "columns.md").read_text(encoding="utf-8")
     missing = [
         f"{kind}.{field}: {alias}"
         for kind, fields in FIELDS.items()

@@ -77,7 +77,7 @@ class FakeState:
             raise self.refuse
         return IngestReply(0 if self.rejected else 1, 0, self.rejected, "p1")
 
-    async def ingest(self, kind: Kind, body: bytes, media: Media, *, trusted: bool) -> IngestReply:
+    async def ingest(self, kind: Kind, body: bytes, media: Media, *, trusted: bool, bury: bool = True) -> IngestReply:
         self.ingested.append((kind, body, media, trusted))
         await asyncio.sleep(0)
         return self.reply()

@@ -4,7 +4,7 @@
 use crate::cascade::eligible::Rules;
 use crate::cascade::lists::Lists;
 use crate::cascade::source;
-use crate::fold::shared::DIMENSIONS;
+use crate::fold::contexts::DIMENSIONS;
 use crate::fold::state::State;
 use crate::fold::step::{is_positive, Catalog};
 use crate::fold::user::User;

@@ -19,8 +19,21 @@ const LIST_MAX: usize = 1_000;
 const CATEGORY_LIST_MAX: usize = 200;
 /// Newest items of a category that fill its list when few of them are popular.
 const CATEGORY_FRESH_MAX: usize = 100;
+/// Items scored per refresh between two full ones.
+const TOUCHED_MAX: usize = 64;
 /// Scores of untouched items fade together, so their order holds; they are all scored again this often.
 const RESCORE_MS: i64 = 30_000;
+
+/// Brings a list up to date; an item that cannot be had, or of which there is nothing to say, leaves it.
+fn update(list: &mut TopList, state: &State, touched: &[u32], everything: bool, score: impl Fn(u32) -> f64) {
+    let kept: FxHashMap<u32, f32> =
+        if everything { FxHashMap::default() } else { list.items().iter().copied().collect() };
+    list.refresh(touched, |item| match kept.get(&item) {
+        Some(score) if touched.binary_search(&item).is_err() => *score,
+        _ if !state.catalogue.get(item).is_some_and(|i| i.available) => f32::NAN,
+        _ => Some(score(item) as f32).filter(|s| *s > 0.0).unwrap_or(f32::NAN),
+    });
+}
 
 /// When a list was made, and the list.
 type MadeAt = (i64, Vec<(u32, f32)>);
@@ -34,6 +47,7 @@ pub struct Lists {
     members: FxHashMap<u64, Vec<u32>>,
     by_context: BTreeMap<(u8, String), MadeAt>,
     scored_ms: i64,
+    stale_categories: bool,
     known: Vec<bool>,
 }
 
@@ -47,55 +61,57 @@ impl Default for Lists {
             members: FxHashMap::default(),
             by_context: BTreeMap::new(),
             scored_ms: i64::MIN,
+            stale_categories: false,
             known: Vec::new(),
         }
     }
 }
 
 impl Lists {
-    /// Takes in what changed since the last call.
-    pub fn refresh(&mut self, state: &mut State, now_ms: i64) {
-        let touched: Vec<u32> = std::mem::take(&mut state.touched).into_iter().collect();
-        let rescore = now_ms.saturating_sub(self.scored_ms).abs() >= RESCORE_MS || self.scored_ms == i64::MIN;
-        if touched.is_empty() && !rescore {
-            return;
+    /// Takes in what changed since the last call, at most `TOUCHED_MAX` items of it: the rest waits for the next call,
+    /// so that no request pays for a busy second. True when nothing is left.
+    pub fn refresh(&mut self, state: &mut State, now_ms: i64) -> bool {
+        let rescore = self.scored_ms == i64::MIN || now_ms.saturating_sub(self.scored_ms).abs() >= RESCORE_MS;
+        let touched = state.touched.take_some(if rescore { usize::MAX } else { TOUCHED_MAX });
+        if !touched.is_empty() || rescore {
+            for item in &touched {
+                self.join_categories(state, *item);
+            }
+            self.rescore(state, &touched, rescore, now_ms);
+            self.stale_categories = true;
         }
-        for item in &touched {
-            self.join_categories(state, *item);
+        if rescore {
+            self.scored_ms = now_ms;
         }
-        self.rescore(state, &touched, now_ms);
-        self.scored_ms = if rescore { now_ms } else { self.scored_ms };
-        self.fill_categories(state);
+        let done = state.touched.is_empty();
+        if self.stale_categories && done {
+            self.fill_categories(state);
+            self.stale_categories = false;
+        }
+        done
     }
 
     /// Makes all lists from nothing, after a restart.
     pub fn rebuild(&mut self, state: &mut State, now_ms: i64) {
         *self = Lists::default();
         let all: Vec<u32> = state.catalogue.iter_present().map(|(item, _)| item).collect();
-        state.touched.extend(all);
+        all.into_iter().for_each(|item| state.touched.insert(item));
         self.refresh(state, now_ms);
     }
 
-    fn rescore(&mut self, state: &State, touched: &[u32], now_ms: i64) {
-        let shown = |item: u32| state.catalogue.get(item).is_some_and(|i| i.available);
-        let score = |item: u32, f: &dyn Fn() -> f64| {
-            let value = if shown(item) { f() as f32 } else { 0.0 };
-            if value > 0.0 {
-                value
-            } else {
-                f32::NAN
-            }
-        };
+    /// Scores what was touched, or everything on the lists too when it is time; the rest keeps its score.
+    fn rescore(&mut self, state: &State, touched: &[u32], everything: bool, now_ms: i64) {
         let stats = |item: u32| state.items.get(item as usize);
-        self.popular.refresh(touched, |item| {
-            score(item, &|| stats(item).map_or(0.0, |s| s.popularity(POPULAR_HALF_LIFE_MS, now_ms)))
-        });
-        self.trending.refresh(touched, |item| score(item, &|| stats(item).map_or(0.0, |s| s.trend(now_ms))));
-        self.fresh.refresh(touched, |item| {
+        let popularity = |item: u32| stats(item).map_or(0.0, |s| s.popularity(POPULAR_HALF_LIFE_MS, now_ms));
+        let trend = |item: u32| stats(item).map_or(0.0, |s| s.trend(now_ms));
+        // Days, from old to new: the order matters, the size does not.
+        let freshness = |item: u32| {
             let since = state.catalogue.get(item).map_or(0, |i| i.added_ms());
-            // Days, from old to new: the order matters, the size does not.
-            score(item, &|| 1.0 / (1.0 + (now_ms - since).max(0) as f64 / 86_400_000.0))
-        });
+            1.0 / (1.0 + (now_ms - since).max(0) as f64 / 86_400_000.0)
+        };
+        update(&mut self.popular, state, touched, everything, popularity);
+        update(&mut self.trending, state, touched, everything, trend);
+        update(&mut self.fresh, state, touched, everything, freshness);
     }
 
     fn join_categories(&mut self, state: &State, item: u32) {
@@ -151,9 +167,8 @@ impl Lists {
             }
         }
         let mut list: Vec<(u32, f32)> = context
-            .items
-            .iter()
-            .map(|(item, c)| (*item, c.in_window(Window::Week, now_ms) as f32))
+            .items()
+            .map(|(item, c)| (item, c.in_window(Window::Week, now_ms) as f32))
             .filter(|(_, n)| *n > 0.0)
             .collect();
         list.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));

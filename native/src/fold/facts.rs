@@ -10,6 +10,7 @@ use crate::items::Catalogue;
 struct Row {
     categories: Box<[u64]>,
     price: Option<f64>,
+    seller: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -36,7 +37,8 @@ impl FactTable {
                 self.names.entry(category).or_insert_with(|| name.into());
             }
         }
-        self.rows.insert(hash, Row { categories: categories.into_boxed_slice(), price: data.price });
+        let seller = data.seller.map(|s| seller_hash(catalogue.labels().id(s)));
+        self.rows.insert(hash, Row { categories: categories.into_boxed_slice(), price: data.price, seller });
     }
 
     pub fn category_name(&self, hash: u64) -> Option<&str> {
@@ -44,8 +46,17 @@ impl FactTable {
     }
 }
 
+/// Sellers are counted beside the categories; a path of categories never begins with the separator.
+fn seller_hash(name: &str) -> u64 {
+    id_hash(&format!(" > seller > {name}"))
+}
+
 impl Catalog for FactTable {
     fn facts(&self, item: u64) -> Facts<'_> {
-        self.rows.get(&item).map_or(Facts::default(), |r| Facts { categories: &r.categories, price: r.price })
+        self.rows.get(&item).map_or(Facts::default(), |r| Facts {
+            categories: &r.categories,
+            price: r.price,
+            seller: r.seller,
+        })
     }
 }

@@ -2,9 +2,11 @@
 //! holds what is written and not yet on disk, `persist` turns views into bytes and back, `plan` reads them as features.
 
 pub mod caps;
+pub mod contexts;
 pub mod counter;
 pub mod facts;
 pub mod footprint;
+pub mod marks;
 pub mod moments;
 pub mod persist;
 pub mod plan;

@@ -23,6 +23,14 @@ impl Moments {
         self.squares_milli = self.squares_milli.saturating_add((v * v * 1000.0).round() as u64);
     }
 
+    /// Takes a value off the sum, as a refund does; the order that it belongs to stays counted. Nothing added, nothing
+    /// to take back from.
+    pub fn take_back(&mut self, value: f64) {
+        if value.is_finite() && self.count > 0 {
+            self.sum_milli = self.sum_milli.saturating_sub((value.clamp(-1e9, 1e9) * 1000.0).round() as i64);
+        }
+    }
+
     pub fn merge(&mut self, other: &Moments) {
         self.count += other.count;
         self.sum_milli = self.sum_milli.saturating_add(other.sum_milli);
@@ -76,6 +84,11 @@ mod tests {
         assert_eq!(m.mean(), Some(5.0));
         assert_eq!(m.deviation(), Some(2.0));
         assert_eq!(m.sum(), 40.0);
+        m.take_back(8.0);
+        assert_eq!((m.count, m.sum(), m.mean()), (8, 32.0, Some(4.0)));
+        let mut nothing = Moments::default();
+        nothing.take_back(8.0);
+        assert_eq!(nothing, Moments::default());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::codec::{put_bytes, put_i64, put_opt_str, put_str, put_u64, Reader};
 use crate::error::{Error, Result};
 use crate::fold::counter::Counter;
 use crate::fold::shared::Stats;
-use crate::fold::state::{Dirty, Person, Slot, State};
+use crate::fold::state::{Person, Slot, State};
 use crate::fold::user::User;
 use crate::hash::{partition_of, Namespace};
 
@@ -123,58 +123,94 @@ impl State {
     }
 
     pub fn dirty_len(&self) -> usize {
-        self.dirty.users.len() + self.dirty.items.len() + self.dirty.context_items.len()
+        self.dirty.users.len() + self.dirty.items.len()
     }
 
-    /// Everything that changed since the last call, with the applied offset as the last entry: one atomic write.
-    pub fn take_changes(&mut self) -> Vec<Change> {
-        let dirty = std::mem::take(&mut self.dirty);
-        let mut out: Vec<Change> = Vec::with_capacity(dirty.users.len() + dirty.items.len() + 64);
-        if !dirty.any {
-            return out;
+    /// Begins a flush of everything that changed, as of the applied offset. Nothing may be folded until `encode_changes`
+    /// has encoded all of it. False when nothing changed.
+    pub fn begin_changes(&mut self) -> bool {
+        if !std::mem::take(&mut self.dirty.any) {
+            return false;
         }
-        for item in self.catalogue.take_dirty() {
-            out.push((key(space::ITEM, &item.to_be_bytes()), Some(self.catalogue.entry(item))));
-        }
-        for item in &dirty.items {
-            out.push((key(space::STATS, &item.to_be_bytes()), Some(stats_bytes(&self.items[*item as usize]))));
-        }
-        for category in &dirty.categories {
-            let stats = self.categories.get(category).map(stats_bytes);
-            out.push((key(space::CATEGORY, &category.to_be_bytes()), stats));
-        }
-        self.context_changes(&dirty, &mut out);
-        for item in self.covis.take_dirty_items() {
-            out.push((key(space::COVIS, &item.to_be_bytes()), self.covis.entry(item)));
-        }
-        for session in self.knn.take_dirty_sessions() {
-            out.push((key(space::SESSION, &session.to_be_bytes()), self.knn.session_entry(session)));
-        }
-        let mut users = dirty.users;
+        let mut ready = Vec::new();
+        self.categories.take_changes(|category, stats| {
+            ready.push((key(space::CATEGORY, &category.to_be_bytes()), Some(stats_bytes(stats))));
+        });
+        self.context_changes(&mut ready);
+        self.flushing = ready.into();
+        let mut users = std::mem::take(&mut self.dirty.users);
         users.sort_unstable();
-        for hash in users {
-            if let Some(slot) = self.users.get_mut(&hash) {
-                slot.dirty = false;
-                out.push((user_key(hash, self.config.partitions), Some(slot.encode())));
+        let wide = |items: Vec<u32>| items.into_iter().map(u64::from).collect();
+        self.unencoded = vec![
+            (space::ITEM, wide(self.catalogue.take_dirty())),
+            (space::STATS, wide(self.dirty.items.take())),
+            (space::COVIS, wide(self.covis.take_dirty_items())),
+            (space::SESSION, self.knn.take_dirty_sessions()),
+            (space::USER, users),
+            (space::META, vec![0]),
+        ];
+        true
+    }
+
+    /// Folding has to wait for `encode_changes`.
+    pub fn is_encoding(&self) -> bool {
+        !self.unencoded.is_empty()
+    }
+
+    /// Encodes up to `n` more records of the flush; false when it is complete. The meta record is the last.
+    pub fn encode_changes(&mut self, n: usize) -> bool {
+        let mut left = n;
+        while let Some((space, ids)) = self.unencoded.first_mut() {
+            let space = *space;
+            let part: Vec<u64> = ids.drain(..left.min(ids.len())).collect();
+            if ids.is_empty() {
+                self.unencoded.remove(0);
+            }
+            left -= part.len();
+            for id in part {
+                let change = self.change(space, id);
+                self.flushing.extend(change);
+            }
+            if left == 0 {
+                break;
             }
         }
-        out.push((META_KEY.to_vec(), Some(self.meta())));
-        out
+        self.is_encoding()
     }
 
-    fn context_changes(&self, dirty: &Dirty, out: &mut Vec<Change>) {
-        for (dimension, value) in &dirty.contexts {
-            let stats = self.contexts.get(*dimension, value).map(|c| stats_bytes(&c.stats));
-            out.push((context_key(space::CONTEXT, *dimension, value, None), stats));
-        }
-        for (dimension, value, item) in &dirty.context_items {
-            let counter = self.contexts.get(*dimension, value).and_then(|c| c.items.get(item)).map(|c| {
-                let mut bytes = Vec::new();
-                c.encode(&mut bytes);
-                bytes
-            });
-            out.push((context_key(space::CONTEXT_ITEM, *dimension, value, Some(*item)), counter));
-        }
+    fn change(&mut self, space: u8, id: u64) -> Option<Change> {
+        let item = id as u32;
+        let short = item.to_be_bytes();
+        Some(match space {
+            space::ITEM => (key(space, &short), Some(self.catalogue.entry(item))),
+            space::STATS => (key(space, &short), Some(stats_bytes(&self.items[item as usize]))),
+            space::COVIS => (key(space, &short), self.covis.entry(item)),
+            space::SESSION => (key(space, &id.to_be_bytes()), self.knn.session_entry(id)),
+            space::USER => {
+                let slot = self.users.get_mut(&id)?;
+                slot.dirty = false;
+                (user_key(id, self.config.partitions), Some(slot.encode()))
+            }
+            _ => (META_KEY.to_vec(), Some(self.meta())),
+        })
+    }
+
+    fn context_changes(&mut self, out: &mut Vec<Change>) {
+        let mut items: Vec<Change> = Vec::new();
+        self.contexts.take_changes(
+            |dimension, value, stats| {
+                out.push((context_key(space::CONTEXT, dimension, value, None), Some(stats_bytes(stats))));
+            },
+            |dimension, value, (item, counter)| {
+                let bytes = counter.map(|c| {
+                    let mut bytes = Vec::new();
+                    c.encode(&mut bytes);
+                    bytes
+                });
+                items.push((context_key(space::CONTEXT_ITEM, dimension, value, Some(item)), bytes));
+            },
+        );
+        out.append(&mut items);
     }
 
     fn meta(&self) -> Vec<u8> {
@@ -216,22 +252,21 @@ impl State {
             }
             space::STATS => {
                 let item = be_u32(tail)?;
-                *self.stats_mut(item) = Stats::decode(r)?;
-                self.dirty.items.remove(&item);
+                *self.item_stats(item) = Stats::decode(r)?;
             }
             space::CATEGORY => {
-                self.categories.insert(be_u64(tail)?, Stats::decode(r)?);
+                self.categories.restore(be_u64(tail)?, Stats::decode(r)?);
             }
             space::CONTEXT => {
                 let (dimension, value) = context_name(tail, 1)?;
-                if let Some(context) = self.contexts.entry(dimension, value) {
+                if let Some(context) = self.contexts.restore(dimension, value) {
                     context.stats = Stats::decode(r)?;
                 }
             }
             space::CONTEXT_ITEM => {
                 let (dimension, value) = context_name(tail, 5)?;
-                if let Some(context) = self.contexts.entry(dimension, value) {
-                    context.items.insert(be_u32(&tail[1..])?, Counter::decode(r)?);
+                if let Some(context) = self.contexts.restore(dimension, value) {
+                    context.restore_item(be_u32(&tail[1..])?, Counter::decode(r)?);
                 }
             }
             space::COVIS => self.covis.restore(be_u32(tail)?, value)?,

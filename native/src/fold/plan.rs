@@ -6,8 +6,9 @@
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::fold::contexts::DIMENSIONS;
 use crate::fold::counter::Window;
-use crate::fold::shared::{DIMENSIONS, SERVED};
+use crate::fold::shared::SERVED;
 use crate::record::{EventType, EVENT_TYPES};
 
 /// Whom a feature describes; user, session and context features are computed once per request.
@@ -17,6 +18,7 @@ pub enum Scope {
     Session,
     Item,
     Category,
+    Seller,
     Context,
     Cross,
 }
@@ -57,14 +59,27 @@ pub struct Rate {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
     UserCount(Count),
-    UserDecayed { slot: u8, half_life_ms: i64 },
+    UserDecayed {
+        slot: u8,
+        half_life_ms: i64,
+    },
     UserRate(Rate),
-    UserMoment { of: Moment, statistic: Statistic },
+    UserMoment {
+        of: Moment,
+        statistic: Statistic,
+    },
     UserSessions,
     UserCategories,
     UserAgeDays,
     UserIdleHours,
-    SessionCount { slot: u8 },
+    /// Of what `PUT /v1/users` said: the number, or 1 when it is `value`.
+    UserAttribute {
+        key: String,
+        value: Option<String>,
+    },
+    SessionCount {
+        slot: u8,
+    },
     SessionItems,
     SessionDistinctItems,
     SessionDistinctCategories,
@@ -77,25 +92,50 @@ pub enum Op {
     SessionCartValue,
     SessionPriceMean,
     ItemCount(Count),
-    ItemDecayed { slot: u8, half_life_ms: i64 },
+    ItemDecayed {
+        slot: u8,
+        half_life_ms: i64,
+    },
     ItemRate(Rate),
-    ItemPopularity { half_life_ms: i64 },
+    ItemPopularity {
+        half_life_ms: i64,
+    },
     ItemTrend,
     ItemDwellMean,
     ItemRevenue,
     ItemPrice,
+    ItemPriceBucket,
+    ItemAttribute {
+        key: String,
+    },
     ItemAgeDays,
     ItemAvailable,
     ItemNeighbours,
     CategoryCount(Count),
     CategoryRate(Rate),
-    CategoryPopularity { half_life_ms: i64 },
+    CategoryPopularity {
+        half_life_ms: i64,
+    },
     CategoryTrend,
+    SellerCount(Count),
+    SellerRate(Rate),
     ContextHour,
     ContextWeekend,
-    ContextIs { key: String, value: String },
-    ContextRate { dimension: u8, rate: Rate },
-    ContextItemCount { dimension: u8, window: Window },
+    ContextIs {
+        key: String,
+        value: String,
+    },
+    ContextNumber {
+        key: String,
+    },
+    ContextRate {
+        dimension: u8,
+        rate: Rate,
+    },
+    ContextItemCount {
+        dimension: u8,
+        window: Window,
+    },
     CrossInCart,
     CrossClicked,
     CrossBought,
@@ -184,6 +224,7 @@ impl Spec {
             "user_categories" => UserCategories,
             "user_age_days" => UserAgeDays,
             "user_idle_hours" => UserIdleHours,
+            "user_attribute" => UserAttribute { key: self.text(&self.key, "key")?, value: self.value.clone() },
             "session_count" => SessionCount { slot: self.slot(&self.event)? },
             "session_items" => SessionItems,
             "session_distinct_items" => SessionDistinctItems,
@@ -204,6 +245,8 @@ impl Spec {
             "item_dwell_mean" => ItemDwellMean,
             "item_revenue" => ItemRevenue,
             "item_price" => ItemPrice,
+            "item_price_bucket" => ItemPriceBucket,
+            "item_attribute" => ItemAttribute { key: self.text(&self.key, "key")? },
             "item_age_days" => ItemAgeDays,
             "item_available" => ItemAvailable,
             "item_neighbours" => ItemNeighbours,
@@ -211,9 +254,12 @@ impl Spec {
             "category_rate" => CategoryRate(self.rate()?),
             "category_popularity" => CategoryPopularity { half_life_ms: self.half_life()? },
             "category_trend" => CategoryTrend,
+            "seller_count" => SellerCount(self.count()?),
+            "seller_rate" => SellerRate(self.rate()?),
             "context_hour" => ContextHour,
             "context_weekend" => ContextWeekend,
             "context_is" => ContextIs { key: self.text(&self.key, "key")?, value: self.text(&self.value, "value")? },
+            "context_number" => ContextNumber { key: self.text(&self.key, "key")? },
             "context_rate" => ContextRate { dimension: self.dimension()?, rate: self.rate()? },
             "context_item_count" => ContextItemCount { dimension: self.dimension()?, window: self.window()? },
             "cross_in_cart" => CrossInCart,
@@ -233,6 +279,7 @@ impl Spec {
             Some("session") => Scope::Session,
             Some("item") => Scope::Item,
             Some("category") => Scope::Category,
+            Some("seller") => Scope::Seller,
             Some("context") if self.op != "context_item_count" => Scope::Context,
             _ => Scope::Cross,
         };

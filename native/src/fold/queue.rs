@@ -41,6 +41,8 @@ pub struct Queue {
     waiting: VecDeque<(u64, Settled)>,
     next_ticket: u64,
     scratch: Vec<u8>,
+    /// Frames of decisions that are not in the log's queue yet.
+    deferred: Vec<u8>,
 }
 
 impl Queue {
@@ -144,7 +146,38 @@ impl Queue {
         self.submit(state, log, frames, 0, answered)
     }
 
+    /// Keeps a record that nobody waits for until the next batch, or `submit_deferred`, takes it along: a sync of the
+    /// disk per list would cost more than the list. Refused when the log has failed.
+    pub fn defer_record(
+        &mut self,
+        state: &mut State,
+        log: &Log,
+        kind: Kind,
+        hash: u64,
+        body: &[u8],
+        received_ms: i64,
+    ) -> Result<()> {
+        if let Some(failure) = log.failure() {
+            return Err(failure);
+        }
+        push_frame(&mut self.deferred, &header(state, kind, hash, received_ms), body);
+        Ok(())
+    }
+
+    pub fn submit_deferred(&mut self, state: &mut State, log: &Log) -> Result<()> {
+        if self.deferred.is_empty() {
+            return Ok(());
+        }
+        let frames = std::mem::take(&mut self.deferred);
+        let end = log.append(&frames)?;
+        state.admissions += 1;
+        let start = end - frames.len() as u64;
+        self.batches.push_back(Batch { ticket: 0, start, end, frames, repeated: 0, answered: false });
+        Ok(())
+    }
+
     fn submit(&mut self, state: &mut State, log: &Log, frames: Vec<u8>, repeated: u32, answered: bool) -> Result<u64> {
+        self.submit_deferred(state, log)?;
         let end = if frames.is_empty() { log.end() } else { log.append(&frames)? };
         self.next_ticket += 1;
         state.admissions += 1;
@@ -154,10 +187,14 @@ impl Queue {
     }
 
     /// Folds every batch that is durable and returns the answers that are due. A session that turned out to be a
-    /// user's gets its link record written first; its answer follows when that record is folded.
+    /// user's gets its link record written first; its answer follows when that record is folded. While a flush is being
+    /// encoded nothing is folded.
     pub fn advance(&mut self, state: &mut State, log: &Log, received_ms: i64) -> Result<Vec<Settled>> {
-        let durable = log.durable();
         let mut settled = Vec::new();
+        if state.is_encoding() {
+            return Ok(settled);
+        }
+        let durable = log.durable();
         while self.batches.front().is_some_and(|b| b.end <= durable) {
             let Some(batch) = self.batches.pop_front() else { break };
             let links_before = state.links_due.keys().next_back().copied();
@@ -209,6 +246,7 @@ impl Queue {
     /// The log failed: what was not durable is gone and will be sent again by its clients. Returns the tickets.
     pub fn abandon(&mut self) -> Vec<u64> {
         self.linking.clear();
+        self.deferred.clear();
         let waiting = self.waiting.drain(..).map(|(_, s)| s.ticket);
         waiting.chain(self.batches.drain(..).filter(|b| b.answered).map(|b| b.ticket)).collect()
     }

@@ -1,7 +1,7 @@
 //! Counts that users share: per item, category and context value. Additive partials: merging two that were folded from
 //! disjoint parts of a log gives what folding the whole would give.
 
-use std::collections::BTreeMap;
+use rustc_hash::FxHashMap;
 
 use crate::codec::{put_u64, Reader};
 use crate::error::{Error, Result};
@@ -117,60 +117,50 @@ pub fn rate(hits: f64, trials: f64, prior_rate: f64, prior_strength: f64) -> f64
     ((hits.min(trials.max(hits)) + prior_rate * prior_strength) / (trials.max(hits) + prior_strength)).clamp(0.0, 1.0)
 }
 
-pub const DIMENSIONS: [&str; 3] = ["device", "country", "channel"];
-/// Values remembered per dimension; what comes later is not told apart.
-const VALUES_MAX: usize = 256;
-/// Items remembered per context value.
-const CONTEXT_ITEMS_MAX: usize = 1_000;
-
-/// One value of a context dimension, such as device = mobile.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Context {
-    pub stats: Stats,
-    /// Interactions by item index.
-    pub items: BTreeMap<u32, Counter>,
-}
-
-impl Context {
-    /// Counts an interaction; past twice the bound, the items seen longest ago make room (ties: the smaller total,
-    /// then the smaller index goes).
-    pub fn add_item(&mut self, item: u32, ts_ms: i64) -> Vec<u32> {
-        self.items.entry(item).or_default().add(ts_ms, 1);
-        if self.items.len() <= 2 * CONTEXT_ITEMS_MAX {
-            return Vec::new();
-        }
-        let mut order: Vec<(i64, u64, u32)> = self.items.iter().map(|(i, c)| (c.newest_ms(), c.total(), *i)).collect();
-        order.sort_unstable();
-        let gone: Vec<u32> = order[..order.len() - CONTEXT_ITEMS_MAX].iter().map(|e| e.2).collect();
-        for item in &gone {
-            self.items.remove(item);
-        }
-        gone
-    }
-}
-
-/// All context values, by (dimension, value).
+/// Stats by category hash. Looked up, and sorted before anything goes out.
 #[derive(Debug, Clone, Default)]
-pub struct Contexts {
-    map: BTreeMap<(u8, String), Context>,
+pub struct Categories {
+    rows: FxHashMap<u64, (Stats, bool)>,
+    dirty: Vec<u64>,
 }
 
-impl Contexts {
-    pub fn get(&self, dimension: u8, value: &str) -> Option<&Context> {
-        self.map.get(&(dimension, value.to_owned()))
+impl Categories {
+    pub fn len(&self) -> usize {
+        self.rows.len()
     }
 
-    /// None when the dimension has all the values it may have.
-    pub fn entry(&mut self, dimension: u8, value: &str) -> Option<&mut Context> {
-        let key = (dimension, value.to_owned());
-        if !self.map.contains_key(&key) && self.map.keys().filter(|(d, _)| *d == dimension).count() >= VALUES_MAX {
-            return None;
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub fn get(&self, category: u64) -> Option<&Stats> {
+        self.rows.get(&category).map(|(stats, _)| stats)
+    }
+
+    /// The stats to count in, counted as changed.
+    pub fn change(&mut self, category: u64) -> &mut Stats {
+        let (stats, dirty) = self.rows.entry(category).or_default();
+        if !*dirty {
+            *dirty = true;
+            self.dirty.push(category);
         }
-        Some(self.map.entry(key).or_default())
+        stats
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&(u8, String), &Context)> {
-        self.map.iter()
+    pub fn restore(&mut self, category: u64, stats: Stats) {
+        self.rows.insert(category, (stats, false));
+    }
+
+    /// Visits what changed since the last call, ascending.
+    pub fn take_changes(&mut self, mut visit: impl FnMut(u64, &Stats)) {
+        let mut changed = std::mem::take(&mut self.dirty);
+        changed.sort_unstable();
+        for category in changed {
+            if let Some((stats, dirty)) = self.rows.get_mut(&category) {
+                *dirty = false;
+                visit(category, stats);
+            }
+        }
     }
 }
 
@@ -225,23 +215,5 @@ mod tests {
         }
         assert!(burst.trend(NOW) > 10.0 * steady.trend(NOW).max(0.1));
         assert_eq!(burst.trend(NOW + 86_400_000), 0.0);
-    }
-
-    #[test]
-    fn a_context_is_bounded_and_forgets_the_oldest() {
-        let mut c = Context::default();
-        let mut gone = Vec::new();
-        for i in 0..=2 * CONTEXT_ITEMS_MAX as u32 {
-            gone.extend(c.add_item(i, NOW + i64::from(i)));
-        }
-        assert_eq!(c.items.len(), CONTEXT_ITEMS_MAX);
-        assert_eq!(gone.len(), CONTEXT_ITEMS_MAX + 1);
-        assert!(c.items.contains_key(&(2 * CONTEXT_ITEMS_MAX as u32)) && !c.items.contains_key(&0));
-        let mut contexts = Contexts::default();
-        for v in 0..300 {
-            contexts.entry(0, &format!("v{v}"));
-        }
-        assert!(contexts.entry(0, "v0").is_some() && contexts.entry(0, "v299").is_none());
-        assert!(contexts.entry(1, "DE").is_some());
     }
 }

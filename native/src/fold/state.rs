@@ -4,14 +4,17 @@
 //! the frames were batched, flushed or recovered. This file knows neither the disk nor Python: cold user records are
 //! handed in by the caller (`missing`, `load`) and dirty ones are taken out (`persist.rs`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 
 use rustc_hash::FxHashMap;
 
 use crate::error::{Error, Result};
 use crate::fold::caps::CapLimits;
+use crate::fold::contexts::Contexts;
 use crate::fold::facts::FactTable;
-use crate::fold::shared::{Context, Contexts, Stats, SERVED};
+use crate::fold::marks::Marks;
+use crate::fold::persist::Change;
+use crate::fold::shared::{Categories, Stats, SERVED};
 use crate::fold::step::{step, Contribution, Outcome};
 use crate::fold::user::User;
 use crate::hash::{key_hash, Namespace};
@@ -80,7 +83,7 @@ pub struct State {
     pub users: FxHashMap<u64, Slot>,
     /// By item index.
     pub items: Vec<Stats>,
-    pub categories: BTreeMap<u64, Stats>,
+    pub categories: Categories,
     pub contexts: Contexts,
     pub global: Stats,
     pub covis: Covis,
@@ -97,18 +100,18 @@ pub struct State {
     pub links_due: BTreeMap<u64, (u64, Vec<u8>)>,
     pub admissions: u64,
     pub dirty: Dirty,
+    /// A flush under way: what is still to be encoded, by space, and what is encoded and not yet handed out.
+    pub unencoded: Vec<(u8, Vec<u64>)>,
+    pub flushing: VecDeque<Change>,
     /// Items whose counts or data changed since the lists were last made.
-    pub touched: BTreeSet<u32>,
+    pub touched: Marks,
 }
 
 /// What changed since the last flush.
 #[derive(Default)]
 pub struct Dirty {
     pub users: Vec<u64>,
-    pub items: BTreeSet<u32>,
-    pub categories: BTreeSet<u64>,
-    pub contexts: BTreeSet<(u8, String)>,
-    pub context_items: BTreeSet<(u8, String, u32)>,
+    pub items: Marks,
     pub any: bool,
 }
 
@@ -119,7 +122,7 @@ impl State {
             facts: FactTable::default(),
             users: FxHashMap::default(),
             items: Vec::new(),
-            categories: BTreeMap::new(),
+            categories: Categories::default(),
             contexts: Contexts::default(),
             global: Stats::default(),
             covis: Covis::new(config.covis_neighbours_max),
@@ -132,7 +135,9 @@ impl State {
             links_due: BTreeMap::new(),
             admissions: 0,
             dirty: Dirty::default(),
-            touched: BTreeSet::new(),
+            unencoded: Vec::new(),
+            flushing: VecDeque::new(),
+            touched: Marks::default(),
             config,
         }
     }
@@ -171,9 +176,8 @@ impl State {
             }
         }
         let hash = key_hash(namespace, id);
-        self.slot(namespace, id);
         let event_hash = crate::hash::id_hash(event.event_id);
-        if self.known(hash).is_some_and(|u| u.dedupe.contains(event_hash)) {
+        if matches!(&self.slot(hash, namespace, id).person, Person::Known(u) if u.dedupe.contains(event_hash)) {
             return Ok(false);
         }
         if let Some(user_id) = event.user_id {
@@ -200,16 +204,9 @@ impl State {
         Ok(true)
     }
 
-    fn known(&self, hash: u64) -> Option<&User> {
-        match self.users.get(&hash)?.person {
-            Person::Known(ref u) => Some(u),
-            Person::Linked(_) => None,
-        }
-    }
-
-    /// The slot of a key, made if need be.
-    fn slot(&mut self, namespace: Namespace, id: &str) -> &mut Slot {
-        self.users.entry(key_hash(namespace, id)).or_insert_with(|| Slot {
+    /// The slot of a key and its hash, made if need be.
+    fn slot(&mut self, hash: u64, namespace: Namespace, id: &str) -> &mut Slot {
+        self.users.entry(hash).or_insert_with(|| Slot {
             namespace,
             id: id.into(),
             person: Person::Known(Box::default()),
@@ -221,13 +218,15 @@ impl State {
 
     /// A session and a user seen together for the first time: the session's anonymous doings leave for a link record.
     fn link(&mut self, offset: u64, session_hash: u64, session_id: &str, user_id: &str) {
-        self.slot(Namespace::Session, session_id);
-        let Some(slot) = self.users.get_mut(&session_hash) else { return };
+        let slot = self.slot(session_hash, Namespace::Session, session_id);
         if matches!(&slot.person, Person::Linked(u) if **u == *user_id) {
             return;
         }
         let before = std::mem::replace(&mut slot.person, Person::Linked(user_id.into()));
-        mark(&mut slot.dirty, &mut self.dirty.users, session_hash);
+        let was_dirty = std::mem::replace(&mut slot.dirty, true);
+        if !was_dirty {
+            self.dirty.users.push(session_hash);
+        }
         if let Person::Known(anonymous) = before {
             if anonymous.version > 0 {
                 let mut record = Vec::new();
@@ -243,7 +242,7 @@ impl State {
         self.links_due.remove(&link.source_offset);
         let anonymous = User::decode(link.anonymous)?;
         let hash = key_hash(Namespace::User, link.user_id);
-        self.slot(Namespace::User, link.user_id);
+        self.slot(hash, Namespace::User, link.user_id);
         let Some(slot) = self.users.get_mut(&hash) else { return Ok(()) };
         if let Person::Known(user) = &mut slot.person {
             user.merge_anonymous(link.source_offset, &anonymous);
@@ -283,8 +282,7 @@ impl State {
                 }
             }
             Contribution::Category { category, event_type, ts_ms } => {
-                self.categories.entry(category).or_default().add(event_type as u8, ts_ms);
-                self.dirty.categories.insert(category);
+                self.categories.change(category).add(event_type as u8, ts_ms);
             }
             Contribution::Pair { a, b, ts_ms } => {
                 if let (Some(a), Some(b)) = (self.catalogue.ids().by_hash(a), self.catalogue.ids().by_hash(b)) {
@@ -304,23 +302,24 @@ impl State {
     }
 
     fn contribute_context(&mut self, dimension: u8, value: &str, item: Option<u64>, event_type: EventType, ts_ms: i64) {
-        let Some(context): Option<&mut Context> = self.contexts.entry(dimension, value) else { return };
+        let Some(context) = self.contexts.change(dimension, value) else { return };
         context.stats.add(event_type as u8, ts_ms);
-        self.dirty.contexts.insert((dimension, value.to_owned()));
         if let Some(at) = item.and_then(|i| self.catalogue.ids().by_hash(i)) {
-            let gone = context.add_item(at, ts_ms);
-            for item in gone.into_iter().chain([at]) {
-                self.dirty.context_items.insert((dimension, value.to_owned(), item));
-            }
+            context.add_item(at, ts_ms);
         }
     }
 
     pub fn stats_mut(&mut self, item: u32) -> &mut Stats {
+        self.dirty.items.insert(item);
+        self.item_stats(item)
+    }
+
+    /// The stats of an item, made if need be, without counting them as changed.
+    pub fn item_stats(&mut self, item: u32) -> &mut Stats {
         let at = item as usize;
         if self.items.len() <= at {
             self.items.resize_with(at + 1, Stats::default);
         }
-        self.dirty.items.insert(item);
         &mut self.items[at]
     }
 
@@ -373,7 +372,7 @@ impl State {
     fn put_profile(&mut self, hash: u64, json: &[u8]) -> Result<()> {
         let id = user_id_of(json)?;
         let limits = self.config.items.clone();
-        self.slot(Namespace::User, &id);
+        self.slot(hash, Namespace::User, &id);
         let Some(slot) = self.users.get_mut(&hash) else { return Ok(()) };
         let merged = crate::items::merge_user(slot.profile.as_deref(), json, &limits);
         slot.profile = Some(merged.into_boxed_slice());

@@ -22,6 +22,8 @@ pub struct Facts<'c> {
     /// Hashes of the category paths, every level, most specific of the most important path first.
     pub categories: &'c [u64],
     pub price: Option<f64>,
+    /// Key of its seller among the categories' counts.
+    pub seller: Option<u64>,
 }
 
 /// The catalogue as the fold sees it.
@@ -124,6 +126,13 @@ struct Line {
     item: u64,
     quantity: u32,
     price: Option<f64>,
+}
+
+impl Line {
+    /// What was paid: the price of the event, else the catalogue's.
+    fn value(&self, catalog: &impl Catalog) -> f64 {
+        self.price.or(catalog.facts(self.item).price).unwrap_or(0.0) * f64::from(self.quantity)
+    }
 }
 
 fn event_items(user: &mut User, event: &Event<'_>) -> Vec<Line> {
@@ -243,12 +252,26 @@ fn remember_items(user: &mut User, event: &Event<'_>, items: &[Line], number: u3
             });
         }
     }
-    if event.event_type == EventType::Purchase {
-        let lines: f64 = items.iter().filter_map(|l| l.price.map(|p| p * f64::from(l.quantity))).sum();
-        user.order_value.add(event.props.number("value").unwrap_or(lines));
-        if items.is_empty() {
-            user.session_mut(event.session_id, event.ts_ms).cart.clear();
+    if let Some(sign) = money_sign(event.event_type) {
+        let lines: f64 = items.iter().map(|l| l.value(catalog)).sum();
+        let value = event.props.number("value").unwrap_or(lines);
+        if sign > 0.0 {
+            user.order_value.add(value);
+        } else {
+            user.order_value.take_back(value);
         }
+    }
+    if event.event_type == EventType::Purchase && items.is_empty() {
+        user.session_mut(event.session_id, event.ts_ms).cart.clear();
+    }
+}
+
+/// A purchase brings money, a refund takes it back.
+fn money_sign(event_type: EventType) -> Option<f64> {
+    match event_type {
+        EventType::Purchase => Some(1.0),
+        EventType::Refund => Some(-1.0),
+        _ => None,
     }
 }
 
@@ -277,12 +300,12 @@ fn contribute<'e>(
     for line in items {
         let item = line.item;
         out.push(Contribution::Item { item, event_type, ts_ms });
-        for category in catalog.facts(item).categories {
+        let facts = catalog.facts(item);
+        for category in facts.categories.iter().chain(facts.seller.as_ref()) {
             out.push(Contribution::Category { category: *category, event_type, ts_ms });
         }
-        if event_type == EventType::Purchase {
-            let price = line.price.or(catalog.facts(item).price).unwrap_or(0.0);
-            out.push(Contribution::Revenue { item, value: price * f64::from(line.quantity) });
+        if let Some(sign) = money_sign(event_type) {
+            out.push(Contribution::Revenue { item, value: sign * line.value(catalog) });
         }
         if let Some(dwell_ms) = dwell_ms(event) {
             out.push(Contribution::Dwell { item, dwell_ms });
@@ -318,5 +341,140 @@ fn pair(user: &User, event: &Event<'_>, item: u64, session: u32, out: &mut Vec<C
     }
     for other in &earlier[..n] {
         out.push(Contribution::Pair { a: *other, b: item, ts_ms: event.ts_ms });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::put_str;
+    use crate::record::Props;
+
+    const T: i64 = 1_700_000_000_000;
+
+    struct Nothing;
+
+    impl Catalog for Nothing {
+        fn facts(&self, _: u64) -> Facts<'_> {
+            Facts { categories: &[11], price: Some(20.0), seller: None }
+        }
+    }
+
+    struct Case {
+        user: User,
+        n: u32,
+    }
+
+    impl Case {
+        fn new() -> Case {
+            Case { user: User::default(), n: 0 }
+        }
+
+        /// One event of session s; returns what it contributes, as text that outlives it.
+        fn send(
+            &mut self,
+            event_type: EventType,
+            item: Option<&str>,
+            ts_ms: i64,
+            props: &[(&str, &str)],
+        ) -> Vec<String> {
+            self.n += 1;
+            let id = format!("e{}", self.n);
+            self.send_as(&id, event_type, item, ts_ms, props).1
+        }
+
+        fn send_as(
+            &mut self,
+            event_id: &str,
+            event_type: EventType,
+            item_id: Option<&str>,
+            ts_ms: i64,
+            props: &[(&str, &str)],
+        ) -> (Outcome, Vec<String>) {
+            let mut bytes = Vec::new();
+            for (k, v) in props {
+                put_str(&mut bytes, k);
+                put_str(&mut bytes, v);
+            }
+            let event = Event {
+                event_id,
+                user_id: None,
+                session_id: "s",
+                event_type,
+                custom: None,
+                item_id,
+                ts_ms,
+                received_ms: ts_ms,
+                request_id: None,
+                position: None,
+                linked_user: None,
+                trusted: false,
+                props: Props { count: props.len() as u32, bytes: &bytes },
+            };
+            let mut out = Vec::new();
+            let outcome = step(&mut self.user, &event, &Nothing, &CapLimits::default(), &mut out);
+            (outcome, out.iter().map(|c| format!("{c:?}")).collect())
+        }
+    }
+
+    fn pairs(contributions: &[String]) -> usize {
+        contributions.iter().filter(|c| c.starts_with("Pair")).count()
+    }
+
+    #[test]
+    fn the_same_event_counts_once() {
+        let mut case = Case::new();
+        assert_eq!(case.send_as("e", EventType::Click, Some("a"), T, &[]).0, Outcome::Accepted);
+        let (outcome, out) = case.send_as("e", EventType::Click, Some("a"), T, &[]);
+        assert_eq!((outcome, out.len()), (Outcome::Duplicate, 0));
+        assert_eq!((case.user.version, case.user.recent.len()), (1, 1));
+    }
+
+    #[test]
+    fn items_of_one_session_are_paired_once() {
+        let mut case = Case::new();
+        assert_eq!(pairs(&case.send(EventType::Click, Some("a"), T, &[])), 0);
+        assert_eq!(pairs(&case.send(EventType::Click, Some("b"), T + 1, &[])), 1);
+        assert_eq!(pairs(&case.send(EventType::Click, Some("a"), T + 2, &[])), 0, "looking again says nothing new");
+        assert_eq!(pairs(&case.send(EventType::Click, Some("c"), T + 3, &[])), 2);
+        assert_eq!(pairs(&case.send(EventType::Click, Some("d"), T + 2 * PAIR_GAP_MS, &[])), 0, "another visit");
+    }
+
+    #[test]
+    fn a_purchase_empties_the_cart_of_what_was_bought_and_a_refund_takes_it_back() {
+        let mut case = Case::new();
+        case.send(EventType::AddToCart, Some("a"), T, &[("quantity", "2")]);
+        case.send(EventType::AddToCart, Some("b"), T + 1, &[]);
+        let lines = r#"[{"item_id": "a", "quantity": 2, "price": 5}]"#;
+        case.send(EventType::Purchase, None, T + 2, &[("order_id", "o1"), ("items", lines)]);
+        let (a, b) = (id_hash("a"), id_hash("b"));
+        assert_eq!(case.user.sessions[0].cart, [(b, 1)]);
+        assert!(case.user.bought.contains(a) && !case.user.bought.contains(b));
+        assert_eq!(case.user.order_value.sum(), 10.0);
+        let out = case.send(EventType::Refund, None, T + 3, &[("order_id", "o1")]);
+        assert!(!case.user.bought.contains(a));
+        assert!(out.iter().any(|c| c.starts_with("Item") && c.contains("Refund")), "{out:?}");
+        let again = case.send(EventType::Refund, None, T + 4, &[("order_id", "o1")]);
+        assert!(!again.iter().any(|c| c.starts_with("Item")), "an order is refunded once");
+    }
+
+    #[test]
+    fn dwell_goes_to_the_latest_action_on_the_item() {
+        let mut case = Case::new();
+        case.send(EventType::Click, Some("a"), T, &[]);
+        case.send(EventType::Click, Some("b"), T + 1, &[]);
+        case.send(EventType::Dwell, Some("a"), T + 2, &[("dwell_ms", "1500")]);
+        assert_eq!(case.user.recent[0].dwell_ms, 1500);
+        assert_eq!(case.user.recent[1].dwell_ms, 0);
+        assert_eq!(case.user.dwell.mean(), Some(1500.0));
+    }
+
+    #[test]
+    fn a_bot_moves_itself_and_not_the_counts_of_others() {
+        let mut case = Case::new();
+        let sent: Vec<usize> = (0..20).map(|n| case.send(EventType::Click, Some("a"), T + n, &[]).len()).collect();
+        let limit = usize::from(CapLimits::default().per_item_hour_max);
+        assert!(sent[..limit].iter().all(|n| *n > 0) && sent[limit..].iter().all(|n| *n == 0));
+        assert_eq!(case.user.version, 20);
     }
 }

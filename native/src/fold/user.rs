@@ -488,3 +488,7 @@ fn small(r: &mut Reader<'_>) -> Result<u32> {
 fn text(r: &mut Reader<'_>) -> Result<Option<String>> {
     Ok(r.opt_str()?.map(str::to_owned))
 }
+
+#[cfg(test)]
+#[path = "user_tests.rs"]
+mod tests;

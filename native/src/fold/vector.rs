@@ -3,14 +3,17 @@
 //! The moment is an argument. Rows are f32, in the order of the plan; what cannot be computed is the feature's default,
 //! and no value is ever NaN or infinite.
 
+use crate::fold::contexts::DIMENSIONS;
 use crate::fold::plan::{Count, Feature, Moment, Op, Plan, Rate, Scope, Statistic};
-use crate::fold::shared::{rate, Stats, DIMENSIONS};
+use crate::fold::shared::{rate, Stats};
 use crate::fold::state::State;
 use crate::fold::step::{is_positive, Catalog};
 use crate::fold::user::{Recent, Session, User};
 use crate::hash::id_hash;
+use crate::items::Value as ItemValue;
 use crate::recall::covis::Covis;
 use crate::record::EventType;
+use serde_json::Value;
 
 const MINUTE: f64 = 60_000.0;
 
@@ -18,10 +21,29 @@ const MINUTE: f64 = 60_000.0;
 #[derive(Debug, Clone, Copy)]
 pub struct Asker<'a> {
     pub user: Option<&'a User>,
+    /// JSON of what `PUT /v1/users` said.
+    pub profile: Option<&'a [u8]>,
     pub session_id: &'a str,
     /// (key, value) pairs of the request's context.
     pub context: &'a [(String, String)],
     pub as_of_ms: i64,
+}
+
+impl<'a> Asker<'a> {
+    /// A value of the request's context, else what the user's latest events said of it.
+    fn context(&self, key: &str) -> Option<&'a str> {
+        let given = self.context.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+        let last = || {
+            let last = &self.user?.context;
+            match key {
+                "device" => last.device.as_deref(),
+                "country" => last.country.as_deref(),
+                "channel" => last.channel.as_deref(),
+                _ => None,
+            }
+        };
+        given.or_else(last)
+    }
 }
 
 /// What the cross features of one request share.
@@ -34,18 +56,21 @@ struct Shared<'a> {
     last: Option<u64>,
     price_mean: Option<f64>,
     covisited: Vec<(u32, f32)>,
+    /// The profile, read when a feature of the plan needs it.
+    profile: Value,
 }
 
 impl State {
-    /// Fills `out` (len = items × plan) row by row. `covis` is the state's own, lent for its scratch space.
+    /// Fills `out` (len = items × plan) row by row. `covis` is the state's own, taken out of it for its scratch space.
     pub fn vectors(&self, covis: &mut Covis, plan: &Plan, asker: &Asker<'_>, items: &[u32], out: &mut [f32]) {
-        let shared = self.shared(covis, asker);
+        let shared = self.shared(covis, plan, asker);
         let once = self.once(plan, asker, &shared);
         for (row, item) in out.chunks_exact_mut(plan.len().max(1)).zip(items) {
             row.copy_from_slice(&once);
             for (slot, f) in row.iter_mut().zip(&plan.features) {
                 let value = match f.scope {
-                    Scope::Item => self.item_value(*item, &f.op, asker.as_of_ms),
+                    Scope::Item => self.item_value(covis, *item, &f.op, asker.as_of_ms),
+                    Scope::Seller => self.seller_value(*item, &f.op, asker.as_of_ms),
                     Scope::Category => self.category_value(*item, &f.op, asker.as_of_ms),
                     Scope::Cross => self.cross_value(*item, asker, &shared, &f.op),
                     _ => continue,
@@ -57,12 +82,13 @@ impl State {
 
     /// The row of a request before any item: user, session and context features, defaults elsewhere.
     pub fn asker_row(&self, covis: &mut Covis, plan: &Plan, asker: &Asker<'_>) -> Vec<f32> {
-        let shared = self.shared(covis, asker);
+        let shared = self.shared(covis, plan, asker);
         self.once(plan, asker, &shared)
     }
 
     fn once(&self, plan: &Plan, asker: &Asker<'_>, shared: &Shared<'_>) -> Vec<f32> {
         let value = |f: &Feature| match f.scope {
+            Scope::User if matches!(f.op, Op::UserAttribute { .. }) => attribute(&shared.profile, &f.op),
             Scope::User => asker.user.and_then(|u| self.user_value(u, &f.op, asker.as_of_ms)),
             Scope::Session => self.session_value(shared, &f.op, asker.as_of_ms),
             Scope::Context => self.context_value(asker, &f.op),
@@ -71,7 +97,7 @@ impl State {
         plan.features.iter().map(|f| finite(value(f), f.default)).collect()
     }
 
-    fn shared<'a>(&self, covis: &mut Covis, asker: &Asker<'a>) -> Shared<'a> {
+    fn shared<'a>(&self, covis: &mut Covis, plan: &Plan, asker: &Asker<'a>) -> Shared<'a> {
         let session = asker.user.and_then(|u| u.session(asker.session_id));
         let entries: Vec<&Recent> = match (asker.user, session) {
             (Some(u), Some(s)) => u.recent.iter().filter(|r| r.session == s.number).collect(),
@@ -100,6 +126,7 @@ impl State {
             .collect();
         let mut covisited = covis.recall(&wanted, 200);
         covisited.sort_unstable_by_key(|(item, _)| *item);
+        let profile = asker.profile.filter(|_| plan.features.iter().any(|f| matches!(f.op, Op::UserAttribute { .. })));
         Shared {
             session,
             last: entries.iter().rev().find(|r| is_positive(r.event_type)).map(|r| r.item),
@@ -107,6 +134,7 @@ impl State {
             session_categories,
             price_mean: prices.mean().or_else(|| asker.user.and_then(|u| u.price.mean())),
             covisited,
+            profile: profile.and_then(|json| serde_json::from_slice(json).ok()).unwrap_or_default(),
         }
     }
 
@@ -186,13 +214,15 @@ impl State {
             rate(hits, trials, r.prior_rate, r.prior_strength)
         };
         match op {
-            Op::ItemCount(Count { slot, window }) | Op::CategoryCount(Count { slot, window }) => {
-                Some(stats.slot_count(*slot, *window, as_of) as f64)
-            }
+            Op::ItemCount(Count { slot, window })
+            | Op::CategoryCount(Count { slot, window })
+            | Op::SellerCount(Count { slot, window }) => Some(stats.slot_count(*slot, *window, as_of) as f64),
             Op::ItemDecayed { slot, half_life_ms } => {
                 Some(stats.get(*slot).map_or(0.0, |c| c.decayed(*half_life_ms, as_of)))
             }
-            Op::ItemRate(r) | Op::CategoryRate(r) | Op::ContextRate { rate: r, .. } => Some(ratio(r)),
+            Op::ItemRate(r) | Op::CategoryRate(r) | Op::SellerRate(r) | Op::ContextRate { rate: r, .. } => {
+                Some(ratio(r))
+            }
             Op::ItemPopularity { half_life_ms } | Op::CategoryPopularity { half_life_ms } => {
                 Some(stats.popularity(*half_life_ms, as_of))
             }
@@ -203,34 +233,49 @@ impl State {
         }
     }
 
-    fn item_value(&self, item: u32, op: &Op, as_of: i64) -> Option<f64> {
+    fn item_value(&self, covis: &Covis, item: u32, op: &Op, as_of: i64) -> Option<f64> {
         match op {
             Op::ItemPrice => self.catalogue.get(item)?.price,
+            Op::ItemPriceBucket => Some((1.0 + self.catalogue.get(item)?.price?).log2().floor()),
+            Op::ItemAttribute { key } => {
+                let name = self.catalogue.labels().index(key)?;
+                let found = self.catalogue.get(item)?.attributes.iter().find(|a| a.name == name)?;
+                match found.value {
+                    ItemValue::Number(n) => Some(n),
+                    ItemValue::Bool(b) => Some(f64::from(u8::from(b))),
+                    _ => None,
+                }
+            }
             Op::ItemAgeDays => {
                 let since = self.catalogue.get(item)?.added_ms();
                 Some((as_of - since).max(0) as f64 / (1440.0 * MINUTE))
             }
             Op::ItemAvailable => Some(f64::from(u8::from(self.catalogue.get(item)?.available))),
-            Op::ItemNeighbours => Some(self.covis.neighbours(item).len() as f64),
+            Op::ItemNeighbours => Some(covis.neighbours(item).len() as f64),
             _ => Self::stats_value(self.items.get(item as usize), op, as_of),
         }
     }
 
     fn category_value(&self, item: u32, op: &Op, as_of: i64) -> Option<f64> {
         let category = self.facts.facts(id_hash(self.catalogue.ids().id(item))).categories.first()?;
-        Self::stats_value(self.categories.get(category), op, as_of)
+        Self::stats_value(self.categories.get(*category), op, as_of)
+    }
+
+    fn seller_value(&self, item: u32, op: &Op, as_of: i64) -> Option<f64> {
+        let seller = self.facts.facts(id_hash(self.catalogue.ids().id(item))).seller?;
+        Self::stats_value(self.categories.get(seller), op, as_of)
     }
 
     fn context_value(&self, asker: &Asker<'_>, op: &Op) -> Option<f64> {
-        let given = |key: &str| asker.context.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
         let hours = asker.as_of_ms.div_euclid(3_600_000);
         match op {
             Op::ContextHour => Some(hours.rem_euclid(24) as f64),
             // 1970-01-01 was a Thursday.
             Op::ContextWeekend => Some(f64::from(u8::from((hours.div_euclid(24) + 3).rem_euclid(7) >= 5))),
-            Op::ContextIs { key, value } => Some(f64::from(u8::from(given(key) == Some(value)))),
+            Op::ContextIs { key, value } => Some(f64::from(u8::from(asker.context(key) == Some(value)))),
+            Op::ContextNumber { key } => leading_number(asker.context(key)?),
             Op::ContextRate { dimension, .. } => {
-                let value = given(DIMENSIONS[*dimension as usize])?;
+                let value = asker.context(DIMENSIONS[*dimension as usize])?;
                 Self::stats_value(Some(&self.contexts.get(*dimension, value)?.stats), op, asker.as_of_ms)
             }
             _ => None,
@@ -256,11 +301,11 @@ impl State {
                 (total > 0).then(|| f64::from(own) / f64::from(total))
             }
             Op::CrossUserCategoryShare => {
-                let categories = &asker.user?.categories;
+                let user = asker.user?;
                 let category = category()?;
-                let total: f64 = categories.iter().map(|c| f64::from(c.count)).sum();
-                let own = categories.iter().find(|c| c.category == category).map_or(0.0, |c| f64::from(c.count));
-                (total > 0.0).then(|| own / total)
+                let own = user.categories.iter().find(|c| c.category == category).map_or(0, |c| u64::from(c.count));
+                let wishes: u64 = user.counts.iter().filter(|(t, _)| is_positive(*t)).map(|(_, c)| c.total()).sum();
+                (wishes > 0).then(|| (own as f64 / wishes as f64).min(1.0))
             }
             Op::CrossSameCategoryAsLast => {
                 let last = self.facts.facts(shared.last?).categories.first().copied()?;
@@ -279,14 +324,31 @@ impl State {
                 Some(f64::from(shared.covisited[at].1))
             }
             Op::ContextItemCount { dimension, window } => {
-                let name = DIMENSIONS[*dimension as usize];
-                let value = asker.context.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str())?;
-                let counter = self.contexts.get(*dimension, value)?.items.get(&item)?;
+                let value = asker.context(DIMENSIONS[*dimension as usize])?;
+                let counter = self.contexts.get(*dimension, value)?.item(item)?;
                 Some(counter.in_window(*window, asker.as_of_ms) as f64)
             }
             _ => None,
         }
     }
+}
+
+/// A number or flag of the profile's attributes; with `value`, whether it is that text.
+fn attribute(profile: &Value, op: &Op) -> Option<f64> {
+    let Op::UserAttribute { key, value } = op else { return None };
+    let given = profile.get("attributes")?.get(key)?;
+    let flag = |b: bool| f64::from(u8::from(b));
+    match value {
+        Some(wanted) => Some(flag(given.as_str() == Some(wanted))),
+        None => given.as_f64().or(given.as_bool().map(flag)),
+    }
+}
+
+/// The number that a text begins with: 7 of `7.2.1`.
+fn leading_number(text: &str) -> Option<f64> {
+    let text = text.trim_start_matches('v');
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text.get(..end)?.parse().ok()
 }
 
 fn finite(value: Option<f64>, default: f32) -> f32 {

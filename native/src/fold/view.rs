@@ -30,6 +30,11 @@ impl State {
         }
     }
 
+    /// What `PUT /v1/users` said of a key that is in memory.
+    pub fn profile(&self, hash: u64) -> Option<&[u8]> {
+        self.users.get(&hash)?.profile.as_deref()
+    }
+
     /// JSON of a user key; None when nothing is known of it. `features` is computed by the caller's plan.
     pub fn user_json(&self, hash: u64, features: Map<String, Value>) -> Result<Option<Vec<u8>>> {
         let Some(slot) = self.users.get(&hash) else { return Ok(None) };

@@ -138,10 +138,17 @@ impl Core {
         event::parse(body, &options).map(|batch| EventBatch { batch }).map_err(to_py)
     }
 
-    /// User records that must be loaded before these events are submitted.
+    /// User records that must be loaded before these events are submitted. Loading a session may tell of a user that it
+    /// is linked to: ask again after a load that found something.
     fn missing_for_events<'py>(&self, py: Python<'py>, events: &EventBatch) -> Vec<Wanted<'py>> {
         let mut hashes = Vec::new();
         Queue::keys_of(events.batch.iter().map(|(_, e)| e), &mut hashes);
+        for event in events.batch.iter().map(|(_, e)| e).filter(|e| e.user_id.is_none()) {
+            let session = key_hash(Namespace::Session, event.session_id);
+            hashes.extend(self.queue.linked_user(&self.state, session).map(|u| key_hash(Namespace::User, u)));
+        }
+        hashes.sort_unstable();
+        hashes.dedup();
         self.wanted(py, &hashes)
     }
 
@@ -287,13 +294,44 @@ impl Core {
         self.state.restore(key, value).map_err(to_py)
     }
 
-    /// Everything changed since the last call, the applied offset last: one atomic write.
-    fn take_changes<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    /// Begins a flush of everything that changed, as of the applied offset; false when nothing did.
+    fn begin_flush(&mut self) -> bool {
+        self.state.begin_changes()
+    }
+
+    /// Encodes up to `n` more records; folding waits until this answers false.
+    fn encode_flush(&mut self, n: usize) -> bool {
+        self.state.encode_changes(n)
+    }
+
+    /// Value of the meta record that ends the encoded flush, and the flush's size in bytes.
+    fn flush_meta<'py>(&self, py: Python<'py>) -> Option<(Bound<'py, PyBytes>, usize)> {
+        let changes = &self.state.flushing;
+        let meta = changes.back().and_then(|(_, value)| value.as_deref())?;
+        let size = changes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum();
+        Some((PyBytes::new(py, meta), size))
+    }
+
+    /// The next `n` changes of the flush, [(key, value or None)]; the meta record is the last of all.
+    fn next_changes<'py>(&mut self, py: Python<'py>, n: usize) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
-        for (key, value) in self.state.take_changes() {
+        let n = n.min(self.state.flushing.len());
+        for (key, value) in self.state.flushing.drain(..n) {
             list.append((PyBytes::new(py, &key), value.map(|v| PyBytes::new(py, &v))))?;
         }
         Ok(list)
+    }
+
+    /// Folding waits for `encode_flush`.
+    #[getter]
+    fn is_encoding(&self) -> bool {
+        self.state.is_encoding()
+    }
+
+    /// Changes of the flush that are not handed out yet.
+    #[getter]
+    fn flushing(&self) -> usize {
+        self.state.flushing.len()
     }
 
     /// Drops clean user records beyond `keep` from memory.
@@ -302,8 +340,9 @@ impl Core {
         self.state.evict(keep, oldest)
     }
 
-    fn refresh_lists(&mut self, now_ms: i64) {
-        self.lists.refresh(&mut self.state, now_ms);
+    /// A bounded share of the work; true when the lists hold everything.
+    fn refresh_lists(&mut self, now_ms: i64) -> bool {
+        self.lists.refresh(&mut self.state, now_ms)
     }
 
     fn rebuild_lists(&mut self, now_ms: i64) {

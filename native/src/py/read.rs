@@ -11,6 +11,7 @@ use crate::fold::plan::Plan;
 use crate::fold::vector::Asker;
 use crate::hash::{key_hash, Namespace};
 use crate::items::Filter;
+use crate::matrix::Matrix;
 use crate::py::core::{refuse, Core};
 use crate::py::error::to_py;
 use crate::py::log::PyLog;
@@ -18,6 +19,9 @@ use crate::recall::knn::KnnParams;
 use crate::recall::merge::Candidate;
 use crate::record::{Decision, Kind, Shown};
 use crate::rerank::mmr;
+
+/// Rows of features that a decision carries; a longer list is logged without those of its tail.
+const ROWS_LOGGED_MAX: usize = 50;
 
 /// What a surface declares, compiled once.
 #[pyclass(module = "rtp_monolith._native", frozen)]
@@ -89,6 +93,20 @@ impl Ask {
     }
 }
 
+impl Core {
+    /// Feature vectors of items for the asking user, row by row.
+    fn rows(&mut self, ask: &Ask, items: &[u32], plan: &Plan) -> Vec<f32> {
+        let mut out = vec![0.0; items.len() * plan.len()];
+        self.with_indices(|state, _, indices| {
+            let (user, profile) = (state.user(ask.hash), state.profile(ask.hash));
+            let (session_id, context) = (&ask.session_id[..], &ask.context[..]);
+            let asker = Asker { user, profile, session_id, context, as_of_ms: ask.now_ms };
+            state.vectors(&mut indices.covis, plan, &asker, items, &mut out);
+        });
+        out
+    }
+}
+
 /// Candidates on their way through the stages, best first.
 #[pyclass(module = "rtp_monolith._native")]
 pub struct Ranked {
@@ -130,7 +148,8 @@ impl Core {
             let user = state.user(hash);
             let latest = user.and_then(|u| u.sessions.iter().max_by_key(|s| (s.last_ms, s.number)));
             let session_id = latest.map_or("", |s| &s.id);
-            let asker = Asker { user, session_id, context: &[], as_of_ms: now_ms };
+            let profile = state.profile(hash);
+            let asker = Asker { user, profile, session_id, context: &[], as_of_ms: now_ms };
             plan.plan.named(&state.asker_row(&mut indices.covis, &plan.plan, &asker))
         });
         let json = self.state.user_json(hash, features).map_err(to_py)?;
@@ -203,9 +222,10 @@ impl Core {
         }
     }
 
-    /// The best `k` with less of the same: MMR over what the items have in common.
+    /// The best `k` with less of the same: MMR over what the items have in common, among the best `5 k`: what stands
+    /// further down would not rise to the first `k` for being different.
     fn diversify(&self, ask: &Ask, ranked: &mut Ranked, k: usize) {
-        let scores: Vec<f32> = ranked.items.iter().map(|c| c.score).collect();
+        let scores: Vec<f32> = ranked.items.iter().take(5 * k).map(|c| c.score).collect();
         let catalogue = &self.state.catalogue;
         let likeness = |a: usize, b: usize| catalogue.similarity(ranked.items[a].item, ranked.items[b].item);
         let order = mmr(&scores, k, ask.surface.get().diversity, likeness);
@@ -242,17 +262,28 @@ impl Core {
         plan: &PyPlan,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let items: Vec<u32> = ranked.items.iter().map(|c| c.item).collect();
-        let mut out = vec![0.0; items.len() * plan.plan.len()];
-        self.with_indices(|state, _, indices| {
-            let user = state.user(ask.hash);
-            let asker = Asker { user, session_id: &ask.session_id, context: &ask.context, as_of_ms: ask.now_ms };
-            state.vectors(&mut indices.covis, &plan.plan, &asker, &items, &mut out);
-        });
-        PyArray1::from_vec(py, out).reshape([items.len(), plan.plan.len()])
+        let rows = self.rows(ask, &items, &plan.plan);
+        PyArray1::from_vec(py, rows).reshape([items.len(), plan.plan.len()])
     }
 
-    /// Writes the decision into the log; nobody waits for it.
-    #[pyo3(signature = (log, ask, ranked, *, request_id, config_digest, seed, bundle, context, degraded, features=None, plan=None))]
+    /// Feature vectors of items by id, in the order given; raises `unknown_item` for an id never heard of.
+    fn vectors_of<'py>(
+        &mut self,
+        py: Python<'py>,
+        ask: &Ask,
+        ids: Vec<String>,
+        plan: &PyPlan,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let of = |id: &String| self.state.catalogue.ids().index(id);
+        let items: Option<Vec<u32>> = ids.iter().map(of).collect();
+        let items = items.ok_or_else(|| refuse("unknown_item", "ids", "an item the log never named".to_owned()))?;
+        let rows = self.rows(ask, &items, &plan.plan);
+        PyArray1::from_vec(py, rows).reshape([items.len(), plan.plan.len()])
+    }
+
+    /// Hands the decision to the log with whatever is written next; `submit_decisions` does it at once. With a plan it carries the vectors of its first
+    /// `ROWS_LOGGED_MAX` items.
+    #[pyo3(signature = (log, ask, ranked, *, request_id, config_digest, seed, bundle, context, degraded, plan=None))]
     #[allow(clippy::too_many_arguments)]
     fn decide(
         &mut self,
@@ -265,9 +296,12 @@ impl Core {
         bundle: &str,
         context: &[u8],
         degraded: Vec<String>,
-        features: Option<Bound<'_, PyArray2<f32>>>,
         plan: Option<&PyPlan>,
     ) -> PyResult<()> {
+        let features = plan.map_or_else(Matrix::default, |p| {
+            let items: Vec<u32> = ranked.items.iter().take(ROWS_LOGGED_MAX).map(|c| c.item).collect();
+            Matrix { columns: p.plan.len(), values: self.rows(ask, &items, &p.plan) }
+        });
         let surface = ask.surface.get();
         let decision = Decision {
             request_id,
@@ -294,14 +328,20 @@ impl Core {
                 })
                 .collect(),
             plan_digest: plan.map_or(0, |p| p.plan.digest),
-            features: features.map_or(Ok(Vec::new()), |f| f.readonly().as_slice().map(<[f32]>::to_vec))?,
+            features,
         };
         let mut body = Vec::new();
         decision.encode(&mut body);
         let (namespace, id) = decision.user_key();
-        let records = [(Kind::Decision, key_hash(namespace, id), &body[..])];
-        self.queue.submit_records(&mut self.state, &log.log, &records, ask.now_ms, false).map_err(to_py)?;
+        let hash = key_hash(namespace, id);
+        self.queue.defer_record(&mut self.state, &log.log, Kind::Decision, hash, &body, ask.now_ms).map_err(to_py)?;
         Ok(())
+    }
+
+    /// Hands the decisions made since the last batch to the log.
+    fn submit_decisions(&mut self, log: &PyLog) -> PyResult<()> {
+        let Core { state, queue, .. } = self;
+        queue.submit_deferred(state, &log.log).map_err(to_py)
     }
 
     /// True when a user key of that name is known in memory: users first, then sessions.
@@ -359,7 +399,8 @@ pub fn decision_json<'py>(py: Python<'py>, body: &[u8]) -> PyResult<Bound<'py, P
         "as_of_ms": d.as_of_ms, "applied_offset": d.applied_offset, "state_version": d.state_version,
         "config_digest": format!("{:016x}", d.config_digest), "seed": d.seed, "bundle": d.bundle,
         "context": serde_json::from_slice::<serde_json::Value>(d.context).unwrap_or_default(),
-        "degraded": d.degraded, "items": items, "plan_digest": d.plan_digest, "features": d.features,
+        "degraded": d.degraded, "items": items, "plan_digest": d.plan_digest,
+        "features": d.features.values.chunks_exact(d.features.columns.max(1)).collect::<Vec<_>>(),
     });
     Ok(PyBytes::new(py, json.to_string().as_bytes()))
 }

@@ -1,0 +1,190 @@
+"""`rtp bench`: what this machine does with a shard, and beside it what it does with nothing of ours in the way.
+
+Invariant: without `--url` the shard is our own, on a temporary folder, loaded over HTTP; the floor is always measured
+in the same run. It does not know how the load is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from rtp_monolith.cli.bench_client import parse_address
+from rtp_monolith.cli.bench_parts import Bench, Plan, Report, ingest, rank
+from rtp_monolith.cli.bench_shard import Cores, Running, floor_server, machine, own_shard
+from rtp_monolith.cli.bench_visible import visible
+from rtp_monolith.cli.output import emit_json, json_option, progress
+from rtp_monolith.cli.target import url_options
+from rtp_monolith.clock import WallClock
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Measure = Callable[[Bench], Awaitable[Report]]
+
+
+@click.group()
+def bench() -> None:
+    """Measure ranking, ingest and visibility, each beside its floor."""
+
+
+def sizes(connections: int, users: int) -> Callable[[Command], Command]:
+    """Adds the options that every measurement over HTTP has."""
+
+    def add(command: Command) -> Command:
+        options = (
+            click.option("--seconds", type=click.FloatRange(min=0.1), default=10.0, show_default=True),
+            click.option("--items", type=click.IntRange(min=10), default=100_000, show_default=True),
+            click.option("--users", type=click.IntRange(min=64), default=users, show_default=True),
+            click.option("--connections", type=click.IntRange(1, 1024), default=connections, show_default=True),
+            url_options,
+            json_option,
+        )
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+@bench.command("ingest")
+@click.option("--batch", type=click.IntRange(1, 1000), default=100, show_default=True, help="Events in one request.")
+@click.option("--rate", type=click.FloatRange(min=0.1), help="Events per second in an open loop; closed without.")
+@sizes(connections=16, users=100_000)
+def ingest_command(
+    batch: int,
+    rate: float | None,
+    seconds: float,
+    items: int,
+    users: int,
+    connections: int,
+    url: str | None,
+    key: str | None,
+    as_json: bool,
+) -> None:
+    """Durable events per second, and how long an acknowledgement takes."""
+    plan = Plan(seconds, items, users, connections, batch=batch, rate_per_s=rate)
+    show(measure("ingest", ingest, plan, url, key), as_json)
+
+
+@bench.command("rank")
+@click.option("--open-loop", type=click.FloatRange(min=0.1), help="Lists per second that do not wait for each other.")
+@click.option("--events-rate", type=click.FloatRange(min=0), default=0.0, help="Events per second arriving beside.")
+@click.option("--events-batch", type=click.IntRange(1, 1000), default=10, show_default=True)
+@sizes(connections=8, users=50_000)
+def rank_command(
+    open_loop: float | None,
+    events_rate: float,
+    events_batch: int,
+    seconds: float,
+    items: int,
+    users: int,
+    connections: int,
+    url: str | None,
+    key: str | None,
+    as_json: bool,
+) -> None:
+    """Lists of 20 per second, and how long one takes."""
+    plan = Plan(
+        seconds,
+        items,
+        users,
+        connections,
+        rate_per_s=open_loop,
+        events_per_s=events_rate,
+        events_batch=events_batch,
+    )
+    show(measure("rank", rank, plan, url, key), as_json)
+
+
+@bench.command("visible")
+@sizes(connections=32, users=100_000)
+def visible_command(
+    seconds: float, items: int, users: int, connections: int, url: str | None, key: str | None, as_json: bool
+) -> None:
+    """Event, acknowledgement, list: does the list know the event?"""
+    show(measure("visible", visible, Plan(seconds, items, users, connections), url, key), as_json)
+
+
+@bench.command("restart")
+@click.option("--users", type=click.IntRange(min=1), default=1_000_000, show_default=True)
+@click.option("--items", type=click.IntRange(min=10), default=100_000, show_default=True)
+@click.option("--events-per-user", type=click.IntRange(1, 50), default=4, show_default=True)
+@json_option
+def restart_command(users: int, items: int, events_per_user: int, as_json: bool) -> None:
+    """How long a shard with many users takes to start, and what a user and an item cost."""
+    from rtp_monolith.cli.bench_restart import restart
+
+    show({"command": "restart", "machine": machine(), **restart(users, items, events_per_user, progress)}, as_json)
+
+
+@bench.command("all")
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=10.0, show_default=True)
+@click.option("--items", type=click.IntRange(min=10), default=100_000, show_default=True)
+@click.option("--restart-users", type=click.IntRange(min=1), default=1_000_000, show_default=True)
+@json_option
+def all_command(seconds: float, items: int, restart_users: int, as_json: bool) -> None:
+    """Every figure that is promised, one after the other."""
+    from rtp_monolith.cli.bench_restart import restart
+
+    parts: list[tuple[str, str, Measure, Plan]] = [
+        ("ingest", "ingest", ingest, Plan(seconds, items, 100_000, 16)),
+        ("ingest_single", "ingest", ingest, Plan(seconds, items, 100_000, batch=1, rate_per_s=200.0)),
+        ("rank", "rank", rank, Plan(seconds, items)),
+        ("rank_mixed", "rank", rank, Plan(seconds, items, rate_per_s=500.0, events_per_s=2_000.0)),
+        ("visible", "visible", visible, Plan(seconds, items, 100_000, 32)),
+    ]
+    reports: Report = {name: measure(command, part, plan, None, None) for name, command, part, plan in parts}
+    reports["restart"] = restart(restart_users, items, 4, progress)
+    show({"command": "all", "machine": machine(), **reports}, as_json)
+
+
+def measure(name: str, part: Measure, plan: Plan, url: str | None, key: str | None) -> Report:
+    """Starts what is needed, runs one measurement and says on what."""
+    import uvloop
+
+    cores = Cores.choose()
+    prefix = f"bench{WallClock().wall_ms():x}"
+    with (
+        target(url, key, cores) as running,
+        floor_server(cores) as floor,
+        cores.load_here(),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        report = runner.run(_run(part, Bench(running, floor, plan, prefix, progress)))
+    return {"command": name, "seconds": plan.seconds, "machine": machine(), **report}
+
+
+async def _run(part: Measure, run: Bench) -> Report:
+    return await part(run)
+
+
+@contextlib.contextmanager
+def target(url: str | None, key: str | None, cores: Cores, data: Path | None = None) -> Iterator[Running]:
+    """The user's deployment, or a shard of our own."""
+    if url is not None:
+        yield Running(parse_address(url, key))
+        return
+    with own_shard(cores, data) as running:
+        yield running
+
+
+def show(report: Report, as_json: bool) -> None:
+    """The report as one JSON line, or a figure a line."""
+    if as_json:
+        emit_json(report)
+        return
+    for line in lines("", report):
+        click.echo(line)
+
+
+def lines(prefix: str, report: Report) -> Iterator[str]:
+    """`floor.ratio: 0.7`, nested names joined by dots."""
+    for name, value in report.items():
+        if isinstance(value, dict):
+            yield from lines(f"{prefix}{name}.", value)
+        else:
+            yield f"{prefix}{name}: {value}"
