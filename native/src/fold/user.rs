@@ -152,7 +152,10 @@ impl User {
 
     /// Places an entry by its time, after those of the same time; the oldest falls off.
     pub fn insert_recent(&mut self, entry: Recent) {
-        let at = self.recent.partition_point(|r| r.ts_ms <= entry.ts_ms);
+        self.place_recent(self.recent.partition_point(|r| r.ts_ms <= entry.ts_ms), entry);
+    }
+
+    fn place_recent(&mut self, at: usize, entry: Recent) {
         if self.recent.len() == RECENT_MAX {
             if at == 0 {
                 return;
@@ -282,10 +285,12 @@ impl User {
                     number
                 }
             };
-            for r in other.recent.iter().filter(|r| r.session == theirs.number) {
+            // What a visitor did came before the sign-in, also where the times are equal.
+            for r in other.recent.iter().rev().filter(|r| r.session == theirs.number) {
                 let name = other.custom.get(usize::from(r.custom)).map(|(name, _)| name.as_str());
                 let custom = self.custom_place(name.filter(|_| r.event_type == EventType::Custom));
-                self.insert_recent(Recent { session: number, custom, ..r.clone() });
+                let at = self.recent.partition_point(|mine| mine.ts_ms < r.ts_ms);
+                self.place_recent(at, Recent { session: number, custom, ..r.clone() });
             }
         }
     }
