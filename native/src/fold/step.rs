@@ -251,6 +251,7 @@ fn remember_items(
                 ts_ms: event.ts_ms,
                 dwell_ms: dwell.unwrap_or(0),
                 session: number,
+                custom: user.custom_place(event.custom),
             });
         }
     }
