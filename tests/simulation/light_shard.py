@@ -10,6 +10,7 @@ Lines of JSON. Parent: `{"op": "start", …}` → the child's `{"ready": pid, "o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -55,6 +56,11 @@ class Service:
         self._state.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A client that is gone, or the end of this shard, ends a conversation without a word.
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await self._talk(reader, writer)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             try:
                 answer = await self._answer(json.loads(line))

@@ -7,9 +7,8 @@ is sent again, unchanged, in the next life. It does not know how the shard dies.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
@@ -17,9 +16,10 @@ from tests.simulation.oracle import Oracle
 from tests.simulation.shards import Connection, Process
 from tests.simulation.traffic import Body, Client
 
-CLIENTS = 10
-EVENTS_PER_BODY = 150
+CLIENTS = 12
+EVENTS_PER_BODY = 100
 IN_FLIGHT_MIN = 1_000
+KEYS_PER_CALL = 40
 PER_ITEM_HOUR_MAX = 3
 PER_HOUR_MAX = 40
 CONFIG = f"""
@@ -97,7 +97,7 @@ class Lineage:
         tasks = [asyncio.create_task(self._chatter(client)) for client in self.clients]
         died = asyncio.create_task(self._enough.wait())
         await asyncio.wait([died, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.sleep(self._rng.random() * 0.012)
+        await asyncio.sleep(self._rng.random() * 0.006)
         while (in_flight := self._in_flight()) < IN_FLIGHT_MIN and not any(task.done() for task in tasks):
             await asyncio.sleep(0)
         self.in_flight.append(in_flight)
@@ -125,7 +125,9 @@ class Lineage:
     async def _exchange(self, client: Client, connection: Connection) -> None:
         """Sends what waits, or something new, and tells the oracle when it is acknowledged."""
         again = client.name in self._waiting
-        body = self._waiting.setdefault(client.name, client.body(EVENTS_PER_BODY)) if not again else self._waiting[client.name]
+        if not again:
+            self._waiting[client.name] = client.body(EVENTS_PER_BODY)
+        body = self._waiting[client.name]
         reply = await connection.send(body)
         del self._waiting[client.name]
         new = body.tell(self.oracle)
@@ -141,10 +143,10 @@ class Lineage:
         """Right after recovery: all that was acknowledged, and at most what was on its way besides."""
         known = {person.key: person.version for person in self.oracle.users.values()}
         maybe = sum(len(body) for body in self._waiting.values())
-        states = await self.shard.states(known)
+        versions = await self.shard.versions(known)
         surplus = 0
         for key, version in known.items():
-            seen = (states[key] or {"state_version": 0})["state_version"]
+            seen = versions[key]
             assert seen >= version, f"{key}: {version} events acknowledged, {seen} known"
             surplus += seen - version
         assert surplus <= maybe, f"{surplus} events more than acknowledged, {maybe} were on their way"
@@ -155,15 +157,23 @@ class Lineage:
                 connection = await self.shard.connect()
                 await self._exchange(client, connection)
                 connection.close()
-        with contextlib.suppress(KeyError):
-            self._waiting.clear()
         expected = self.oracle.states()
-        found = await self.shard.states(expected)
-        for key, want in expected.items():
-            check_state(key, found[key], want)
+        for keys in batched(list(expected), KEYS_PER_CALL):
+            found = await self.shard.states(keys)
+            for key in keys:
+                check_state(key, found[key], expected[key])
+        linked = self._rng.sample(sorted(self.oracle.linked), min(len(self.oracle.linked), KEYS_PER_CALL))
+        versions = await self.shard.versions(linked)
+        for session in linked:
+            user = self.oracle.linked[session]
+            assert versions[session] == self.oracle.users[user].version, f"{session} is linked to {user}"
         items = await self.shard.items(self.oracle.items)
         for key, item in self.oracle.items.items():
             assert {name: (items[key] or {}).get(name) for name in item} == item
+
+
+def batched(keys: list[str], n: int) -> Iterator[list[str]]:
+    return (keys[at : at + n] for at in range(0, len(keys), n))
 
 
 def check_state(key: str, found: dict[str, Any] | None, want: dict[str, Any] | None) -> None:

@@ -153,15 +153,15 @@ class Oracle:
         self.users: dict[str, Person] = {}
         self.visitors: dict[str, Person] = {}
         self.linked: dict[str, str] = {}
-        self.counted_by: dict[tuple[str, str], str] = {}
-        """Who counted an event that came with a session alone: sent again after a relink, it is still a duplicate."""
+        self.joined: set[tuple[str, str]] = set()
+        """Events that came with a session alone and count for a user: whoever has the session now, they are known."""
         self.items: dict[str, dict[str, Any]] = {}
         self.item_counts: dict[str, dict[str, int]] = {}
 
     def person(self, event: Event) -> Person:
         user_id, session_id = event.get("user_id"), event["session_id"]
         if user_id is None:
-            user_id = self.counted_by.get((session_id, event["event_id"]), self.linked.get(session_id))
+            user_id = self.linked.get(session_id)
         if user_id is not None:
             return self.users.setdefault(user_id, Person(user_id))
         return self.visitors.setdefault(session_id, Person(session_id))
@@ -170,10 +170,11 @@ class Oracle:
         """Counts an event; False for a duplicate."""
         person = self.person(event)
         session_id = event["session_id"]
-        if event["event_id"] in person.seen:
+        bare = (session_id, event["event_id"]) if "user_id" not in event else None
+        if event["event_id"] in person.seen or bare in self.joined:
             return False
-        if "user_id" not in event and session_id in self.linked:
-            self.counted_by[session_id, event["event_id"]] = self.linked[session_id]
+        if bare and session_id in self.linked:
+            self.joined.add(bare)
         self._count(person, event)
         user_id = event.get("user_id")
         if user_id is not None and self.linked.get(session_id) != user_id:
@@ -263,8 +264,8 @@ class Oracle:
         person.first_ms = min(person.first_ms, visitor.first_ms)
         person.last_ms = max(person.last_ms, visitor.last_ms)
         for event_id in visitor.seen:
-            person.see(event_id)
-            self.counted_by[visitor.key, event_id] = person.key
+            self.joined.add((visitor.key, event_id))
+        person.seen = (visitor.seen + person.seen)[-DEDUPE_MAX:]
         for theirs in visitor.sessions:
             mine = next((s for s in person.sessions if s.session_id == theirs.session_id), None)
             was = theirs.number
@@ -294,13 +295,7 @@ class Oracle:
         person.profile["attributes"].update(record["attributes"])
 
     def states(self) -> dict[str, dict[str, Any] | None]:
-        """Every key that was ever heard of; a linked session answers with its user."""
+        """Every user and every visitor who is none."""
         answers: dict[str, dict[str, Any] | None] = {key: user.state() for key, user in self.users.items()}
         answers |= {key: visitor.state() for key, visitor in self.visitors.items()}
-        answers |= {key: answers[user] for key, user in self.linked.items()}
         return answers
-
-    def version(self, key: str) -> int:
-        user = self.linked.get(key, key)
-        known = self.users.get(user) or self.visitors.get(key)
-        return known.version if known else 0

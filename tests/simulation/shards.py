@@ -45,6 +45,8 @@ class Process(Protocol):
 
     async def states(self, keys: Iterable[str]) -> dict[str, Any]: ...
 
+    async def versions(self, keys: Iterable[str]) -> dict[str, int]: ...
+
     async def items(self, keys: Iterable[str]) -> dict[str, Any]: ...
 
 
@@ -84,6 +86,7 @@ class Nursery:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **(env or {})},
+            start_new_session=True,
         )
 
     def ask(self, order: dict[str, Any]) -> dict[str, Any]:
@@ -94,10 +97,12 @@ class Nursery:
         return answer
 
     def close(self) -> None:
+        """Ends the parent and whatever shard a failed test left behind."""
         assert self._process.stdin is not None and self._process.stdout is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         self._process.stdin.close()
         self._process.stdout.close()
-        self._process.wait()
 
 
 class LightShard:
@@ -142,6 +147,9 @@ class LightShard:
 
     async def states(self, keys: Iterable[str]) -> dict[str, Any]:
         return await self._ask({"op": "states", "keys": list(keys)})
+
+    async def versions(self, keys: Iterable[str]) -> dict[str, int]:
+        return await self._ask({"op": "versions", "keys": list(keys)})
 
     async def items(self, keys: Iterable[str]) -> dict[str, Any]:
         return await self._ask({"op": "items", "keys": list(keys)})
@@ -215,6 +223,10 @@ class HttpShard:
 
     async def states(self, keys: Iterable[str]) -> dict[str, Any]:
         return await self._get({key: f"/v1/users/{urllib.parse.quote(key, safe='')}/state" for key in keys})
+
+    async def versions(self, keys: Iterable[str]) -> dict[str, int]:
+        states = await self.states(keys)
+        return {key: state["state_version"] if state else 0 for key, state in states.items()}
 
     async def items(self, keys: Iterable[str]) -> dict[str, Any]:
         return await self._get({key: f"/v1/items/{urllib.parse.quote(key, safe='')}" for key in keys})
