@@ -78,6 +78,7 @@ def test_visible() -> None:
 def test_restart() -> None:
     report = run("restart", "--users", "2000", "--items", "500", "--json")
     assert report["open_s"] > 0 and report["events"] == 8000
+    assert report["memory_bytes_per_active_user"] > 0 and report["memory_bytes_per_item"] > 0
     assert report["view_bytes_per_user"] > 0 and report["floor"]["ratio"] >= 0
 
 
