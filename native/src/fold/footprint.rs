@@ -42,6 +42,6 @@ impl Slot {
             Person::Known(user) => size_of::<User>() + user.heap_bytes(),
             Person::Linked(user) => user.len(),
         };
-        self.id.len() + self.profile.as_ref().map_or(0, |p| p.len()) + person
+        self.id.len() + self.profile.as_ref().map_or(0, |p| p.len()) + self.seen.len() * 8 + person
     }
 }

@@ -12,6 +12,7 @@ pub mod persist;
 pub mod plan;
 pub mod queue;
 pub mod ring;
+pub mod said;
 pub mod shared;
 pub mod state;
 pub mod step;

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::fold::counter::Counter;
 use crate::fold::shared::Stats;
 use crate::fold::state::{Person, Slot, State};
-use crate::fold::user::User;
+use crate::fold::user::{EventIds, User};
 use crate::hash::{partition_of, Namespace};
 
 /// One change of the store: a key with its new value, or none when it goes.
@@ -28,7 +28,7 @@ mod space {
 }
 
 pub const META_KEY: &[u8] = &[space::META];
-const LAYOUT: u64 = 1;
+const LAYOUT: u64 = 2;
 
 /// Key of a user record: partition first, so that a partition is one range when it moves.
 pub fn user_key(hash: u64, partitions: u16) -> Vec<u8> {
@@ -75,7 +75,10 @@ impl Slot {
             }
         }
         match &self.person {
-            Person::Linked(user) => put_opt_str(&mut out, Some(user)),
+            Person::Linked(user) => {
+                put_opt_str(&mut out, Some(user));
+                self.seen.encode(&mut out);
+            }
             Person::Known(user) => {
                 put_opt_str(&mut out, None);
                 user.encode(&mut out);
@@ -93,11 +96,11 @@ impl Slot {
         };
         let id = r.str()?.into();
         let profile = if r.u8()? == 1 { Some(r.bytes()?.into()) } else { None };
-        let person = match r.opt_str()? {
-            Some(user) => Person::Linked(user.into()),
-            None => Person::Known(Box::new(User::decode(r.rest())?)),
+        let (person, seen) = match r.opt_str()? {
+            Some(user) => (Person::Linked(user.into()), EventIds::decode(r)?),
+            None => (Person::Known(Box::new(User::decode(r.rest())?)), EventIds::default()),
         };
-        Ok(Slot { namespace, id, person, profile, dirty: false, used: 0 })
+        Ok(Slot { namespace, id, person, profile, seen, dirty: false, used: 0 })
     }
 }
 

@@ -63,8 +63,6 @@ impl Queue {
             }
             out.push(key_hash(Namespace::Session, e.session_id));
         }
-        out.sort_unstable();
-        out.dedup();
     }
 
     /// The user a bare session belongs to, as of everything written so far.
@@ -102,7 +100,9 @@ impl Queue {
             state.touch(session_hash);
             let linked: Option<Box<str>> = match event.user_id {
                 Some(user) => {
-                    if self.linked_user(state, session_hash) != Some(user) {
+                    // A duplicate links nothing, so it must not lead the bare events after it.
+                    let counted = || state.counted(key_hash(Namespace::User, user), event.event_id);
+                    if self.linked_user(state, session_hash) != Some(user) && !counted() {
                         linking.push((session_hash, user.into()));
                     }
                     None

@@ -57,6 +57,15 @@ impl<const N: usize, const B: usize> HashRing<N, B> {
         }
     }
 
+    /// The other's entries count as older than ours: they fill what room is left.
+    pub fn merge_older(&mut self, other: &Self) {
+        let room = N - self.hashes.len();
+        let mut all: Vec<u64> = other.hashes.iter().copied().filter(|h| !self.hashes.contains(h)).collect();
+        all.drain(..all.len().saturating_sub(room));
+        all.append(&mut self.hashes);
+        self.hashes = all;
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         self.hashes.iter().copied()
     }
@@ -105,6 +114,25 @@ mod tests {
         assert!(HashRing::<2, 6>::decode(&mut Reader::new(&out)).is_err());
         ring.remove(2);
         assert!(!ring.contains(2));
+    }
+
+    #[test]
+    fn what_is_older_fills_the_room_that_is_left() {
+        let ring = |hashes: &[u64]| {
+            let mut ring = HashRing::<4, 6>::default();
+            hashes.iter().for_each(|h| {
+                ring.insert(*h);
+            });
+            ring
+        };
+        let mut mine = ring(&[5, 6, 7]);
+        mine.merge_older(&ring(&[1, 6, 2]));
+        assert_eq!(mine.iter().collect::<Vec<_>>(), [2, 5, 6, 7]);
+        mine.merge_older(&ring(&[8]));
+        assert_eq!(mine.iter().collect::<Vec<_>>(), [2, 5, 6, 7]);
+        let mut none = ring(&[]);
+        none.merge_older(&ring(&[1, 2]));
+        assert_eq!(none.iter().collect::<Vec<_>>(), [1, 2]);
     }
 
     #[test]

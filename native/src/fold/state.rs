@@ -16,13 +16,16 @@ use crate::fold::marks::Marks;
 use crate::fold::persist::Change;
 use crate::fold::shared::{Categories, Stats, SERVED};
 use crate::fold::step::{step, Contribution, Outcome};
-use crate::fold::user::User;
+use crate::fold::user::{EventIds, User};
 use crate::hash::{key_hash, Namespace};
 use crate::items::Catalogue;
 use crate::log::Frame;
 use crate::recall::covis::Covis;
 use crate::recall::knn::{KnnLimits, SessionKnn};
 use crate::record::{Decision, Event, EventType, Kind, Link};
+
+/// Room for what one event of one item contributes, pairs included: one allocation instead of four.
+const CONTRIBUTIONS_USUAL: usize = 24;
 
 /// What is fixed when a data directory is made or a shard is started.
 #[derive(Debug, Clone)]
@@ -64,6 +67,9 @@ pub struct Slot {
     pub person: Person,
     /// Canonical JSON of what `PUT /v1/users` said.
     pub profile: Option<Box<[u8]>>,
+    /// The latest events that a linked session sent without a user: sent again, they are duplicates, whoever the
+    /// session belongs to now and whether or not its link record is folded.
+    pub seen: EventIds,
     pub dirty: bool,
     /// Last use, in admissions; the longest unused clean record leaves the cache first.
     pub used: u64,
@@ -177,13 +183,16 @@ impl State {
         }
         let hash = key_hash(namespace, id);
         let event_hash = crate::hash::id_hash(event.event_id);
+        if event.user_id.is_none() && !self.first_of_linked(session_hash, event_hash) {
+            return Ok(false);
+        }
         if matches!(&self.slot(hash, namespace, id).person, Person::Known(u) if u.dedupe.contains(event_hash)) {
             return Ok(false);
         }
-        if let Some(user_id) = event.user_id {
+        if let Some(user_id) = event.user_id.filter(|u| !self.is_linked(session_hash, u)) {
             self.link(offset, session_hash, event.session_id, user_id);
         }
-        let mut contributions = Vec::new();
+        let mut contributions = Vec::with_capacity(CONTRIBUTIONS_USUAL);
         let used = self.admissions;
         let Some(slot) = self.users.get_mut(&hash) else { return Ok(false) };
         let Person::Known(user) = &mut slot.person else { return Ok(false) };
@@ -211,18 +220,20 @@ impl State {
             id: id.into(),
             person: Person::Known(Box::default()),
             profile: None,
+            seen: EventIds::default(),
             dirty: false,
             used: self.admissions,
         })
     }
 
     /// A session and a user seen together for the first time: the session's anonymous doings leave for a link record.
+    /// What the session sent so far stays known to it, for it may be sent again before that record is folded.
     fn link(&mut self, offset: u64, session_hash: u64, session_id: &str, user_id: &str) {
         let slot = self.slot(session_hash, Namespace::Session, session_id);
-        if matches!(&slot.person, Person::Linked(u) if **u == *user_id) {
-            return;
-        }
         let before = std::mem::replace(&mut slot.person, Person::Linked(user_id.into()));
+        if let Person::Known(anonymous) = &before {
+            slot.seen.clone_from(&anonymous.dedupe);
+        }
         let was_dirty = std::mem::replace(&mut slot.dirty, true);
         if !was_dirty {
             self.dirty.users.push(session_hash);
@@ -236,6 +247,28 @@ impl State {
                 self.links_due.insert(offset, (key_hash(Namespace::User, user_id), body));
             }
         }
+    }
+
+    /// False when a linked session sent this event before; remembers it.
+    fn first_of_linked(&mut self, session_hash: u64, event_hash: u64) -> bool {
+        let Some(slot) = self.users.get_mut(&session_hash) else { return true };
+        if matches!(slot.person, Person::Known(_)) {
+            return true;
+        }
+        let first = slot.seen.insert(event_hash);
+        if first {
+            mark(&mut slot.dirty, &mut self.dirty.users, session_hash);
+        }
+        first
+    }
+
+    /// Whether a key in memory has counted this event.
+    pub fn counted(&self, hash: u64, event_id: &str) -> bool {
+        self.user(hash).is_some_and(|u| u.dedupe.contains(crate::hash::id_hash(event_id)))
+    }
+
+    fn is_linked(&self, session_hash: u64, user_id: &str) -> bool {
+        matches!(self.users.get(&session_hash), Some(Slot { person: Person::Linked(u), .. }) if **u == *user_id)
     }
 
     fn fold_link(&mut self, link: &Link<'_>) -> Result<()> {

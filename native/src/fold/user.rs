@@ -25,6 +25,9 @@ const LAYOUT: u8 = 1;
 /// Bound of an encoded record in bytes, ids at their longest; a busy shopper with 36-character ids stays under 4,096.
 pub const BYTES_MAX: usize = 24_576;
 
+/// The event ids that a key remembers.
+pub type EventIds = HashRing<256, 6>;
+
 /// One entry of the last-K list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recent {
@@ -75,7 +78,7 @@ pub struct User {
     pub version: u64,
     pub first_ms: i64,
     pub last_ms: i64,
-    pub dedupe: HashRing<256, 6>,
+    pub dedupe: EventIds,
     pub sessions: Vec<Session>,
     pub sessions_total: u32,
     pub recent: Vec<Recent>,
@@ -228,7 +231,8 @@ impl User {
         self.version += other.version;
         self.first_ms = if self.first_ms == 0 { other.first_ms } else { self.first_ms.min(other.first_ms) };
         self.last_ms = self.last_ms.max(other.last_ms);
-        self.dedupe.merge(&other.dedupe);
+        // As older: a long anonymous history must not push out what the user sent a moment ago and may send again.
+        self.dedupe.merge_older(&other.dedupe);
         self.clicked.merge(&other.clicked);
         self.bought.merge(&other.bought);
         for (t, c) in &other.counts {
