@@ -98,7 +98,8 @@ class Lineage:
         died = asyncio.create_task(self._enough.wait())
         await asyncio.wait([died, *tasks], return_when=asyncio.FIRST_COMPLETED)
         await asyncio.sleep(self._rng.random() * 0.006)
-        while (in_flight := self._in_flight()) < IN_FLIGHT_MIN and not any(task.done() for task in tasks):
+        # A count over all clients is waited for, which no single event tells of.
+        while (in_flight := self._in_flight()) < IN_FLIGHT_MIN and not any(t.done() for t in tasks):  # noqa: ASYNC110
             await asyncio.sleep(0)
         self.in_flight.append(in_flight)
         for task in [died, *tasks]:
