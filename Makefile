@@ -74,7 +74,7 @@ fmt: setup ## rewrite sources to the house format
 	$(CARGO) fmt $(MANIFEST)
 
 bench: $(STAMP)-runtime $(STAMP)-native ## measure lists, ingestion and visibility, each beside its floor (SECONDS=10)
-	@for part in rank ingest visible; do $(BIN)/rtp bench $$part --seconds $(SECONDS) --json; done
+	@$(BIN)/rtp bench all --seconds $(SECONDS) --json
 
 wheel: $(STAMP)-runtime ## build a wheel into dist/
 	$(BIN)/maturin build --release --locked --out dist

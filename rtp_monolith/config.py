@@ -50,7 +50,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Events(Section, frozen=True):
-    custom: list[EventTypeName] = []
+    custom: Annotated[list[EventTypeName], Meta(max_length=64)] = []
     purchase_requires_server_key: bool = False
 
 

@@ -171,6 +171,17 @@ def _reader(kind: type[_RecordT]) -> Callable[[bytes], _RecordT]:
     def read(body: bytes) -> _RecordT:
         try:
             return decode(body)
+        except msgspec.ValidationError as error:
+            if "got `null`" not in str(error):
+                raise refusal(error, body) from None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise refusal(error, body) from None
+        # As in events, null says what leaving the field out says; rare enough to read such a body twice.
+        try:
+            fields = msgspec.json.decode(body)
+            if not isinstance(fields, dict):
+                raise MalformedBody("the body is not a JSON object")
+            return decode(msgspec.json.encode({name: value for name, value in fields.items() if value is not None}))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise refusal(error, body) from None
 

@@ -185,6 +185,12 @@ impl<'a> Props<'a> {
         (0..self.count).map_while(move |_| Some((r.str().ok()?, r.str().ok()?)))
     }
 
+    /// Pairs as bytes, not checked to be UTF-8: for reading many keys in one pass.
+    pub fn raw(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let mut r = Reader::new(self.bytes);
+        (0..self.count).map_while(move |_| Some((r.bytes().ok()?, r.bytes().ok()?)))
+    }
+
     /// The last value of a key, as in a JSON object.
     pub fn get(&self, key: &str) -> Option<&'a str> {
         self.iter().filter(|(k, _)| *k == key).last().map(|(_, v)| v)

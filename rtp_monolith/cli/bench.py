@@ -118,7 +118,8 @@ def restart_command(users: int, items: int, events_per_user: int, as_json: bool)
     """How long a shard with many users takes to start, and what a user and an item cost."""
     from rtp_monolith.cli.bench_restart import restart
 
-    show({"command": "restart", "machine": machine(), **restart(users, items, events_per_user, progress)}, as_json)
+    host = machine()
+    show({"command": "restart", "machine": host, **restart(users, items, events_per_user, progress)}, as_json)
 
 
 @bench.command("all")
@@ -130,6 +131,7 @@ def all_command(seconds: float, items: int, restart_users: int, as_json: bool) -
     """Every figure that is promised, one after the other."""
     from rtp_monolith.cli.bench_restart import restart
 
+    host = machine()
     parts: list[tuple[str, str, Measure, Plan]] = [
         ("ingest", "ingest", ingest, Plan(seconds, items, 100_000, 16)),
         ("ingest_single", "ingest", ingest, Plan(seconds, items, 100_000, batch=1, rate_per_s=200.0)),
@@ -139,7 +141,7 @@ def all_command(seconds: float, items: int, restart_users: int, as_json: bool) -
     ]
     reports: Report = {name: measure(command, part, plan, None, None) for name, command, part, plan in parts}
     reports["restart"] = restart(restart_users, items, 4, progress)
-    show({"command": "all", "machine": machine(), **reports}, as_json)
+    show({"command": "all", "machine": host, **reports}, as_json)
 
 
 def measure(name: str, part: Measure, plan: Plan, url: str | None, key: str | None) -> Report:
@@ -147,6 +149,7 @@ def measure(name: str, part: Measure, plan: Plan, url: str | None, key: str | No
     import uvloop
 
     cores = Cores.choose()
+    host = machine()
     prefix = f"bench{WallClock().wall_ms():x}"
     with (
         target(url, key, cores) as running,
@@ -155,7 +158,7 @@ def measure(name: str, part: Measure, plan: Plan, url: str | None, key: str | No
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         report = runner.run(_run(part, Bench(running, floor, plan, prefix, progress)))
-    return {"command": name, "seconds": plan.seconds, "machine": machine(), **report}
+    return {"command": name, "seconds": plan.seconds, "machine": host, **report}
 
 
 async def _run(part: Measure, run: Bench) -> Report:

@@ -53,7 +53,7 @@ def restart(users: int, items: int, events_per_user: int, say: Callable[[str], N
         _fill_items(data, items)
         bare = _reopen(data)
         say(f"restart: {users} users with {events_per_user} events each")
-        filled_s = _fill_users(data, users, items, events_per_user)
+        filled = _fill_users(data, users, items, events_per_user)
         say("restart: opening")
         opened = _reopen(data)
         read_s = _floor_s(data)
@@ -63,8 +63,10 @@ def restart(users: int, items: int, events_per_user: int, say: Callable[[str], N
         "users": users,
         "items": items,
         "events": int(opened.stats["events"]),
-        "filled_events_per_s": round(users * events_per_user / filled_s),
+        "filled_events_per_s": round(users * events_per_user / filled.seconds),
         "rss_bytes": opened.rss_bytes,
+        "memory_bytes_per_active_user": round(filled.bytes_per_user, 1),
+        "memory_bytes_per_item": round(filled.bytes_per_item, 1),
         "rss_bytes_per_item": round(bare.rss_bytes / items, 1),
         "view_bytes_per_item": round(bare.stats["view_bytes"] / items, 1),
         "view_bytes_per_user": round((opened.stats["view_bytes"] - bare.stats["view_bytes"]) / users, 1),
@@ -85,8 +87,15 @@ def _fill_items(data: Path, items: int) -> None:
     state.close()
 
 
-def _fill_users(data: Path, users: int, items: int, events_per_user: int) -> float:
-    """Seconds it took, parsing and disk included."""
+class _Filled(msgspec.Struct):
+    """Seconds it took, parsing and disk included, and what users and items then cost in memory."""
+
+    seconds: float
+    bytes_per_user: float
+    bytes_per_item: float
+
+
+def _fill_users(data: Path, users: int, items: int, events_per_user: int) -> _Filled:
     from rtp_monolith.config import Config
     from rtp_monolith.state.shard_state import ShardState
 
@@ -103,8 +112,9 @@ def _fill_users(data: Path, users: int, items: int, events_per_user: int) -> flo
         for _ in range(events_per_user * visitors.count // size):
             state.ingest_sync("events", body_of(batches.next()), "json", trusted=True)
     taken_s = clock.monotonic_s() - began_s
+    in_memory, user_bytes, item_count, item_bytes = state.core.footprint()
     state.close()
-    return taken_s
+    return _Filled(taken_s, user_bytes / max(1, in_memory), item_bytes / max(1, item_count))
 
 
 def _reopen(data: Path) -> _Opened:

@@ -145,12 +145,12 @@ def gauges(address: Address) -> dict[str, float]:
     return found
 
 
-def machine() -> dict[str, str | int]:
-    """What a figure depends on most."""
+def machine() -> dict[str, str | int | float]:
+    """What a figure depends on most; the load before says whether others were at work."""
     name = "unknown"
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 name = line.partition(":")[2].strip()
                 break
-    return {"cpu": name, "cores": os.cpu_count() or 1}
+    return {"cpu": name, "cores": os.cpu_count() or 1, "load_before": round(os.getloadavg()[0], 2)}

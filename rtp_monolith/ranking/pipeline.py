@@ -105,10 +105,8 @@ class Pipeline:
         return zlib.crc32(request_id.encode()) < self._audited_below
 
     def _steps_down(self, before: Sequence[str]) -> list[str]:
-        codes = ["no_model"]
-        if self._core.items_len == 0:
-            codes.append("no_items")
-        return [*codes, *before]
+        # A model is not missed where there is nothing to rank.
+        return ["no_items" if self._core.items_len == 0 else "no_model", *before]
 
     def _new_request_id(self) -> str:
         """Unique on this shard: the start of the process and a count."""

@@ -30,6 +30,10 @@ PATCH_MEDIA: dict[bytes, Media] = {b"application/json": "json", b"application/me
 
 ZSTD_WINDOW_BYTES_MAX = 8 << 20
 
+# Of a body that is refused for its size, this many bytes are still read: a client that is cut off while it sends sees a
+# broken connection and never the refusal.
+DISCARD_BYTES_MAX = 16 << 20
+
 
 class Disconnected(Exception):
     """The client went away before its body was whole: nobody is there to answer."""
@@ -72,6 +76,8 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, bytes_max: in
     decode = None if encoding is None else _decoder(encoding)
     declared = headers.get(b"content-length")
     if declared is not None and declared.isdigit() and int(declared) > bytes_max:
+        if int(declared) <= DISCARD_BYTES_MAX and b"expect" not in headers:
+            await _discard(receive)
         raise BodyTooLarge(f"the body has {int(declared)} bytes of at most {bytes_max}")
     message = await receive()
     if message["type"] == "http.disconnect":
@@ -92,6 +98,8 @@ async def _read_rest(first: bytes, receive: Receive, bytes_max: int, in_flight: 
     try:
         while True:
             if size > bytes_max:
+                chunks.clear()
+                await _discard(receive)
                 raise _too_large(bytes_max)
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -108,6 +116,17 @@ async def _read_rest(first: bytes, receive: Receive, bytes_max: int, in_flight: 
         return b"".join(chunks)
     finally:
         in_flight.give(held)
+
+
+async def _discard(receive: Receive) -> None:
+    left = DISCARD_BYTES_MAX
+    more = True
+    while more and left > 0:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        left -= len(message.get("body", b""))
+        more = message.get("more_body", False)
 
 
 def _too_large(bytes_max: int) -> BodyTooLarge:

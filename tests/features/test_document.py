@@ -12,7 +12,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "features.md"
 
 
 def test_the_page_is_current() -> None:
-    assert PAGE.read_text(encoding="utf-8") == document(), "run python -m rtp_monolith.features.document > docs/features.md"
+    assert PAGE.read_text(encoding="utf-8") == document(), (
+        "run python -m rtp_monolith.features.document > docs/features.md"
+    )
 
 
 def test_every_feature_is_one_row() -> None:

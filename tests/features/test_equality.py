@@ -19,6 +19,7 @@ from rtp_monolith.clock import ManualClock
 from rtp_monolith.config import Audit, Bots, Config, State, Surface, default_surfaces
 from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.features.context import context_pairs
+from rtp_monolith.metrics import Metrics
 from rtp_monolith.monitoring.skew import DECISION_KIND, replay_and_compare
 from rtp_monolith.ranking.pipeline import Pipeline
 from rtp_monolith.records import Context, read_rank, read_recommend
@@ -71,8 +72,10 @@ class Traffic:
         self._count += 1
         visitor = draw.randrange(12)
         kind = draw.choice(
-            ["click", "click", "view", "impression", "dwell", "add_to_cart", "remove_from_cart", "like", "skip"]
-            + ["purchase", "refund", "search", "scroll"]
+            [
+                *("click", "click", "view", "impression", "dwell", "add_to_cart", "remove_from_cart", "like", "skip"),
+                *("purchase", "refund", "search", "scroll"),
+            ]
         )
         late = draw.choice([0, 0, 0, draw.randrange(3 * HOUR), draw.randrange(9 * DAY)])
         event: dict[str, Any] = {
@@ -123,7 +126,7 @@ def live(data: Path, config: Config, seed: int, *, restart_every: int = 25) -> N
         body = traffic.body()
         clock.advance(traffic.now - clock.now_ms())
         assert shard.ingest_sync("events", body, "json", trusted=True).rejected == []
-        pipeline = Pipeline(shard, config, clock)
+        pipeline = Pipeline(shard, config, clock, Metrics())
         request = traffic.request(n)
         if n % 4 == 0:
             given = json.dumps({**request, "items": ["i1", "i2", "nobody", "i3"]}).encode()
@@ -186,7 +189,7 @@ def test_a_declared_share_of_decisions_carries_vectors(tmp_path: Path) -> None:
     clock = ManualClock(NOON)
     shard = ShardState.open(tmp_path, config, clock)
     shard.ingest_sync("items", b'[{"id":"a"},{"id":"b"}]', "json", trusted=True)
-    pipeline = Pipeline(shard, config, clock)
+    pipeline = Pipeline(shard, config, clock, Metrics())
     for n in range(200):
         body = json.dumps({"surface": "home", "session_id": "s", "request_id": f"r{n}"}).encode()
         asyncio.run(pipeline.recommend(read_recommend(body), deadline_ms=1000))

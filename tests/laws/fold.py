@@ -1,7 +1,7 @@
 """A log made once, and ways to fold it: in pieces, with flushes, with forgetful memory, by partitions.
 
-Invariant: a way of folding may differ in when things are done, never in which frames are folded or in their order. Views
-are compared as the bytes that would be stored.
+Invariant: a way of folding may differ in when things are done, never in which frames are folded or in their order.
+Views are compared as the bytes that would be stored.
 """
 
 from __future__ import annotations

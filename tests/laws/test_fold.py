@@ -114,7 +114,7 @@ def is_user(key: bytes, value: bytes) -> bool:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_order_of_users_does_not_matter_for_shared_counts(tmp_path: Path, seed: int) -> None:
-    """Two interleavings of the same users: each keeps its own order, the counts of items and categories are the same."""
+    """Two interleavings of the same users, each in its own order: items and categories have the same counts."""
     clients = {name: [Client(SEED, name) for _ in range(2)] for name in "abcd"}
     rounds = [name for name in clients for _ in range(6)]
     shuffled = rounds.copy()

@@ -236,7 +236,7 @@ class Oracle:
                     entry["dwell_ms"] += dwell_ms
                     break
         if kind not in NO_ACTION:
-            entry = {"item_id": item, "event_type": kind, "ts_ms": event["ts_ms"], "dwell_ms": dwell_ms}
+            entry = {"item_id": item, "event_type": event["event_type"], "ts_ms": event["ts_ms"], "dwell_ms": dwell_ms}
             person.remember({**entry, "session": session.number})
 
     def _allowed(self, person: Person, item: str | None, kind: str, ts_ms: int) -> bool:

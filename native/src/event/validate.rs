@@ -70,8 +70,9 @@ pub fn validate<'d>(
     let count = encode_props(draft, &opt.limits, event_type, props)?;
     let request_id = text(draft, Field::RequestId, ids)?;
     let position = position(draft, opt.limits.position_max)?;
-    if event_type == EventType::Purchase && opt.purchase_requires_trusted && !opt.trusted {
-        return refuse(code::FORBIDDEN, Field::EventType, "a purchase is only taken with a server key");
+    let moves_money = matches!(event_type, EventType::Purchase | EventType::Refund);
+    if moves_money && opt.purchase_requires_trusted && !opt.trusted {
+        return refuse(code::FORBIDDEN, Field::EventType, "purchases and refunds are only taken with a server key");
     }
     Ok(Event {
         event_id,

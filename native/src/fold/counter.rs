@@ -79,6 +79,15 @@ impl Counter {
         if ts_ms > self.newest_ms {
             self.advance(ts_ms);
         }
+        // Within the newest minute every level has the bucket: by far the most events.
+        if ts_ms / MINUTE == self.newest_ms / MINUTE {
+            for level in &LEVELS {
+                let slot =
+                    &mut self.buckets[level.start + (ts_ms / level.width_ms).rem_euclid(level.len as i64) as usize];
+                *slot = slot.saturating_add(n);
+            }
+            return;
+        }
         for level in &LEVELS {
             let index = ts_ms / level.width_ms;
             if index > self.newest_ms / level.width_ms - level.len as i64 {
@@ -89,7 +98,7 @@ impl Counter {
     }
 
     fn advance(&mut self, to_ms: i64) {
-        if self.newest_ms > 0 {
+        if self.newest_ms > 0 && to_ms / MINUTE > self.newest_ms / MINUTE {
             for level in &LEVELS {
                 let (from, to) = (self.newest_ms / level.width_ms, to_ms / level.width_ms);
                 let len = level.len as i64;

@@ -3,11 +3,11 @@
 
 use std::collections::VecDeque;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::Result;
 use crate::fold::state::{Person, State};
-use crate::hash::{key_hash, partition_of, Namespace};
+use crate::hash::{id_hash, key_hash, partition_of, Namespace};
 use crate::log::{push_frame, FrameHeader, FrameIter, Log};
 use crate::record::{Event, Kind};
 
@@ -26,6 +26,8 @@ struct Batch {
     start: u64,
     end: u64,
     frames: Vec<u8>,
+    /// Events left out because the batch had them already.
+    repeated: u32,
     /// Someone waits for the answer.
     answered: bool,
 }
@@ -84,7 +86,16 @@ impl Queue {
         let mut frames = Vec::new();
         let mut body = std::mem::take(&mut self.scratch);
         let mut linking: Vec<(u64, Box<str>)> = Vec::new();
+        let mut seen: FxHashSet<(u64, u64)> = FxHashSet::default();
+        let mut repeated = 0;
         for mut event in events {
+            // A user's memory of ids is shorter than a batch may be, so a batch is searched by itself; an event has one
+            // key before its session is linked and another one after.
+            let (own_hash, event_hash) = (event.key_hash(), id_hash(event.event_id));
+            if !seen.insert((own_hash, event_hash)) {
+                repeated += 1;
+                continue;
+            }
             let session_hash = key_hash(Namespace::Session, event.session_id);
             state.touch(session_hash);
             let linked: Option<Box<str>> = match event.user_id {
@@ -102,14 +113,18 @@ impl Queue {
                 },
             };
             event.linked_user = linked.as_deref();
+            let hash = event.key_hash();
+            if hash != own_hash && !seen.insert((hash, event_hash)) {
+                repeated += 1;
+                continue;
+            }
             body.clear();
             event.encode(&mut body);
-            let hash = event.key_hash();
             state.touch(hash);
             push_frame(&mut frames, &header(state, Kind::Event, hash, event.received_ms), &body);
         }
         self.scratch = body;
-        let ticket = self.submit(state, log, frames, true)?;
+        let ticket = self.submit(state, log, frames, repeated, true)?;
         self.linking.extend(linking);
         Ok(ticket)
     }
@@ -128,7 +143,7 @@ impl Queue {
             state.touch(*hash);
             push_frame(&mut frames, &header(state, *kind, *hash, received_ms), body);
         }
-        self.submit(state, log, frames, answered)
+        self.submit(state, log, frames, 0, answered)
     }
 
     /// Keeps a record that nobody waits for until the next batch, or `submit_deferred`, takes it along: a sync of the
@@ -157,17 +172,17 @@ impl Queue {
         let end = log.append(&frames)?;
         state.admissions += 1;
         let start = end - frames.len() as u64;
-        self.batches.push_back(Batch { ticket: 0, start, end, frames, answered: false });
+        self.batches.push_back(Batch { ticket: 0, start, end, frames, repeated: 0, answered: false });
         Ok(())
     }
 
-    fn submit(&mut self, state: &mut State, log: &Log, frames: Vec<u8>, answered: bool) -> Result<u64> {
+    fn submit(&mut self, state: &mut State, log: &Log, frames: Vec<u8>, repeated: u32, answered: bool) -> Result<u64> {
         self.submit_deferred(state, log)?;
         let end = if frames.is_empty() { log.end() } else { log.append(&frames)? };
         self.next_ticket += 1;
         state.admissions += 1;
         let start = end - frames.len() as u64;
-        self.batches.push_back(Batch { ticket: self.next_ticket, start, end, frames, answered });
+        self.batches.push_back(Batch { ticket: self.next_ticket, start, end, frames, repeated, answered });
         Ok(self.next_ticket)
     }
 
@@ -209,7 +224,7 @@ impl Queue {
     }
 
     fn fold_batch(&mut self, state: &mut State, batch: &Batch) -> Result<Settled> {
-        let (mut accepted, mut duplicates) = (0, 0);
+        let (mut accepted, mut duplicates) = (0, batch.repeated);
         for frame in FrameIter::new(&batch.frames, batch.start) {
             let frame = frame?;
             if state.fold(&frame)? {

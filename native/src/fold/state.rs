@@ -24,6 +24,9 @@ use crate::recall::covis::Covis;
 use crate::recall::knn::{KnnLimits, SessionKnn};
 use crate::record::{Decision, Event, EventType, Kind, Link};
 
+/// Room for what one event of one item contributes, pairs included: one allocation instead of four.
+const CONTRIBUTIONS_USUAL: usize = 24;
+
 /// What is fixed when a data directory is made or a shard is started.
 #[derive(Debug, Clone)]
 pub struct StateConfig {
@@ -189,7 +192,7 @@ impl State {
         if let Some(user_id) = event.user_id.filter(|u| !self.is_linked(session_hash, u)) {
             self.link(offset, session_hash, event.session_id, user_id);
         }
-        let mut contributions = Vec::new();
+        let mut contributions = Vec::with_capacity(CONTRIBUTIONS_USUAL);
         let used = self.admissions;
         let Some(slot) = self.users.get_mut(&hash) else { return Ok(false) };
         let Person::Known(user) = &mut slot.person else { return Ok(false) };

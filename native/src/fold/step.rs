@@ -7,7 +7,9 @@
 //! log order.
 
 use crate::fold::caps::CapLimits;
-use crate::fold::user::{cart_add, cart_remove, Recent, User, TEXT_CHARS_MAX};
+use crate::fold::cart::{cart_add, cart_remove};
+use crate::fold::said::Said;
+use crate::fold::user::{Recent, User, TEXT_CHARS_MAX};
 use crate::hash::id_hash;
 use crate::record::{Event, EventType};
 
@@ -102,7 +104,8 @@ pub fn step<'e>(
     if !user.dedupe.insert(id_hash(event.event_id)) {
         return Outcome::Duplicate;
     }
-    let items = event_items(user, event);
+    let said = Said::read(event);
+    let items = event_items(user, event, &said);
     user.version += 1;
     user.first_ms = if user.first_ms == 0 { event.ts_ms } else { user.first_ms.min(event.ts_ms) };
     user.last_ms = user.last_ms.max(event.ts_ms);
@@ -110,14 +113,14 @@ pub fn step<'e>(
     if let Some(name) = event.custom {
         user.count_custom(name, 1);
     }
-    remember_context(user, event);
-    let number = count_in_session(user, event);
+    remember_context(user, &said);
+    let number = count_in_session(user, event, &said);
     let first_item = items.first().map_or(0, |l| l.item);
     let counted = user.caps.allow(limits, first_item, event.event_type, event.ts_ms);
     if counted {
-        contribute(user, event, &items, number, catalog, out);
+        contribute(user, event, &said, &items, number, catalog, out);
     }
-    remember_items(user, event, &items, number, catalog);
+    remember_items(user, event, &said, &items, number, catalog);
     Outcome::Accepted
 }
 
@@ -135,9 +138,9 @@ impl Line {
     }
 }
 
-fn event_items(user: &mut User, event: &Event<'_>) -> Vec<Line> {
-    let order = event.props.get("order_id").map(id_hash);
-    let lines: Vec<Line> = match (event.event_type, event.props.get("items")) {
+fn event_items(user: &mut User, event: &Event<'_>, said: &Said<'_>) -> Vec<Line> {
+    let order = said.order_id.map(id_hash);
+    let lines: Vec<Line> = match (event.event_type, said.items) {
         (EventType::Purchase | EventType::Refund, Some(text)) => crate::event::purchase_items(text)
             .unwrap_or_default()
             .iter()
@@ -146,11 +149,7 @@ fn event_items(user: &mut User, event: &Event<'_>) -> Vec<Line> {
         _ => event
             .item_id
             .iter()
-            .map(|id| Line {
-                item: id_hash(id),
-                quantity: event.props.number("quantity").map_or(1, |q| q.clamp(1.0, 1e6) as u32),
-                price: event.props.number("price"),
-            })
+            .map(|id| Line { item: id_hash(id), quantity: said.quantity().unwrap_or(1), price: said.price })
             .collect(),
     };
     match (event.event_type, order) {
@@ -171,42 +170,47 @@ fn event_items(user: &mut User, event: &Event<'_>) -> Vec<Line> {
     }
 }
 
-fn remember_context(user: &mut User, event: &Event<'_>) {
-    for (key, value) in event.props.iter() {
-        let slot = match key {
-            "device" => &mut user.context.device,
-            "country" => &mut user.context.country,
-            "channel" => &mut user.context.channel,
-            "query" => &mut user.context.query,
-            _ => continue,
-        };
-        let text: String = value.chars().take(TEXT_CHARS_MAX).collect();
-        *slot = (!text.is_empty()).then_some(text);
+fn remember_context(user: &mut User, said: &Said<'_>) {
+    let [device, country, channel] = said.context;
+    let known = &mut user.context;
+    for (slot, value) in [
+        (&mut known.device, device),
+        (&mut known.country, country),
+        (&mut known.channel, channel),
+        (&mut known.query, said.query),
+    ] {
+        // Most events say what is known already; nothing is allocated then.
+        if let Some(value) = value.filter(|v| slot.as_deref() != Some(*v)) {
+            let text: String = value.chars().take(TEXT_CHARS_MAX).collect();
+            *slot = (!text.is_empty()).then_some(text);
+        }
     }
 }
 
-fn count_in_session(user: &mut User, event: &Event<'_>) -> u32 {
+fn count_in_session(user: &mut User, event: &Event<'_>, said: &Said<'_>) -> u32 {
     let session = user.session_mut(event.session_id, event.ts_ms);
     session.started_ms = session.started_ms.min(event.ts_ms);
     session.last_ms = session.last_ms.max(event.ts_ms);
     let n = &mut session.counts[event.event_type as usize];
     *n = n.saturating_add(1);
-    if let Some(pct) = event.props.number("depth_pct") {
+    if let Some(pct) = said.depth_pct {
         session.scroll_pct_max = session.scroll_pct_max.max(pct.clamp(0.0, 100.0) as u32);
     }
-    if let Some(ms) = dwell_ms(event) {
+    if let Some(ms) = said.dwell_ms {
         session.dwell_ms += u64::from(ms);
     }
     session.number
 }
 
-/// Dwell in ms, at most a day; what is longer is a tab left open.
-fn dwell_ms(event: &Event<'_>) -> Option<u32> {
-    event.props.number("dwell_ms").filter(|v| *v >= 0.0).map(|v| v.min(86_400_000.0) as u32)
-}
-
-fn remember_items(user: &mut User, event: &Event<'_>, items: &[Line], number: u32, catalog: &impl Catalog) {
-    let dwell = dwell_ms(event);
+fn remember_items(
+    user: &mut User,
+    event: &Event<'_>,
+    said: &Said<'_>,
+    items: &[Line],
+    number: u32,
+    catalog: &impl Catalog,
+) {
+    let dwell = said.dwell_ms;
     if let Some(ms) = dwell {
         user.dwell.add(f64::from(ms));
     }
@@ -222,7 +226,7 @@ fn remember_items(user: &mut User, event: &Event<'_>, items: &[Line], number: u3
             }
             EventType::Refund => user.bought.remove(line.item),
             EventType::AddToCart | EventType::RemoveFromCart => {
-                let quantity = event.props.number("quantity").map(|q| q.clamp(1.0, 1e6) as u32);
+                let quantity = said.quantity();
                 let session = user.session_mut(event.session_id, event.ts_ms);
                 if event.event_type == EventType::AddToCart {
                     cart_add(&mut session.cart, line.item, quantity.unwrap_or(1));
@@ -248,12 +252,13 @@ fn remember_items(user: &mut User, event: &Event<'_>, items: &[Line], number: u3
                 ts_ms: event.ts_ms,
                 dwell_ms: dwell.unwrap_or(0),
                 session: number,
+                custom: user.custom_place(event.custom),
             });
         }
     }
     if let Some(sign) = money_sign(event.event_type) {
         let lines: f64 = items.iter().map(|l| l.value(catalog)).sum();
-        let value = event.props.number("value").unwrap_or(lines);
+        let value = said.value.unwrap_or(lines);
         if sign > 0.0 {
             user.order_value.add(value);
         } else {
@@ -284,14 +289,15 @@ fn attach_dwell(user: &mut User, item: u64, session: u32, dwell_ms: u32) {
 fn contribute<'e>(
     user: &User,
     event: &Event<'e>,
+    said: &Said<'e>,
     items: &[Line],
     number: u32,
     catalog: &impl Catalog,
     out: &mut Vec<Contribution<'e>>,
 ) {
     let (event_type, ts_ms) = (event.event_type, event.ts_ms);
-    for (dimension, key) in ["device", "country", "channel"].into_iter().enumerate() {
-        if let Some(value) = event.props.get(key).filter(|v| !v.is_empty() && v.len() <= 4 * TEXT_CHARS_MAX) {
+    for (dimension, value) in said.context.into_iter().enumerate() {
+        if let Some(value) = value.filter(|v| !v.is_empty() && v.len() <= 4 * TEXT_CHARS_MAX) {
             let item = items.first().filter(|_| is_positive(event_type)).map(|l| l.item);
             out.push(Contribution::Context { dimension: dimension as u8, value, item, event_type, ts_ms });
         }
@@ -306,7 +312,7 @@ fn contribute<'e>(
         if let Some(sign) = money_sign(event_type) {
             out.push(Contribution::Revenue { item, value: sign * line.value(catalog) });
         }
-        if let Some(dwell_ms) = dwell_ms(event) {
+        if let Some(dwell_ms) = said.dwell_ms {
             out.push(Contribution::Dwell { item, dwell_ms });
         }
         if is_positive(event_type) {

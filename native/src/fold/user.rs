@@ -5,16 +5,17 @@
 use crate::codec::{put_i64, put_opt_str, put_str, put_u64, Reader};
 use crate::error::{Error, Result};
 use crate::fold::caps::Caps;
+use crate::fold::cart::cart_add;
 use crate::fold::counter::Counter;
 use crate::fold::moments::Moments;
 use crate::fold::ring::HashRing;
-use crate::record::EventType;
+use crate::record::{EventType, EVENT_TYPES};
 
 pub const RECENT_MAX: usize = 50;
 pub const SESSIONS_MAX: usize = 12;
-pub const CART_MAX: usize = 24;
 pub const CATEGORIES_MAX: usize = 32;
-pub const CUSTOM_TYPES_MAX: usize = 16;
+/// Custom types a shard may declare, each with a count of its own.
+pub const CUSTOM_TYPES_MAX: usize = 64;
 pub const TEXT_CHARS_MAX: usize = 48;
 pub const ORDERS_MAX: usize = 6;
 pub const ORDER_ITEMS_MAX: usize = 8;
@@ -36,6 +37,8 @@ pub struct Recent {
     pub dwell_ms: u32,
     /// `Session::number` it belongs to.
     pub session: u32,
+    /// Place of a custom type's name in `User::custom`; 0 for the types of the contract.
+    pub custom: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,7 +155,10 @@ impl User {
 
     /// Places an entry by its time, after those of the same time; the oldest falls off.
     pub fn insert_recent(&mut self, entry: Recent) {
-        let at = self.recent.partition_point(|r| r.ts_ms <= entry.ts_ms);
+        self.place_recent(self.recent.partition_point(|r| r.ts_ms <= entry.ts_ms), entry);
+    }
+
+    fn place_recent(&mut self, at: usize, entry: Recent) {
         if self.recent.len() == RECENT_MAX {
             if at == 0 {
                 return;
@@ -199,6 +205,20 @@ impl User {
         }
     }
 
+    /// Place of a counted custom type; the last of all for one that found no room.
+    pub fn custom_place(&self, name: Option<&str>) -> u8 {
+        let Some(name) = name else { return 0 };
+        self.custom.iter().position(|(k, _)| k == name).unwrap_or(CUSTOM_TYPES_MAX) as u8
+    }
+
+    /// What an entry of the last-K list was called by the client.
+    pub fn type_name(&self, entry: &Recent) -> &str {
+        match EVENT_TYPES.get(entry.event_type as usize) {
+            Some((_, name)) => name,
+            None => self.custom.get(usize::from(entry.custom)).map_or("custom", |(name, _)| name),
+        }
+    }
+
     /// Takes over what an anonymous session did, once per source; false when it was merged before.
     pub fn merge_anonymous(&mut self, source_offset: u64, other: &User) -> bool {
         if self.links.contains(&source_offset) {
@@ -215,13 +235,13 @@ impl User {
         self.dedupe.merge_older(&other.dedupe);
         self.clicked.merge(&other.clicked);
         self.bought.merge(&other.bought);
-        self.merge_sessions(other);
         for (t, c) in &other.counts {
             self.counter_mut(*t).merge(c);
         }
         for (name, n) in &other.custom {
             self.count_custom(name, *n);
         }
+        self.merge_sessions(other);
         self.dwell.merge(&other.dwell);
         self.price.merge(&other.price);
         self.order_value.merge(&other.order_value);
@@ -269,8 +289,12 @@ impl User {
                     number
                 }
             };
-            for r in other.recent.iter().filter(|r| r.session == theirs.number) {
-                self.insert_recent(Recent { session: number, ..r.clone() });
+            // What a visitor did came before the sign-in, also where the times are equal.
+            for r in other.recent.iter().rev().filter(|r| r.session == theirs.number) {
+                let name = other.custom.get(usize::from(r.custom)).map(|(name, _)| name.as_str());
+                let custom = self.custom_place(name.filter(|_| r.event_type == EventType::Custom));
+                let at = self.recent.partition_point(|mine| mine.ts_ms < r.ts_ms);
+                self.place_recent(at, Recent { session: number, custom, ..r.clone() });
             }
         }
     }
@@ -302,7 +326,8 @@ impl User {
         put_u64(out, self.recent.len() as u64);
         for r in &self.recent {
             out.extend_from_slice(&r.item.to_le_bytes());
-            out.push(r.event_type as u8);
+            // A custom type is the last one: its name's place is counted on from there.
+            out.push(r.event_type as u8 + r.custom);
             put_i64(out, self.last_ms - r.ts_ms);
             put_u64(out, u64::from(r.dwell_ms));
             put_u64(out, u64::from(r.session));
@@ -354,9 +379,13 @@ impl User {
             u.sessions.push(Session::decode(r)?);
         }
         for _ in 0..r.u64()? {
+            let item = r.fixed_u64()?;
+            let kind = r.u8()?;
+            let event_type = EventType::from_u8(kind.min(EventType::Custom as u8))?;
             u.recent.push(Recent {
-                item: r.fixed_u64()?,
-                event_type: EventType::from_u8(r.u8()?)?,
+                item,
+                event_type,
+                custom: kind - event_type as u8,
                 ts_ms: u.last_ms - r.i64()?,
                 dwell_ms: small(r)?,
                 session: small(r)?,
@@ -434,30 +463,6 @@ impl Session {
             s.cart.push((r.fixed_u64()?, small(r)?));
         }
         Ok(s)
-    }
-}
-
-/// Adds a quantity; when the cart is full the first entry makes room.
-pub fn cart_add(cart: &mut Vec<(u64, u32)>, item: u64, quantity: u32) {
-    if let Some(entry) = cart.iter_mut().find(|(i, _)| *i == item) {
-        entry.1 = entry.1.saturating_add(quantity);
-        return;
-    }
-    if cart.len() == CART_MAX {
-        cart.remove(0);
-    }
-    cart.push((item, quantity));
-}
-
-/// Takes a quantity out, or the whole entry without one.
-pub fn cart_remove(cart: &mut Vec<(u64, u32)>, item: u64, quantity: Option<u32>) {
-    if let Some(at) = cart.iter().position(|(i, _)| *i == item) {
-        match quantity {
-            Some(n) if n < cart[at].1 => cart[at].1 -= n,
-            _ => {
-                cart.remove(at);
-            }
-        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! The record of a user: bounds, order, merging, bytes.
 
 use super::*;
+use crate::fold::cart::{cart_remove, CART_MAX};
 
 const T: i64 = 1_700_000_000_000;
 
 fn recent(item: u64, ts_ms: i64, session: u32) -> Recent {
-    Recent { item, event_type: EventType::Click, ts_ms, dwell_ms: 0, session }
+    Recent { item, event_type: EventType::Click, ts_ms, dwell_ms: 0, session, custom: 0 }
 }
 
 fn busy(seed: u64) -> User {
@@ -94,4 +95,27 @@ fn carts_and_categories_are_bounded() {
     }
     assert_eq!(u.categories.len(), CATEGORIES_MAX);
     assert!(u.categories.iter().any(|c| c.category == 5), "the most counted stays");
+}
+
+#[test]
+fn a_custom_type_keeps_its_name_through_bytes_and_a_merge() {
+    let did = |names: &[&str]| {
+        let mut u = User { version: 1, last_ms: T, ..User::default() };
+        let session = u.session_mut("s", T).number;
+        for (n, name) in names.iter().enumerate() {
+            u.count_custom(name, 1);
+            let custom = u.custom_place(Some(name));
+            u.insert_recent(Recent { event_type: EventType::Custom, custom, ..recent(n as u64, T, session) });
+        }
+        u
+    };
+    let names = |u: &User| u.recent.iter().map(|r| u.type_name(r).to_owned()).collect::<Vec<_>>();
+    let visitor = did(&["wishlist", "share"]);
+    let mut out = Vec::new();
+    visitor.encode(&mut out);
+    assert_eq!(names(&User::decode(&out).unwrap()), ["wishlist", "share"]);
+    let mut user = did(&["share", "compare"]);
+    assert!(user.merge_anonymous(1, &visitor));
+    assert_eq!(names(&user), ["wishlist", "share", "share", "compare"]);
+    assert_eq!(user.type_name(&recent(1, T, 0)), "click");
 }

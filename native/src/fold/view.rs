@@ -84,8 +84,7 @@ impl State {
             .iter()
             .filter(|r| r.session == session.number)
             .map(|r| {
-                let event_type = EVENT_TYPES.get(r.event_type as usize).map_or("custom", |(_, n)| n);
-                let mut entry = json!({"item_id": name(r.item), "event_type": event_type, "ts_ms": r.ts_ms});
+                let mut entry = json!({"item_id": name(r.item), "event_type": user.type_name(r), "ts_ms": r.ts_ms});
                 if r.dwell_ms > 0 {
                     entry["dwell_ms"] = r.dwell_ms.into();
                 }

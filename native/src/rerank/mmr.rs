@@ -3,12 +3,19 @@
 //! Carbonell and Goldstein, "The Use of MMR, Diversity-Based Reranking", SIGIR 1998. Invariant: the result is a prefix of
 //! a permutation of the positions, and with `diversity` 0 it is the order by score. What likeness means is the caller's.
 
+use std::cmp::Ordering;
+use std::collections::binary_heap::PeekMut;
+use std::collections::BinaryHeap;
+
 /// Positions of the `k` picks, in order. Each pick has the largest `score - diversity * (largest sim to a pick so far)`,
 /// scores scaled to [0, 1] over the whole list; ties go to the earlier position. `diversity` is clamped to [0, 1].
 ///
 /// The paper's lambda is 1 / (1 + diversity): the two criteria differ by that positive factor, so the order is the same.
-/// `sim` is asked once per pick and remaining candidate, k * n times in all; its values are expected in [0, 1]. What is
-/// not finite counts as the lowest score, or as no likeness.
+/// `sim` is asked at most once per pick and remaining candidate; its values are expected in [0, 1]. What is not finite
+/// counts as the lowest score, or as no likeness.
+///
+/// A candidate's value only falls as picks are added, so an old value is a bound: only candidates whose bound is on top
+/// are compared with the picks they have not met (lazy greedy, Minoux 1978). The picks are the same.
 pub fn mmr(scores: &[f32], k: usize, diversity: f32, sim: impl Fn(usize, usize) -> f32) -> Vec<u32> {
     let scaled = scale(scores);
     let diversity = if diversity > 0.0 { diversity.min(1.0) } else { 0.0 };
@@ -18,27 +25,52 @@ pub fn mmr(scores: &[f32], k: usize, diversity: f32, sim: impl Fn(usize, usize) 
         order.truncate(k);
         return order;
     }
-    // `rest` stays in the order of positions, so the first of equals is the earliest.
-    let mut rest: Vec<(u32, f32)> = order.into_iter().map(|position| (position, f32::NEG_INFINITY)).collect();
-    let mut picks = Vec::with_capacity(k.min(scores.len()));
-    while picks.len() < k && !rest.is_empty() {
-        let (mut best, mut best_value) = (0, f32::NEG_INFINITY);
-        let last = picks.last().map(|&p: &u32| p as usize);
-        for (at, (position, likeness)) in rest.iter_mut().enumerate() {
-            let mut value = scaled[*position as usize];
-            if let Some(last) = last {
-                let s = sim(*position as usize, last);
-                *likeness = likeness.max(if s.is_finite() { s } else { 0.0 });
-                value -= diversity * *likeness;
-            }
-            if value > best_value {
-                (best, best_value) = (at, value);
-            }
+    let first = |position: u32| Bound { value: scaled[position as usize], position, met: 0, likeness: 0.0 };
+    let mut heap: BinaryHeap<Bound> = order.into_iter().map(first).collect();
+    let mut picks: Vec<u32> = Vec::with_capacity(k.min(scores.len()));
+    while picks.len() < k {
+        let Some(mut top) = heap.peek_mut() else { break };
+        if top.met == picks.len() {
+            picks.push(PeekMut::pop(top).position);
+            continue;
         }
-        picks.push(rest.remove(best).0);
+        for pick in &picks[top.met..] {
+            let s = sim(top.position as usize, *pick as usize);
+            top.likeness = top.likeness.max(if s.is_finite() { s } else { 0.0 });
+        }
+        top.met = picks.len();
+        top.value = scaled[top.position as usize] - diversity * top.likeness;
     }
     picks
 }
+
+/// What a candidate was worth when it had met the first `met` picks. Ordered by value, then the earlier position.
+struct Bound {
+    value: f32,
+    position: u32,
+    met: usize,
+    likeness: f32,
+}
+
+impl Ord for Bound {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.value.total_cmp(&other.value).then(other.position.cmp(&self.position))
+    }
+}
+
+impl PartialOrd for Bound {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Bound {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Bound {}
 
 fn scale(scores: &[f32]) -> Vec<f32> {
     let finite = || scores.iter().copied().filter(|s| s.is_finite());

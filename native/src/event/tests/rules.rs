@@ -211,8 +211,9 @@ fn a_purchase_may_be_reserved_for_servers() {
     opt.purchase_requires_trusted = true;
     assert_eq!(
         refusal(&opt, &sent),
-        ("forbidden", "event_type: a purchase is only taken with a server key".to_string())
+        ("forbidden", "event_type: purchases and refunds are only taken with a server key".to_string())
     );
+    assert_eq!(refusal(&opt, &event(json!({"event_type": "refund"}))).0, "forbidden");
     accepted(&opt, &event(json!({})), |e| assert!(!e.trusted));
     opt.trusted = true;
     accepted(&opt, &sent, |e| assert!(e.trusted));

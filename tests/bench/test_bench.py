@@ -1,0 +1,89 @@
+"""The measurements at a small size: what they print, and that nothing acknowledged is missed. No absolute times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from rtp_monolith.cli.bench import bench
+
+SMALL = ["--seconds", "1", "--items", "500", "--users", "640", "--json"]
+
+
+def run(*args: str) -> dict[str, Any]:
+    result = CliRunner().invoke(bench, list(args), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    report: dict[str, Any] = msgspec.json.decode(result.stdout.splitlines()[-1])
+    return report
+
+
+def numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from numbers(inner)
+    elif isinstance(value, int | float):
+        yield value
+
+
+def check(report: dict[str, Any], *rates: str) -> None:
+    assert all(math.isfinite(value) and value >= 0 for value in numbers(report))
+    assert all(report[name] > 0 for name in rates)
+    assert report["failed"] == {}
+    assert report["floor"]["ratio"] > 0
+    assert report["machine"]["cores"] >= 1
+
+
+def test_rank() -> None:
+    report = run("rank", *SMALL)
+    check(report, "requests_per_s", "p50_ms", "p99_ms", "sampled", "reply_bytes")
+    assert report["p50_ms"] <= report["p99_ms"] <= report["max_ms"]
+    assert report["degraded"] == {"no_model": report["sampled"]}
+    assert report["short_lists"] == 0
+    assert set(report["stages_ms"]) == {"state", "recall", "prerank", "rank", "rerank", "explore"}
+    assert report["floor"]["http_requests_per_s"] > 0
+
+
+def test_rank_with_events_arriving() -> None:
+    report = run("rank", *SMALL, "--open-loop", "50", "--events-rate", "200", "--events-batch", "10")
+    check(report, "requests_per_s", "p99_ms")
+    assert 20 < report["requests_per_s"] < 80, "an open loop keeps its own pace"
+    assert 100 < report["arriving"]["events_per_s"] < 300
+
+
+def test_ingest() -> None:
+    report = run("ingest", *SMALL)
+    check(report, "events_per_s", "ack_p50_ms", "ack_p99_ms", "events", "log_bytes_per_event")
+    assert report["not_accepted"] == 0
+    assert {"http_events_per_s", "json_events_per_s", "disk_events_per_s"} < set(report["floor"])
+
+
+def test_single_events() -> None:
+    report = run("ingest", *SMALL, "--batch", "1", "--rate", "100")
+    check(report, "events_per_s", "ack_p99_ms")
+    assert 50 < report["events_per_s"] < 150
+
+
+def test_visible() -> None:
+    report = run("visible", *SMALL)
+    check(report, "pairs", "pairs_per_s")
+    assert report["stale"] == 0
+    assert report["not_accepted"] == 0
+
+
+def test_restart() -> None:
+    report = run("restart", "--users", "2000", "--items", "500", "--json")
+    assert report["open_s"] > 0 and report["events"] == 8000
+    assert report["memory_bytes_per_active_user"] > 0 and report["memory_bytes_per_item"] > 0
+    assert report["view_bytes_per_user"] > 0 and report["floor"]["ratio"] >= 0
+
+
+@pytest.mark.parametrize("url", ["https://example.org", "http://example.org/path", "example.org"])
+def test_only_plain_http_is_measured(url: str) -> None:
+    result = CliRunner().invoke(bench, ["rank", *SMALL, "--url", url])
+    assert result.exit_code == 1
+    assert "bad_url" in result.output
