@@ -97,7 +97,7 @@ class Lineage:
         tasks = [asyncio.create_task(self._chatter(client)) for client in self.clients]
         died = asyncio.create_task(self._enough.wait())
         await asyncio.wait([died, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.sleep(self._rng.random() * 0.006)
+        await asyncio.sleep(self._rng.random() * 0.003)
         # A count over all clients is waited for, which no single event tells of.
         while (in_flight := self._in_flight()) < IN_FLIGHT_MIN and not any(t.done() for t in tasks):  # noqa: ASYNC110
             await asyncio.sleep(0)
