@@ -41,16 +41,28 @@ def make_core(manifest: Manifest, config: Config) -> Core:
 
 def recover(data: Path, manifest: Manifest, log: Log, config: Config) -> tuple[Core, ViewStore]:
     """The state as of the end of the log, and the store it came from."""
-    store = ViewStore(data / VIEWS)
-    if store.torn() or _ahead(store, log):
-        store.close()
-        discard(data / VIEWS)
-        store = ViewStore(data / VIEWS)
+    store = _trusted(data / VIEWS, log)
     core = make_core(manifest, config)
     for key, value in store.shared():
         core.restore(key, value)
     fold_tail(core, store, log, config.state.users_cached_max)
     return core, store
+
+
+def _trusted(path: Path, log: Log) -> ViewStore:
+    """The view store, empty when what is there cannot be read, was torn by a crash or is of another log."""
+    try:
+        store = ViewStore(path)
+    except DataError as error:
+        if error.code == "data_locked":
+            raise
+        discard(path)
+        return ViewStore(path)
+    if store.torn() or _ahead(store, log):
+        store.close()
+        discard(path)
+        store = ViewStore(path)
+    return store
 
 
 def _ahead(store: ViewStore, log: Log) -> bool:

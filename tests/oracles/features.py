@@ -92,7 +92,7 @@ class Oracle:
         self.events.append(event)
 
     def _pair(self, mine: list[Entry], event: Event) -> None:
-        """With the last ten different items wanted in the session, an hour apart at most; not when seen there before."""
+        """With the last ten different items wanted in the session, an hour apart at most; not when seen before."""
         others: list[str] = []
         for entry in reversed(mine):
             if entry.event.session != event.session or entry.event.kind not in WANTED:

@@ -134,7 +134,7 @@ def test_without_items_it_says_so(tmp_path: Path) -> None:
     shop.did("click", "never put")
     reply = shop.home()
     assert reply["items"] == []
-    assert reply["degraded"] == ["no_items"], "a model is not missed where there is nothing to rank"
+    assert reply["degraded"] == ["no_items"]
     shop.state.close()
 
 

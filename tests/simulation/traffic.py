@@ -130,11 +130,8 @@ class Client:
         rng = self._rng
         self._events += 1
         event: Event = {"event_id": f"{self.name}-{self._events}", "session_id": session, "ts_ms": self._time()}
-        kind = rng.choices(
-            ["click", "view", "impression", "add_to_cart", "remove_from_cart", "purchase", "refund", "dwell", "search"]
-            + ["like", "identify", CUSTOM, "scroll"],
-            [30, 10, 15, 10, 4, 5, 2, 8, 4, 3, 2, 4, 3],
-        )[0]
+        kinds = "click view impression add_to_cart remove_from_cart purchase refund dwell search like identify scroll"
+        kind = rng.choices([*kinds.split(), CUSTOM], [30, 10, 15, 10, 4, 5, 2, 8, 4, 3, 2, 3, 4])[0]
         event["event_type"] = kind
         if kind not in ("search", "identify", "scroll", "purchase", "refund"):
             event["item_id"] = self._item()

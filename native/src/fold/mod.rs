@@ -2,6 +2,7 @@
 //! holds what is written and not yet on disk, `persist` turns views into bytes and back, `plan` reads them as features.
 
 pub mod caps;
+pub mod cart;
 pub mod contexts;
 pub mod counter;
 pub mod facts;

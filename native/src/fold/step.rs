@@ -7,8 +7,9 @@
 //! log order.
 
 use crate::fold::caps::CapLimits;
+use crate::fold::cart::{cart_add, cart_remove};
 use crate::fold::said::Said;
-use crate::fold::user::{cart_add, cart_remove, Recent, User, TEXT_CHARS_MAX};
+use crate::fold::user::{Recent, User, TEXT_CHARS_MAX};
 use crate::hash::id_hash;
 use crate::record::{Event, EventType};
 

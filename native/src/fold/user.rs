@@ -5,6 +5,7 @@
 use crate::codec::{put_i64, put_opt_str, put_str, put_u64, Reader};
 use crate::error::{Error, Result};
 use crate::fold::caps::Caps;
+use crate::fold::cart::cart_add;
 use crate::fold::counter::Counter;
 use crate::fold::moments::Moments;
 use crate::fold::ring::HashRing;
@@ -12,7 +13,6 @@ use crate::record::EventType;
 
 pub const RECENT_MAX: usize = 50;
 pub const SESSIONS_MAX: usize = 12;
-pub const CART_MAX: usize = 24;
 pub const CATEGORIES_MAX: usize = 32;
 /// Custom types a shard may declare, each with a count of its own.
 pub const CUSTOM_TYPES_MAX: usize = 64;
@@ -455,30 +455,6 @@ impl Session {
             s.cart.push((r.fixed_u64()?, small(r)?));
         }
         Ok(s)
-    }
-}
-
-/// Adds a quantity; when the cart is full the first entry makes room.
-pub fn cart_add(cart: &mut Vec<(u64, u32)>, item: u64, quantity: u32) {
-    if let Some(entry) = cart.iter_mut().find(|(i, _)| *i == item) {
-        entry.1 = entry.1.saturating_add(quantity);
-        return;
-    }
-    if cart.len() == CART_MAX {
-        cart.remove(0);
-    }
-    cart.push((item, quantity));
-}
-
-/// Takes a quantity out, or the whole entry without one.
-pub fn cart_remove(cart: &mut Vec<(u64, u32)>, item: u64, quantity: Option<u32>) {
-    if let Some(at) = cart.iter().position(|(i, _)| *i == item) {
-        match quantity {
-            Some(n) if n < cart[at].1 => cart[at].1 -= n,
-            _ => {
-                cart.remove(at);
-            }
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The record of a user: bounds, order, merging, bytes.
 
 use super::*;
+use crate::fold::cart::{cart_remove, CART_MAX};
 
 const T: i64 = 1_700_000_000_000;
 
