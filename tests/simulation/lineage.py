@@ -93,7 +93,7 @@ class Lineage:
 
     async def _live(self) -> None:
         await self._check_bounds()
-        self._acks, self._enough = self._rng.randrange(8), asyncio.Event()
+        self._acks, self._enough = self._rng.randrange(5), asyncio.Event()
         tasks = [asyncio.create_task(self._chatter(client)) for client in self.clients]
         died = asyncio.create_task(self._enough.wait())
         await asyncio.wait([died, *tasks], return_when=asyncio.FIRST_COMPLETED)

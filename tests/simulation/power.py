@@ -1,68 +1,93 @@
-"""A shard whose power is cut: the process dies and every file keeps only what was synced.
+"""What a power cut leaves of a directory, from the record of `recorder.c`.
 
-Invariant: after `kill` no file is longer than its last synced length. The model: names and renames are durable (a file
-system with a journal), contents are what fsync and fdatasync covered; bytes that were overwritten in place stay as they
-were written last. `recorder.c`, preloaded into the shard, knows the lengths.
+The model is a journaling file system with ordered metadata. Every file is cut to the length at which it was last synced
+in this life, or to what it had when the life began; a file that was never synced is empty. Names are made, changed and
+removed in order; those after the last sync of their directory are undone from a random point on. Bytes that were
+overwritten in place and folders that were made count as written.
+
+Invariant: what is on the disk after `cut` is what the next life may rely on. It knows neither log nor views.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import subprocess
 from pathlib import Path
-
-import pytest
-
-from tests.simulation.shards import LightShard, Nursery
+from random import Random
 
 SOURCE = Path(__file__).with_name("recorder.c")
 
 
-def build_recorder(folder: Path) -> Path:
-    """The compiled recording layer; without a C compiler the test says that it was skipped, and why."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler: the layer that records syncs cannot be built")
+def build(folder: Path, compiler: str) -> Path:
+    """The recorder as a library to preload."""
     library = folder / "recorder.so"
-    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", str(library), str(SOURCE), "-ldl"], check=True)
+    command = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library), str(SOURCE), "-ldl"]
+    subprocess.run(command, check=True, timeout=60)
     return library
 
 
-def recording_nursery(library: Path, data: Path, record: Path) -> Nursery:
-    """Forks shards that record what they sync under `data`."""
-    return Nursery({"LD_PRELOAD": str(library), "RTP_SYNC_ROOT": str(data), "RTP_SYNC_RECORD": str(record)})
+class Power:
+    """The power supply of one data directory; `begin` before each life, `cut` after each death."""
 
-
-class PowerCutShard(LightShard):
-    """A light shard that loses with its life whatever was not synced."""
-
-    def __init__(self, nursery: Nursery, data: Path, config: str, socket: Path, record: Path) -> None:
-        super().__init__(nursery, data, config, socket)
+    def __init__(self, data: Path, record: Path, seed: int) -> None:
+        self._data = data
         self._record = record
-        self._durable: dict[str, int] = {}
+        self._rng = Random(f"{seed}/power")
+        self._lengths: dict[int, int] = {}
         self.cut_bytes = 0
-        self.cuts = 0
+        self.undone = 0
+        record.mkdir()
+        data.mkdir()
 
-    def kill(self) -> None:
-        super().kill()
-        self._read_record()
-        for path in sorted(p for p in self.data.rglob("*") if p.is_file()):
-            length = self._durable.get(str(path), 0)
-            size = path.stat().st_size
-            if size > length:
-                os.truncate(path, length)
-                self.cut_bytes += size - length
-            self._durable[str(path)] = min(size, length)
-        self.cuts += 1
+    def env(self, library: Path) -> dict[str, str]:
+        return {"LD_PRELOAD": str(library), "RTP_CUT_DATA": str(self._data), "RTP_CUT_RECORD": str(self._record)}
 
-    def _read_record(self) -> None:
-        for line in self._record.read_text().splitlines():
-            kind, rest = line.split(" ", 1)
+    def cut(self) -> None:
+        """Takes the directory back to what is certain, and begins a new record."""
+        lengths, names = self._read()
+        for operation in reversed(names[self._rng.randrange(len(names) + 1) :]):
+            self.undone += 1
+            self._undo(operation)
+        self._lengths = {}
+        for path in self._data.rglob("*"):
+            if path.is_file():
+                status = path.stat()
+                length = min(status.st_size, lengths.get(status.st_ino, 0))
+                if length < status.st_size:
+                    self.cut_bytes += status.st_size - length
+                    os.truncate(path, length)
+                self._lengths[status.st_ino] = length
+        for path in self._record.iterdir():
+            path.unlink()
+
+    def _read(self) -> tuple[dict[int, int], list[list[str]]]:
+        """Synced lengths by inode, and the changes of names that no sync of their directory followed."""
+        lengths = dict(self._lengths)
+        names: list[list[str]] = []
+        record = self._record / "record"
+        for line in record.read_text().splitlines() if record.exists() else ():
+            kind, *words = line.split(" ")
             if kind == "S":
-                length, path = rest.split(" ", 1)
-                self._durable[path] = int(length)
+                lengths[int(words[0])] = int(words[1])
+            elif kind == "T":
+                lengths[int(words[0])] = min(lengths.get(int(words[0]), 0), int(words[1]))
+            elif kind == "D":
+                synced = Path(words[0])
+                names = [each for each in names if Path(each[-1]).parent != synced]
             else:
-                old, new = rest.split("\t")
-                self._durable[new] = self._durable.pop(old, 0)
-        self._record.write_text("")
+                if kind == "C":
+                    lengths[int(words[0])] = 0
+                names.append([kind, *words])
+        return lengths, names
+
+    def _undo(self, operation: list[str]) -> None:
+        kind, kept = operation[0], self._record / operation[1]
+        name = Path(operation[-1])
+        with contextlib.suppress(FileNotFoundError):
+            if kind == "C":
+                name.unlink()
+            elif kind == "R":
+                name.rename(operation[2])
+        if kind in "RU" and kept.exists() and not name.exists() and name.parent.is_dir():
+            os.link(kept, name)

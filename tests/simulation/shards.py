@@ -111,7 +111,7 @@ class LightShard:
     def __init__(self, nursery: Nursery, data: Path, config: str, socket: Path, **hurry: float) -> None:
         self.data = data
         self._nursery = nursery
-        self._order = {"op": "start", "data": str(data), "config": config, "socket": str(socket)}
+        self._order: dict[str, Any] = {"op": "start", "data": str(data), "config": config, "socket": str(socket)}
         self._order |= {"tick_s": 0.004, "switch_bytes": 96 << 10, "slice_records": 8, **hurry}
         self._socket = socket
         self._pid = 0

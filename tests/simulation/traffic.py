@@ -43,7 +43,10 @@ class Body(msgspec.Struct, frozen=True):
 class Client:
     """One sender with its own users and browsers."""
 
-    def __init__(self, seed: int, name: str, *, users: int = 8, browsers: int = 12, relinks: bool = True) -> None:
+    def __init__(
+        self, seed: int, name: str, *, users: int = 8, browsers: int = 12, joins: bool = True, relinks: bool = True
+    ) -> None:
+        """Without `joins` nobody signs in late, without `relinks` nobody signs in where another did."""
         self.name = name
         self.users = [f"u{name}.{n}" for n in range(users)]
         self._rng = Random(f"{seed}/{name}")
@@ -51,6 +54,7 @@ class Client:
         self._sessions = 0
         self._clock_ms = BASE_MS
         self._used_ms: set[int] = set()
+        self._joins = joins
         self._relinks = relinks
         self._who: dict[str, str | None] = {}
         """Browser session → the user that it signed in last."""
@@ -112,7 +116,9 @@ class Client:
         session = self._rng.choice(free)
         user = self._who[session]
         event = self._event(session)
-        if self._rng.random() < 0.03 and (user is None or self._relinks):
+        if not self._joins:
+            event["user_id"] = self.users[int(session.rpartition(".")[2]) % len(self.users)]
+        elif self._rng.random() < 0.03 and (user is None or self._relinks):
             user = self._rng.choice(self.users)
             if user not in self._held:
                 self._sign_in(session, user)
