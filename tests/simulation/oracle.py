@@ -92,10 +92,10 @@ class Person:
         self.sessions.append(session)
         return session
 
-    def remember(self, entry: dict[str, Any]) -> None:
-        """Placed by time; the oldest falls off."""
-        at = len(self.recent)
-        while at > 0 and self.recent[at - 1]["ts_ms"] > entry["ts_ms"]:
+    def remember(self, entry: dict[str, Any], *, joins: bool = False) -> None:
+        """Placed by time, at equal times behind what is there, or before it when it joins; the oldest falls off."""
+        at, ts_ms = len(self.recent), entry["ts_ms"] - joins
+        while at > 0 and self.recent[at - 1]["ts_ms"] > ts_ms:
             at -= 1
         self.recent.insert(at, entry)
         if len(self.recent) > RECENT_MAX:
@@ -278,9 +278,9 @@ class Oracle:
                 added, mine.cart = mine.cart, theirs.cart
                 for item, quantity in added:
                     mine.add(item, quantity)
-            for entry in visitor.recent:
+            for entry in reversed(visitor.recent):
                 if entry["session"] == was:
-                    person.remember({**entry, "session": mine.number})
+                    person.remember({**entry, "session": mine.number}, joins=True)
         for name, n in visitor.counts.items():
             person.counts[name] = person.counts.get(name, 0) + n
         for order_id, items in visitor.orders:

@@ -9,7 +9,7 @@ use crate::fold::cart::cart_add;
 use crate::fold::counter::Counter;
 use crate::fold::moments::Moments;
 use crate::fold::ring::HashRing;
-use crate::record::{EventType, EVENT_TYPES};
+use crate::record::EventType;
 
 pub const RECENT_MAX: usize = 50;
 pub const SESSIONS_MAX: usize = 12;
@@ -209,14 +209,6 @@ impl User {
     pub fn custom_place(&self, name: Option<&str>) -> u8 {
         let Some(name) = name else { return 0 };
         self.custom.iter().position(|(k, _)| k == name).unwrap_or(CUSTOM_TYPES_MAX) as u8
-    }
-
-    /// What an entry of the last-K list was called by the client.
-    pub fn type_name(&self, entry: &Recent) -> &str {
-        match EVENT_TYPES.get(entry.event_type as usize) {
-            Some((_, name)) => name,
-            None => self.custom.get(usize::from(entry.custom)).map_or("custom", |(name, _)| name),
-        }
     }
 
     /// Takes over what an anonymous session did, once per source; false when it was merged before.

@@ -4,9 +4,19 @@ use serde_json::{json, Map, Value};
 
 use crate::error::Result;
 use crate::fold::state::{Person, Slot, State};
-use crate::fold::user::{Session, User};
+use crate::fold::user::{Recent, Session, User};
 use crate::hash::{key_hash, Namespace};
 use crate::record::EVENT_TYPES;
+
+impl User {
+    /// What an entry of the last-K list was called by the client.
+    pub fn type_name(&self, entry: &Recent) -> &str {
+        match EVENT_TYPES.get(entry.event_type as usize) {
+            Some((_, name)) => name,
+            None => self.custom.get(usize::from(entry.custom)).map_or("custom", |(name, _)| name),
+        }
+    }
+}
 
 impl State {
     /// Hash of the key that answers for `(user_id, session_id)`: the user, the user a session is linked to, or the
