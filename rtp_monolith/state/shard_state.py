@@ -384,7 +384,7 @@ class ShardState:
             more = self._flusher.step()
             busy += self._clock.monotonic_s() - at
         self.core.evict(self._config.state.users_cached_max)
-        self._flush_again_s = started + 10 * busy
+        self._flush_again_s = started + 20 * busy
         self._flush_due_s = started + self._config.state.flush_interval_ms / 1000
         if self._retain_due():
             await asyncio.to_thread(self.store.persist)
