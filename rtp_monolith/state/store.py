@@ -8,6 +8,7 @@ its beginning tells the one case in which a slice could have been persisted alon
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class ViewStore:
         """Opens or creates. Raises DataError `data_locked` when another process has it."""
         self.path = path
         self._written_bytes = 0
+        self._persisting = threading.Lock()
         path.mkdir(parents=True, exist_ok=True)
         try:
             self._db: Any = Rdict(str(path), _options())
@@ -108,7 +110,8 @@ class ViewStore:
         Blocks for as long as the disk takes and holds no GIL meanwhile: a running shard calls it in a thread.
         """
         self._written_bytes = 0
-        self._db.flush(True)
+        with self._persisting:
+            self._db.flush(True)
 
     def sizes(self) -> dict[bytes, tuple[int, int]]:
         """Entries and bytes of keys and values, before compression, by the first byte of the key. Reads everything."""
@@ -122,7 +125,9 @@ class ViewStore:
         return sum(f.stat().st_size for f in self.path.iterdir() if f.is_file())
 
     def close(self) -> None:
-        self._db.close()
+        """Waits for a `persist` that still runs in its thread."""
+        with self._persisting:
+            self._db.close()
 
 
 def discard(path: Path) -> None:
