@@ -58,11 +58,18 @@ class Past:
             if end - self._flushed >= FLUSH_EVERY_BYTES:
                 self._evict()
 
-    def ask(self, user_id: str | None, session_id: str, as_of_ms: int, context: list[tuple[str, str]]) -> Ask:
-        """A request of that moment, its user's record in memory."""
+    def ask(
+        self,
+        user_id: str | None,
+        session_id: str,
+        as_of_ms: int,
+        context: list[tuple[str, str]],
+        surface: SurfacePlan | None = None,
+    ) -> Ask:
+        """A request of that moment, its user's record in memory; without a surface, one that recalls nothing."""
         if self._store is not None:
             self._load(self.core.missing_for_request(user_id, session_id))
-        return self.core.ask(self._surface, user_id, session_id, as_of_ms, context=context)
+        return self.core.ask(surface or self._surface, user_id, session_id, as_of_ms, context=context)
 
     def _load(self, missing: list[tuple[int, bytes]]) -> None:
         if self._store is None or not missing:

@@ -25,6 +25,8 @@ from rtp_monolith.training.past import Past
 
 Progress = Callable[[int, int], None]
 """(bytes of the log walked, bytes of the log)."""
+Visit = Callable[[Past, SeenList], None]
+"""Called with the state before a list, ahead of its rows."""
 
 
 class RowSettings(msgspec.Struct, frozen=True):
@@ -61,6 +63,7 @@ def replay_lists(
     *,
     features: Sequence[Feature] = FEATURES,
     progress: Progress | None = None,
+    visit: Visit | None = None,
 ) -> Iterator[ListRows]:
     """The lists of a shard's log with their rows, in the order of their offsets. The log is read only, so the shard may
     run meanwhile. Raises DataError."""
@@ -74,6 +77,8 @@ def replay_lists(
                     progress(past.offset, log.end())
                 if seen.as_of_ms < settings.after_ms:
                     continue
+                if visit is not None:
+                    visit(past, seen)
                 rows = _rows(past, seen, plan, counts)
                 if rows is None:
                     counts.late += 1
@@ -162,7 +167,14 @@ class TableCard(msgspec.Struct, frozen=True):
     counts: RowCounts
 
 
-def write_table(folder: Path, lists: Iterator[ListRows], names: Sequence[str], length: int, counts: RowCounts) -> RowTable:
+def write_table(
+    folder: Path,
+    lists: Iterator[ListRows],
+    names: Sequence[str],
+    length: int,
+    counts: RowCounts,
+    before_sealing: Callable[[], object] | None = None,
+) -> RowTable:
     """Appends every list to the files of `folder` and seals them. `length` is the longest prefix kept."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: (folder / f"{name}.bin").open("wb") for name, _ in (*RowTable.PER_ROW, *RowTable.PER_LIST)}
@@ -193,6 +205,8 @@ def write_table(folder: Path, lists: Iterator[ListRows], names: Sequence[str], l
         number += 1
     for file in files.values():
         file.close()
+    if before_sealing is not None:
+        before_sealing()
     card = TableCard(rows, number, list(names), list(items), list(surfaces), length, counts)
     (folder / "rows.json").write_bytes(msgspec.json.encode(card))
     return RowTable(folder)
