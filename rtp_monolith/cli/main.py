@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "state": ("rtp_monolith.cli.state", "state", "Show, rebuild and verify the state of a shard."),
     "bench": ("rtp_monolith.cli.bench", "bench", "Measure ranking, ingest and visibility."),
     "demo": ("rtp_monolith.cli.demo", "demo", "Serve the generated shop."),
+    "train": ("rtp_monolith.cli.train", "train", "Train models and write them as a bundle."),
     "generate": ("rtp_monolith.cli.generate", "generate", "Write the generated shop."),
 }
 

@@ -97,6 +97,8 @@ def distill(
         best = set(np.argsort(-pool.value, kind="stable")[:TOP].tolist())
         kept.append(len(best & set(np.argsort(-score, kind="stable")[:KEPT].tolist())) / max(1, len(best)))
         correlations.append(_correlation(score, pool.value))
+    # A column that never varied says nothing and is not asked for.
+    model = msgspec.structs.replace(model, columns=[column for column in model.columns if column.weight])
     size = float(np.mean([len(pool.value) for pool in judged])) if judged else 0.0
     nothing = float("nan")
     return Distilled(
@@ -192,8 +194,7 @@ def _fit(pools: list[_Pool], cheap: list[str], *, use_affinity: bool) -> Prerank
     at = np.linalg.solve(gram + RIDGE * total * np.eye(len(right)), right)
     columns = [
         PrerankColumn(name, float(m), float(s), float(w))
-        for name, m, s, w, skip in zip(cheap, mean, deviation, at[:-1], constant, strict=True)
-        if not skip
+        for name, m, s, w in zip(cheap, mean, deviation, np.where(constant, 0.0, at[:-1]), strict=True)
     ]
     return PrerankModel(target / len(pools), columns, float(at[-1] / scale) if use_affinity else 0.0, 0.0, {})
 

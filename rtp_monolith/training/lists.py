@@ -162,7 +162,24 @@ class ListReader:
         self.unfinished = len(self._heap)
 
     def _serve(self, decision: Served) -> None:
-        self._served[decision.session_id, decision.request_id] = decision
+        key = (decision.session_id, decision.request_id)
+        seen = self._open.get(key)
+        if seen is None:
+            self._served[key] = decision
+        elif seen.served is None:
+            # Decisions wait for the next write, so the first impression may stand before its decision.
+            self._attach(seen, decision)
+            self._heap = [(each.offset, number, each) for _, number, each in self._heap]
+            heapq.heapify(self._heap)
+
+    def _attach(self, seen: SeenList, decision: Served) -> None:
+        """The list's moment is its decision's."""
+        seen.offset, seen.as_of_ms, seen.surface = decision.applied_offset, decision.as_of_ms, decision.surface
+        seen.context = [(name, value) for name in CONTEXT_KEYS if (value := getattr(decision.context, name)) is not None]
+        seen.user_id, seen.served = decision.user_id, decision
+        session = self._sessions.get(seen.session_id)
+        if session is not None:
+            seen.prefix = [item for at, item in session.prefix if at < seen.offset]
 
     def _take(self, event: _Event) -> None:
         offset, kind, user, session_id, items, ts_ms, _, position, props = event
@@ -212,11 +229,9 @@ class ListReader:
         seen = SeenList(
             offset, ts_ms, request_id, user, session_id, props.get("surface", ""), context, [], self._drawn(key)
         )
-        if served is not None:
-            seen.offset, seen.as_of_ms, seen.surface = served.applied_offset, served.as_of_ms, served.surface
-            seen.context = [(n, value) for n in CONTEXT_KEYS if (value := getattr(served.context, n)) is not None]
-            seen.user_id, seen.served = served.user_id, served
         seen.prefix = [item for at, item in session.prefix if at < seen.offset]
+        if served is not None:
+            self._attach(seen, served)
         self._open[key] = seen
         self._number += 1
         heapq.heappush(self._heap, (seen.offset, self._number, seen))

@@ -28,7 +28,7 @@ class RankerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`loss` pairwise or listwise is added, `order_weight` times, to the pointwise one, on clicks within a list."""
 
     model: MmoeSettings = MmoeSettings()
-    loss: Loss = "pointwise"
+    loss: Loss = "listwise"
     order_weight: float = 0.3
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
