@@ -1,4 +1,4 @@
-"""Sessions as batches: windows of at most `length_max` inputs, sessions of like length together, every position a target.
+"""Sessions as batches: windows of at most `length_max` inputs, like lengths together, every position a target.
 
 Invariant: in one epoch every click but the first of its session is the target exactly once, whatever the lengths. The
 order depends on seed and epoch alone. It does not know what the items are.
@@ -17,7 +17,7 @@ CHUNK_BATCHES = 64
 
 
 class Batch(NamedTuple):
-    """`items` int64 [batch, longest + 1] right-padded with 0, `lengths` int64 [batch] inputs: targets are one to the right."""
+    """`items` int64 [batch, longest + 1] right-padded with 0, `lengths` int64 [batch]; targets stand one later."""
 
     items: NDArray[np.int64]
     lengths: NDArray[np.int64]

@@ -26,7 +26,7 @@ TOLERANCE = 1e-5
 
 
 def item_vectors(model: SessionModel) -> NDArray[np.float32]:
-    """The table that sessions are scored against, [items, d]: under cosine normalized and divided by the temperature."""
+    """What sessions are scored against, [items, d]: under cosine normalized and divided by the temperature."""
     with torch.no_grad():
         return np.ascontiguousarray(model.item_vectors().numpy(), dtype=np.float32)
 

@@ -163,9 +163,7 @@ class _Run:
 
     def _step(self, batch: Batch, rng: np.random.Generator) -> float:
         history = self.history
-        rate = self.settings.learning_rate * schedule(
-            history.steps, history.steps_planned, self.settings.warmup_steps
-        )
+        rate = self.settings.learning_rate * schedule(history.steps, history.steps_planned, self.settings.warmup_steps)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -190,7 +188,9 @@ class _Run:
         if now_s - self.told_s >= TELL_EVERY_S:
             self.told_s = now_s
             left_s = (history.steps_planned - history.steps) * history.seconds_per_step
-            self.tell(f"epoch {epoch + 1}, step {history.steps} of {history.steps_planned}, loss {loss:.4f}, {left_s:.0f} s left")
+            self.tell(
+                f"step {history.steps} of {history.steps_planned}, epoch {epoch + 1}, loss {loss:.4f}: {left_s:.0f} s"
+            )
 
     def _replan(self, now_s: float) -> None:
         if math.isinf(self.ends_s):
@@ -323,9 +323,7 @@ def optimizers(model: SessionModel, settings: Settings) -> list[torch.optim.Opti
     table = [model.table.ids] if model.table.sparse else []
     dense = [each for each in model.parameters() if all(each is not other for other in table)]
     made: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(
-            dense, lr=settings.learning_rate, betas=BETAS, weight_decay=settings.weight_decay, fused=True
-        )
+        torch.optim.AdamW(dense, lr=settings.learning_rate, betas=BETAS, weight_decay=settings.weight_decay, fused=True)
     ]
     if table:
         made.append(torch.optim.SparseAdam(table, lr=settings.learning_rate, betas=BETAS))
@@ -348,4 +346,6 @@ def write_whole(document: object, path: Path) -> None:
         beside.replace(path)
     except (OSError, RuntimeError) as error:
         beside.unlink(missing_ok=True)
-        raise DataError(f"{path.name} cannot be written, the last good one is kept: {error}", code="disk_refused") from error
+        raise DataError(
+            f"{path.name} cannot be written, the last good one is kept: {error}", code="disk_refused"
+        ) from error

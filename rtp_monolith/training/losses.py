@@ -1,4 +1,4 @@
-"""What a session state is asked to do with the next item: softmax over all items or a sample, in-batch, BPR, BPR-max, gBCE.
+"""Losses of a session state and its next item: softmax over all items or a sample, in-batch, BPR, BPR-max, gBCE.
 
 All losses are means over n states and take the same words: `states` [n, d], `positives` [n, d] the vectors of the
 next items, `columns` [c, d] the vectors they compete with, `own` int64 [n] the place of the next item among the
@@ -70,7 +70,7 @@ def full_cross_entropy(states: Tensor, table: Tensor, targets: Tensor) -> Tensor
 
 def sampled_softmax(states: Tensor, columns: Tensor, positives: Tensor, own: Tensor, log_inclusion: Tensor) -> Tensor:
     """Softmax over a sample; -log of each column's probability to be in it makes the sum of exponentials unbiased
-    (the log-q correction; Bengio and Senécal, 2008; Yi et al., RecSys 2019). The target is not sampled and not corrected.
+    (log-q; Bengio and Senécal, 2008; Yi et al., RecSys 2019). The target is neither sampled nor corrected.
     """
     return softmax(states, columns, positives, own, -log_inclusion)
 
@@ -107,7 +107,7 @@ def bpr(states: Tensor, columns: Tensor, positives: Tensor, own: Tensor) -> Tens
 
 
 def bpr_max(states: Tensor, columns: Tensor, positives: Tensor, own: Tensor, regularization: float = 1.0) -> Tensor:
-    """-log Σ w·σ(positive - negative) + λ Σ w·negative², w the softmax of the negatives (Hidasi and Karatzoglou, 2018)."""
+    """-log Σ w·σ(positive - negative) + λ Σ w·negative², w the negatives' softmax (Hidasi and Karatzoglou, 2018)."""
     total = states.new_zeros(())
     for positive, negative, counts in _pairs(states, columns, positives, own):
         log_weight = negative.masked_fill(~counts, -1e9).log_softmax(1)

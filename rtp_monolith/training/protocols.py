@@ -51,8 +51,8 @@ class Cases(msgspec.Struct, frozen=True):
 
 
 class Split(msgspec.Struct, frozen=True):
-    """What to learn from and what to ask. `validation` is asked of a model of `fit`; `test` of a model of `fit`, or of
-    `refit` when that is trained again. All are item numbers of one vocabulary; `cases` leave out what is not `known`."""
+    """What to learn from and what to ask. `validation` is asked of a model of `fit`; `test` of one of `fit`, or of
+    `refit` when that is trained again. All are item numbers of one vocabulary; cases leave out what is not known."""
 
     vocabulary: Vocabulary
     fit: list[list[int]]
@@ -80,9 +80,7 @@ def last_cases(histories: Sequence[Sequence[int]], targets: Sequence[int], known
     return msgspec.structs.replace(cases, removes_seen=True, keys=list(range(len(histories))))
 
 
-def stream_cases(
-    past: Sequence[Sequence[int]], events: Sequence[tuple[int, int]], known: NDArray[np.bool_]
-) -> Cases:
+def stream_cases(past: Sequence[Sequence[int]], events: Sequence[tuple[int, int]], known: NDArray[np.bool_]) -> Cases:
     """`events` are (session, item) in time order; the sessions below len(past) go on from there."""
     sessions = [[item for item in session if item != UNKNOWN and known[item]] for session in past]
     of, upto, targets = [], [], []
@@ -95,8 +93,7 @@ def stream_cases(
         targets.append(item if can_know else UNKNOWN)
         if can_know:
             sessions[session].append(item)
-    as_array = [np.array(column, dtype=np.int64) for column in (of, upto, targets)]
-    return Cases(sessions, *as_array, live=True, keys=list(range(len(sessions))))
+    return Cases(sessions, _array(of), _array(upto), _array(targets), live=True, keys=list(range(len(sessions))))
 
 
 def _cases(asked: Iterator[tuple[Sequence[int], int]], known: NDArray[np.bool_]) -> Cases:
@@ -114,7 +111,11 @@ def _cases(asked: Iterator[tuple[Sequence[int], int]], known: NDArray[np.bool_])
             if can_know:
                 own.append(item)
         sessions.append(own)
-    return Cases(sessions, *(np.array(column, dtype=np.int64) for column in (of, upto, targets)))
+    return Cases(sessions, _array(of), _array(upto), _array(targets))
+
+
+def _array(column: list[int]) -> NDArray[np.int64]:
+    return np.array(column, dtype=np.int64)
 
 
 def split(protocol: Protocol, train: Recorded, test: Recorded, described: Iterable[str] = ()) -> Split:
@@ -147,7 +148,9 @@ def _split_prefixes(train: Recorded, test: Recorded, described: Iterable[str]) -
 
 def _split_last(train: Recorded, test: Recorded, described: Iterable[str]) -> Split:
     if train.sessions != test.sessions:
-        raise DataError("leave-one-out asks for the last items of --train: --test is the same file", code="files_differ")
+        raise DataError(
+            "leave-one-out asks for the last items of --train: --test is the same file", code="files_differ"
+        )
     kept = [each for each in train.sessions if len(each) >= LEAVE_ONE_OUT_MIN]
     if not kept:
         raise DataError(f"no line has {LEAVE_ONE_OUT_MIN} items", code="no_cases")

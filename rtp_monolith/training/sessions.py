@@ -175,6 +175,8 @@ def read_attributes(path: Path) -> dict[str, list[str]]:
     for item, own in found.items():
         values = own if isinstance(own, list) else [own]
         if not all(isinstance(value, str | int | float) for value in values):
-            raise DataError(f"{path.name}: item {item} has an attribute that is no text or number", code="bad_attributes")
+            raise DataError(
+                f"{path.name}: item {item} has an attribute that is no text or number", code="bad_attributes"
+            )
         described[item] = list(dict.fromkeys(str(value) for value in values))
     return described

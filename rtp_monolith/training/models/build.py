@@ -18,9 +18,7 @@ from rtp_monolith.training.settings import Settings
 BODIES: dict[str, type[Body]] = {"sasrec": SasRec, "core": Core, "gru4rec": Gru4Rec}
 
 
-def build(
-    items: int, settings: Settings, seed: int, attributes: Sequence[Sequence[int]] | None = None
-) -> SessionModel:
+def build(items: int, settings: Settings, seed: int, attributes: Sequence[Sequence[int]] | None = None) -> SessionModel:
     """A model for items 0 … `items` - 1; `attributes` lists the attribute numbers of every item."""
     torch.manual_seed(seed)
     return SessionModel(BODIES[settings.body](settings), items, settings, attributes)

@@ -1,4 +1,4 @@
-"""What every neural session model shares: an item table, a body that turns item vectors into a session vector, and a score.
+"""What neural session models share: an item table, a body that makes item vectors a session vector, and a score.
 
 Invariant: score(session, item) is the dot product of the session vector and the item's exported vector, for both ways
 of scoring: with `cosine` the exported vectors are unit vectors divided by the temperature and session vectors are unit
@@ -36,7 +36,7 @@ class Body(nn.Module):
         return self.finish(self.hidden(vectors, lengths))
 
     def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
-        """float32 [batch, length, d] right-padded with zeros, int64 [batch] → [batch, d]; zeros for an empty session."""
+        """float32 [batch, length, d] right-padded with zeros, int64 [batch] → [batch, d]; zeros for an empty one."""
         return self.finish(self.last(vectors, lengths)) * (lengths > 0).to(vectors.dtype).unsqueeze(1)
 
     def finish(self, hidden: Tensor) -> Tensor:
@@ -59,6 +59,12 @@ def at_last(states: Tensor, lengths: Tensor) -> Tensor:
 
 class ItemTable(nn.Module):
     """item → id embedding + gain · Σ attribute embeddings / √count (side features as in the S3-Rec data sets)."""
+
+    # Attributes of item i are flat[starts[i] : starts[i] + sizes[i]].
+    flat: Tensor
+    starts: Tensor
+    sizes: Tensor
+    shrink: Tensor
 
     def __init__(self, items: int, width: int, attributes: Sequence[Sequence[int]] | None, sparse: bool) -> None:
         super().__init__()

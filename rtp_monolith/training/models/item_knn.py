@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rtp_monolith.training.models.popularity import Popularity
-from rtp_monolith.training.protocols import UNKNOWN, Cases
+from rtp_monolith.training.protocols import Cases
+from rtp_monolith.training.sessions import UNKNOWN
 
 NEIGHBOURS_MAX = 100
 SESSION_ITEMS_MAX = 30

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rtp_monolith.training.protocols import UNKNOWN, Cases
+from rtp_monolith.training.protocols import Cases
+from rtp_monolith.training.sessions import UNKNOWN
 
 
 class Popularity:

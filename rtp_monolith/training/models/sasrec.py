@@ -1,9 +1,11 @@
-"""SASRec: self-attention over the items of a session (Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018).
+"""SASRec: self-attention over the items of a session (Kang and McAuley, "Self-Attentive Sequential Recommendation",
+ICDM 2018).
 
-Two departures that pay on every set tried: blocks are pre-LN with GELU, as in later transformers, and each head has a
-learned bias by distance beside the learned absolute positions (T5's relative positions, Raffel et al., 2020).
+Departures: blocks are pre-LN with GELU, as in later transformers; each head has a learned bias by distance beside the
+learned absolute positions (T5's relative positions, Raffel et al., 2020); under cosine scores the session's own items
+join its state as a weighted mean (CORE, `pooling.py`), which short sessions that come back to items need.
 Invariant: causal and right-padded, so no state sees padding or the future, and no padding mask is needed in training.
-The last block computes the last position alone when a session is encoded for serving.
+With dot products the last block computes the last position alone when a session is encoded for serving.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rtp_monolith.training.models.encoder import FAR, TABLE_STD, Body, at_last
+from rtp_monolith.training.models.pooling import Pooling
 from rtp_monolith.training.settings import Settings
 
 
@@ -62,7 +65,7 @@ class Block(nn.Module):
         return joined
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, self.head_width)).transpose(1, 2)
+        return x.view(x.shape[0], x.shape[1], self.heads, self.head_width).transpose(1, 2)
 
     def _rest(self, x: Tensor, attended: Tensor) -> Tensor:
         x = x + F.dropout(attended, self.rate, self.training)
@@ -70,23 +73,33 @@ class Block(nn.Module):
 
 
 class SasRec(Body):
-    """Positions, blocks, a final LayerNorm."""
+    """Positions, blocks, a final LayerNorm; under cosine scores also the pooled items."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.position = nn.Parameter(torch.empty(settings.length_max, settings.width).normal_(std=TABLE_STD))
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.norm = nn.LayerNorm(settings.width)
+        self.pooling = Pooling(settings.width, settings.length_max) if self.unit else None
+        # How much of the state joins the pooled items; from none, so that training starts as CORE does.
+        self.share = nn.Parameter(torch.zeros(settings.width)) if self.unit else None
 
     def hidden(self, vectors: Tensor, lengths: Tensor) -> Tensor:
-        x = self._inputs(vectors)
+        items = self._inputs(vectors)
+        x = items + self.position[: vectors.shape[1]]
         for block in self.blocks:
             x = block(x)
-        normed: Tensor = self.norm(x)
-        return normed
+        states: Tensor = self.norm(x)
+        if self.pooling is None or self.share is None:
+            return states
+        joined: Tensor = self.share * states + self.pooling(items, states)
+        return joined
 
     def last(self, vectors: Tensor, lengths: Tensor) -> Tensor:
-        x = self._inputs(vectors)
+        if self.pooling is not None:
+            # Pooling asks the states of all items, so the last block has to give them all.
+            return at_last(self.hidden(vectors, lengths), lengths)
+        x = self._inputs(vectors) + self.position[: vectors.shape[1]]
         for block in self.blocks[:-1]:
             x = block(x)
         final = self.blocks[-1]
@@ -95,5 +108,4 @@ class SasRec(Body):
         return normed
 
     def _inputs(self, vectors: Tensor) -> Tensor:
-        x = vectors * self.input_scale + self.position[: vectors.shape[1]]
-        return F.dropout(x, self.settings.embedding_dropout, self.training)
+        return F.dropout(vectors * self.input_scale, self.settings.embedding_dropout, self.training)

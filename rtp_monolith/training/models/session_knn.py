@@ -17,7 +17,8 @@ from torch import Tensor
 
 from rtp_monolith._native import SessionKnn as Index
 from rtp_monolith.training.models.popularity import Popularity
-from rtp_monolith.training.protocols import UNKNOWN, Cases
+from rtp_monolith.training.protocols import Cases
+from rtp_monolith.training.sessions import UNKNOWN
 
 VOTED_MAX = 500
 TAIL = 1e-6
