@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from rtp_monolith.training.measures import auc, log_loss
 from rtp_monolith.training.ranker import Rows
 
-SHUFFLES = 5
+SHUFFLES = 3
+ROWS_MAX = 16_384
 PARTS = 20
 DEVIATIONS = 3.0
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
