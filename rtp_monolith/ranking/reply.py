@@ -17,6 +17,9 @@ SOURCES = (
     "catalogue",
     "same_category",
     "given",
+    "ann",
+    "text",
+    "explore",
 )
 """In the order of the bits of the native side."""
 
