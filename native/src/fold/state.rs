@@ -27,8 +27,8 @@ use crate::record::{Activation, Decision, Event, EventType, Kind, Link};
 /// Room for what one event of one item contributes, pairs included: one allocation instead of four.
 const CONTRIBUTIONS_USUAL: usize = 24;
 
-/// Activations remembered: what was served before, for going back.
-const ACTIVATIONS_MAX: usize = 8;
+/// The bundle in use and the one before it, for going back.
+const ACTIVATIONS_MAX: usize = 2;
 
 /// What is fixed when a data directory is made or a shard is started.
 #[derive(Debug, Clone)]
@@ -307,8 +307,11 @@ impl State {
     }
 
     fn fold_activation(&mut self, activation: &Activation<'_>) {
-        self.activations.insert(0, (activation.name.to_owned(), activation.version.to_owned()));
-        self.activations.truncate(ACTIVATIONS_MAX);
+        let bundle = (activation.name.to_owned(), activation.version.to_owned());
+        if self.activations.first() != Some(&bundle) {
+            self.activations.insert(0, bundle);
+            self.activations.truncate(ACTIVATIONS_MAX);
+        }
     }
 
     fn contribute(&mut self, c: Contribution<'_>) {

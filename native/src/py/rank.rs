@@ -358,10 +358,10 @@ impl Core {
         self.state.activations.first().cloned()
     }
 
-    /// The latest activations, newest first.
+    /// The bundle that was in use before that one.
     #[getter]
-    fn activations(&self) -> Vec<(String, String)> {
-        self.state.activations.clone()
+    fn previous_bundle(&self) -> Option<(String, String)> {
+        self.state.activations.get(1).cloned()
     }
 }
 
