@@ -496,8 +496,7 @@ mod tests {
             Arm { item_id: "i1", clicks: 0, impressions: 3 },
             Arm { item_id: "i2", clicks: 300, impressions: 1 << 40 },
         ];
-        let explored =
-            Explored { slot: 4, seed: u64::MAX, prior_clicks: 1.0, prior_impressions: 20.5, drawn: 1, pool };
+        let explored = Explored { slot: 4, seed: u64::MAX, prior_clicks: 1.0, prior_impressions: 20.5, drawn: 1, pool };
         let explored = Decision { explored: Some(explored), ..d };
         body.clear();
         explored.encode(&mut body);

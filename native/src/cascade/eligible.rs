@@ -1,7 +1,7 @@
 //! What may be shown: in the catalogue, available, wanted by the request's filter, not excluded, not had already.
 
-use crate::fold::state::State;
 use crate::fold::lookup::Lookup;
+use crate::fold::state::State;
 use crate::items::Filter;
 
 /// The rules of one request. Items are catalogue indices.

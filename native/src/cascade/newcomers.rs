@@ -55,9 +55,7 @@ pub fn pool(state: &State, lists: &Lists, rules: &Rules<'_>, listed: &[Candidate
     let newest = lists.fresh.items().iter().map(|(item, _)| counts(*item));
     newest
         .filter(|(item, _, impressions)| {
-            *impressions < slot.impressions_max
-                && !listed.iter().any(|c| c.item == *item)
-                && rules.allow(state, *item)
+            *impressions < slot.impressions_max && !listed.iter().any(|c| c.item == *item) && rules.allow(state, *item)
         })
         .take(slot.pool_max)
         .collect()

@@ -107,7 +107,8 @@ impl Prerank {
         let homeless = category_score(&self.of_category, &shared, None);
         for candidate in candidates {
             let at = self.blocks.item(state, candidate.item, minute);
-            let mut score = self.bias + self.recall * candidate.score + self.blocks.score(state, at, minute);
+            let mut score = self.bias + self.recall * candidate.score + self.affinity * asker.affinity(candidate.item);
+            score += self.blocks.score(state, at, minute);
             let head = *self.blocks.head(at);
             score += match head.category_at {
                 NONE => homeless,

@@ -70,9 +70,8 @@ impl State {
             profile: profile.and_then(|json| serde_json::from_slice(json).ok()).unwrap_or_default(),
             session_wishes: session_categories.iter().map(|(_, n)| n).sum(),
             user_categories: user.map_or(&[], |u| &u.categories),
-            user_wishes: user.map_or(0, |u| {
-                u.counts.iter().filter(|(t, _)| is_positive(*t)).map(|(_, c)| c.total()).sum()
-            }),
+            user_wishes: user
+                .map_or(0, |u| u.counts.iter().filter(|(t, _)| is_positive(*t)).map(|(_, c)| c.total()).sum()),
             last_category: last.and_then(|hash| self.facts.facts(hash).categories.first().copied()),
             last_brand: last_item.and_then(|item| item.brand),
             clicked: user.filter(|_| needs(|op| *op == Op::CrossClicked)).map(|u| u.clicked.lookup()),
@@ -111,8 +110,7 @@ impl State {
     /// Neighbours of the session's last wishes with their scores, by item.
     fn covisited(&self, covis: &mut Covis, entries: &[&Recent]) -> Vec<(u32, f32)> {
         let latest = entries.iter().rev().filter(|r| is_positive(r.event_type));
-        let wanted: Vec<u32> =
-            latest.filter_map(|r| self.catalogue.ids().by_hash(r.item)).take(WISHES_MAX).collect();
+        let wanted: Vec<u32> = latest.filter_map(|r| self.catalogue.ids().by_hash(r.item)).take(WISHES_MAX).collect();
         let mut covisited = covis.recall(&wanted, COVISITED_MAX);
         covisited.sort_unstable_by_key(|(item, _)| *item);
         covisited
@@ -148,6 +146,7 @@ impl Shared<'_> {
                 let counter = self.contexts[usize::from(*dimension)]?.item(item)?;
                 Some(counter.in_window(*window, asker.as_of_ms) as f64)
             }
+            Op::Affinity => Some(f64::from(asker.affinity(item))),
             Op::ItemNeighbours => Some(covis.degree(item) as f64),
             _ => None,
         }

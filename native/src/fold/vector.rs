@@ -12,6 +12,7 @@ use crate::fold::state::State;
 use crate::fold::step::Catalog;
 use crate::fold::user::User;
 use crate::recall::covis::Covis;
+use crate::recall::vectors::VectorTable;
 use crate::record::EventType;
 use serde_json::Value;
 
@@ -28,10 +29,18 @@ pub struct Asker<'a> {
     pub surface: &'a str,
     /// (key, value) pairs of the request's context.
     pub context: &'a [(String, String)],
+    /// The session's vector, with the items' vectors that it is to be multiplied with.
+    pub session: Option<(&'a [f32], &'a VectorTable)>,
     pub as_of_ms: i64,
 }
 
 impl<'a> Asker<'a> {
+    /// Session vector times item vector; 0 without either.
+    #[inline]
+    pub fn affinity(&self, item: u32) -> f32 {
+        self.session.map_or(0.0, |(session, items)| items.affinity(item, session))
+    }
+
     /// A value of the request's context, else what the user's latest events said of it.
     pub fn context(&self, key: &str) -> Option<&'a str> {
         let given = self.context.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
@@ -176,7 +185,6 @@ impl State {
             _ => None,
         }
     }
-
 }
 
 /// A number or flag of the profile's attributes; with `value`, whether it is that text.

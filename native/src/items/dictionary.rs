@@ -76,7 +76,9 @@ impl Dictionary {
 
     /// Bytes of memory, roughly: the arena, the ends and a hash table at its usual load.
     pub fn memory_bytes(&self) -> usize {
-        self.arena.capacity() + (self.ends.capacity() + self.hashes.capacity()) * 8 + self.by_hash.capacity() * 8 / 7 * 17
+        self.arena.capacity()
+            + (self.ends.capacity() + self.hashes.capacity()) * 8
+            + self.by_hash.capacity() * 8 / 7 * 17
     }
 
     /// The index, or the free number to keep it under.

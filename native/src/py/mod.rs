@@ -6,6 +6,7 @@ pub mod log;
 mod rank;
 mod read;
 mod recall;
+mod vectors;
 
 use pyo3::prelude::*;
 

@@ -4,11 +4,13 @@ use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArra
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::cascade::candidates::Indices;
 use crate::cascade::newcomers::{self, Filled, Slot};
 use crate::cascade::prerank::{keep_best, Prerank};
 use crate::cascade::{candidates, source, SOURCES};
 use crate::explore::Prior;
 use crate::fold::plan::Plan;
+use crate::fold::state::State;
 use crate::fold::vector::Asker;
 use crate::hash::key_hash;
 use crate::matrix::Matrix;
@@ -17,6 +19,7 @@ use crate::py::error::to_py;
 use crate::py::log::PyLog;
 use crate::py::read::Ask;
 use crate::recall::merge::Candidate;
+use crate::recall::vectors::VectorTable;
 use crate::record::{Activation, Arm, Decision, Explored, Kind, Shown};
 
 /// Rows of features that a decision carries; a longer list is logged without those of its tail.
@@ -73,13 +76,14 @@ fn source_names(mask: u32) -> Vec<&'static str> {
 
 impl Ask {
     /// Who asks, for features.
-    fn asker<'a>(&'a self, state: &'a crate::fold::state::State) -> Asker<'a> {
+    fn asker<'a>(&'a self, state: &'a State, vectors: &'a VectorTable) -> Asker<'a> {
         Asker {
             user: state.user(self.hash),
             profile: state.profile(self.hash),
             session_id: &self.session_id,
             surface: &self.surface.get().name,
             context: &self.context,
+            session: self.vector.as_deref().map(|session| (session, vectors)),
             as_of_ms: self.now_ms,
         }
     }
@@ -89,9 +93,9 @@ impl Core {
     /// Feature vectors of items for the asking user, row by row.
     fn feature_rows(&mut self, ask: &Ask, items: &[u32], plan: &Plan) -> Vec<f32> {
         let mut out = vec![0.0; items.len() * plan.len()];
-        self.with_indices(|state, _, indices| {
-            let asker = ask.asker(state);
-            state.vectors(&mut indices.covis, indices.plans.of(plan), plan, &asker, items, &mut out);
+        self.refresh_tables();
+        self.with_indices(|state, _, Indices { covis, plans, vectors, .. }| {
+            state.vectors(covis, plans.of(plan), plan, &ask.asker(state, vectors), items, &mut out);
         });
         out
     }
@@ -175,8 +179,9 @@ impl Core {
             candidates::fill(&self.state, &self.lists, &rules, &mut ranked.items, k);
         }
         if let Some(model) = &mut model {
-            self.with_indices(|state, _, indices| {
-                model.score(state, &mut indices.covis, &ask.asker(state), &mut ranked.items);
+            self.refresh_tables();
+            self.with_indices(|state, _, Indices { covis, vectors, .. }| {
+                model.score(state, covis, &ask.asker(state, vectors), &mut ranked.items);
             });
             keep_best(&mut ranked.items, limit);
         }

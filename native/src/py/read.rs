@@ -73,6 +73,11 @@ pub struct Ask {
     pub context: Vec<(String, String)>,
     pub filter: Option<Filter>,
     pub now_ms: i64,
+    pub query: Option<String>,
+    /// The session in the space of the item vectors.
+    pub vector: Option<Vec<f32>>,
+    /// What an index outside found for it.
+    pub nearest: Option<Vec<(u32, f32)>>,
 }
 
 impl Ask {
@@ -112,7 +117,7 @@ impl Core {
             let latest = user.and_then(|u| u.sessions.iter().max_by_key(|s| (s.last_ms, s.number)));
             let session_id = latest.map_or("", |s| &s.id);
             let profile = state.profile(hash);
-            let asker = Asker { user, profile, session_id, surface: "", context: &[], as_of_ms: now_ms };
+            let asker = Asker { user, profile, session_id, surface: "", context: &[], session: None, as_of_ms: now_ms };
             plan.plan.named(&state.asker_row(&mut indices.covis, &plan.plan, &asker))
         });
         let json = self.state.user_json(hash, features).map_err(to_py)?;
@@ -121,7 +126,7 @@ impl Core {
 
     /// Resolves one request. `seeds` are item ids, strongest last; raises `bad_filter`.
     #[pyo3(signature = (surface, user_id, session_id, now_ms, *, seeds=vec![], category=None, context=vec![],
-        exclude=vec![], filter=None))]
+        exclude=vec![], filter=None, query=None))]
     #[allow(clippy::too_many_arguments)]
     fn ask(
         &self,
@@ -134,6 +139,7 @@ impl Core {
         context: Vec<(String, String)>,
         exclude: Vec<String>,
         filter: Option<&[u8]>,
+        query: Option<String>,
     ) -> PyResult<Ask> {
         let index = |id: &String| self.state.catalogue.ids().index(id);
         let mut excluded: Vec<u32> = exclude.iter().filter_map(index).collect();
@@ -149,6 +155,9 @@ impl Core {
             category,
             context,
             now_ms,
+            query,
+            vector: None,
+            nearest: None,
         })
     }
 
@@ -161,6 +170,7 @@ impl Core {
     /// the bit mask `failing` are not asked at all.
     #[pyo3(signature = (ask, budget_us=0, failing=0))]
     fn recall(&mut self, ask: &Ask, budget_us: u64, failing: u32) -> Ranked {
+        self.refresh_tables();
         let surface = ask.surface.get();
         let began = Instant::now();
         let spent = || budget_us > 0 && began.elapsed() >= Duration::from_micros(budget_us);
@@ -175,6 +185,10 @@ impl Core {
                 knn: surface.knn,
                 sources: &surface.sources,
                 failing,
+                vector: ask.vector.as_deref(),
+                nearest: ask.nearest.as_deref(),
+                query: ask.query.as_deref(),
+                filter: ask.filter.as_ref(),
             };
             candidates::recall(state, lists, indices, &request, &spent)
         });
@@ -185,8 +199,7 @@ impl Core {
     /// further down would not rise to the first `k` for being different.
     fn diversify(&self, ask: &Ask, ranked: &mut Ranked, k: usize) {
         let scores: Vec<f32> = ranked.items.iter().take(5 * k).map(|c| c.score).collect();
-        let catalogue = &self.state.catalogue;
-        let likeness = |a: usize, b: usize| catalogue.similarity(ranked.items[a].item, ranked.items[b].item);
+        let likeness = |a: usize, b: usize| self.likeness(ranked.items[a].item, ranked.items[b].item);
         let order = mmr(&scores, k, ask.surface.get().diversity, likeness);
         ranked.items = order.iter().map(|at| ranked.items[*at as usize]).collect();
     }
