@@ -5,6 +5,8 @@
 //! because it is used only for the revision of the counts and the minute that it was made of. Who asks, and what a row
 //! looks like, is not known here.
 
+use std::sync::LazyLock;
+
 use rustc_hash::FxHashMap;
 
 use crate::fold::counter::Counter;
@@ -33,6 +35,10 @@ fn end_of(minute: i64) -> i64 {
     minute.saturating_mul(MINUTE_MS).saturating_add(MINUTE_MS - 1)
 }
 
+/// Whole numbers whose `ln(1 + x)` is kept.
+const LOGARITHMS: usize = 128;
+static LN_1P: LazyLock<[f32; LOGARITHMS]> = LazyLock::new(|| std::array::from_fn(|x| (x as f32).ln_1p()));
+
 /// A feature with its place in the row.
 #[derive(Debug, Clone)]
 pub struct Column {
@@ -51,11 +57,10 @@ pub struct Weight {
 impl Weight {
     #[inline]
     pub fn of(self, x: f32) -> f32 {
-        // Most values are 0, and a logarithm costs more than all the rest.
-        if x == 0.0 {
-            return -self.shift;
-        }
-        self.scale * x.abs().ln_1p().copysign(x) - self.shift
+        // Most values are 0 or small counts, and a logarithm costs more than all the rest.
+        let size = x.abs();
+        let known = if size < LOGARITHMS as f32 && size.fract() == 0.0 { Some(LN_1P[size as usize]) } else { None };
+        self.scale * known.unwrap_or_else(|| size.ln_1p()).copysign(x) - self.shift
     }
 }
 
@@ -223,28 +228,46 @@ impl Blocks {
         &self.cross
     }
 
-    /// The place of an item's block, brought up to date.
-    #[inline]
-    pub fn item(&mut self, state: &State, item: u32, minute: i64) -> usize {
-        let at = match self.places.get(item as usize) {
-            Some(at) if *at != NONE => *at as usize,
-            _ => self.take_place(item),
-        };
-        let head = &self.heads[at];
-        if head.minute != minute || head.revision != state.revision(item) {
-            self.refresh(state, item, at, minute);
+    /// Appends the place of each item's block, brought up to date, to `places`.
+    ///
+    /// Memory is what this waits for, so each loop does one thing: short loops let the processor wait for many items at
+    /// once.
+    pub fn bring(
+        &mut self,
+        state: &State,
+        items: impl Iterator<Item = u32> + Clone,
+        minute: i64,
+        places: &mut Vec<u32>,
+    ) {
+        let from = places.len();
+        for item in items.clone() {
+            let at = match self.places.get(item as usize) {
+                Some(at) if *at != NONE => *at,
+                _ => self.take_place(item),
+            };
+            places.push(at);
         }
-        at
+        let mut stale: Vec<(u32, u32)> = Vec::new();
+        for (item, at) in items.zip(&places[from..]) {
+            let head = &self.heads[*at as usize];
+            if head.minute != minute || head.revision != state.revision(item) {
+                stale.push((item, *at));
+            }
+        }
+        for (item, at) in stale {
+            self.refresh(state, item, at as usize, minute);
+        }
     }
 
     #[inline]
-    pub fn head(&self, at: usize) -> &Head {
-        &self.heads[at]
+    pub fn head(&self, at: u32) -> &Head {
+        &self.heads[at as usize]
     }
 
     /// Puts the item, category and seller features of an item into its row.
     #[inline]
-    pub fn write(&mut self, state: &State, at: usize, minute: i64, row: &mut [f32]) {
+    pub fn write(&mut self, state: &State, at: u32, minute: i64, row: &mut [f32]) {
+        let at = at as usize;
         let values = &self.values[at * self.columns.len()..];
         self.columns.iter().zip(values).for_each(|(column, value)| row[column.at] = *value);
         let Head { category_at, seller_at, .. } = self.heads[at];
@@ -258,8 +281,8 @@ impl Blocks {
 
     /// What the weights make of an item's, its category's and its seller's features.
     #[inline]
-    pub fn score(&mut self, state: &State, at: usize, minute: i64) -> f32 {
-        let Head { category_at, seller_at, score, .. } = self.heads[at];
+    pub fn score(&mut self, state: &State, at: u32, minute: i64) -> f32 {
+        let Head { category_at, seller_at, score, .. } = self.heads[at as usize];
         let mut sum = score;
         for (groups, group) in [(&mut self.categories, category_at), (&mut self.sellers, seller_at)] {
             if groups.columns.is_empty() {
@@ -281,7 +304,7 @@ impl Blocks {
         self.categories.heads.len()
     }
 
-    fn take_place(&mut self, item: u32) -> usize {
+    fn take_place(&mut self, item: u32) -> u32 {
         let index = item as usize;
         if self.places.len() <= index {
             self.places.resize(index + 1, NONE);
@@ -293,7 +316,7 @@ impl Blocks {
         if self.weights.is_empty() {
             self.values.resize((at + 1) * self.columns.len(), 0.0);
         }
-        at
+        at as u32
     }
 
     #[cold]
