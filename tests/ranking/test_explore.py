@@ -34,7 +34,7 @@ def listed(shop: Shop, *, counts_served: bool = False) -> tuple[Ask, Ranked]:
 def stocked(shop: Shop) -> None:
     """Ten favourites, and newer items with records of their own."""
     for n in range(10):
-        shop.did("click", *[f"i{n}"] * 2, session=f"fan{n}")
+        shop.did("click", *[f"i{each}" for each in range(10)], session=f"fan{n}")
     shop.clock.advance(86_400_000)
     shop.put(*[Shop.item(n) for n in range(100, 106)])
     for visitor in range(30):

@@ -11,7 +11,7 @@ use crate::cascade::eligible::Rules;
 use crate::cascade::SOURCES;
 use crate::error::{Error, Result};
 use crate::fold::blocks::{finite, minute_of, Blocks, Column, Weight};
-use crate::fold::cross::Shared;
+use crate::fold::cross::{Category, Shared};
 use crate::fold::plan::{Plan, Scope};
 use crate::fold::state::State;
 use crate::fold::vector::Asker;
@@ -53,7 +53,7 @@ pub struct Prerank {
     of_item: Cross,
     /// Of this request: the candidates' places in the blocks, and scores by `Head::category_at`.
     places: Vec<u32>,
-    by_category: Vec<Option<f32>>,
+    by_category: Vec<f32>,
 }
 
 impl Prerank {
@@ -103,7 +103,7 @@ impl Prerank {
 
     /// Drops the candidates that may not be shown. The first step of a request; `score` is the second.
     pub fn keep_eligible(&mut self, state: &State, rules: &Rules<'_>, as_of_ms: i64, candidates: &mut Vec<Candidate>) {
-        self.blocks.begin();
+        self.blocks.begin(state);
         self.places.clear();
         self.bring(state, as_of_ms, candidates);
         let mut kept = 0;
@@ -158,27 +158,28 @@ impl Prerank {
         sum
     }
 
-    /// What depends on the primary category alone, computed once for each.
+    /// What depends on the primary category alone: computed for those that the user had to do with, and once for the rest.
     fn add_categories(&mut self, shared: &Shared<'_>, candidates: &mut [Candidate]) {
         if self.of_category.is_empty() {
             return;
         }
-        let homeless = category_score(&self.of_category, shared, None);
+        let score = |category| category_score(&self.of_category, shared, category);
+        let (homeless, strange) = (score(Category::None), score(Category::Strange));
         self.by_category.clear();
-        self.by_category.resize(self.blocks.categories_len(), None);
+        self.by_category.resize(self.blocks.categories_len(), strange);
+        for category in shared.categories() {
+            if let Some(place) = self.blocks.category_place(category) {
+                self.by_category[place as usize] = score(Category::Known(category));
+            }
+        }
         for (candidate, at) in candidates.iter_mut().zip(&self.places) {
-            let head = self.blocks.head(*at);
-            candidate.score += match self.by_category.get_mut(head.category_at as usize) {
-                None => homeless,
-                Some(known) => {
-                    *known.get_or_insert_with(|| category_score(&self.of_category, shared, Some(head.category)))
-                }
-            };
+            let place = self.blocks.head(*at).category_at as usize;
+            candidate.score += self.by_category.get(place).copied().unwrap_or(homeless);
         }
     }
 }
 
-fn category_score(columns: &Cross, shared: &Shared<'_>, category: Option<u64>) -> f32 {
+fn category_score(columns: &Cross, shared: &Shared<'_>, category: Category) -> f32 {
     let value = |column: &Column| finite(shared.of_category(category, &column.op), column.default);
     columns.iter().map(|(column, weight)| weight.of(value(column))).sum()
 }

@@ -72,7 +72,7 @@ impl State {
         let shared = self.shared(covis, plan, asker);
         let once = self.once(plan, asker, &shared);
         let minute = minute_of(asker.as_of_ms);
-        blocks.begin();
+        blocks.begin(self);
         let mut places = Vec::with_capacity(items.len());
         blocks.bring(self, items.iter().copied(), minute, &mut places);
         let width = plan.len().max(1);
