@@ -43,7 +43,8 @@ class Graph:
         """`items[label]` is the item of a node: a graph that came with a bundle counts in the bundle's order."""
         self._index = index
         self._items = items
-        self._labels = {int(item): label for label, item in enumerate(items)}
+        self._labels = np.empty(0, np.int64)
+        self._label(items, 0)
         self._gone: set[int] = set()
         self.ef = 0
         self.widen(ef)
@@ -74,7 +75,7 @@ class Graph:
 
     def __len__(self) -> int:
         """Items that can be found."""
-        return len(self._labels) - len(self._gone)
+        return len(self._items) - len(self._gone)
 
     def widen(self, ef: int) -> None:
         """`ef`: how many nodes a search keeps in view; more is slower and finds more."""
@@ -97,22 +98,35 @@ class Graph:
         """Takes in what changed in the core's vectors since the last call; how many items that were."""
         here, gone = core.take_vector_changes()
         self._put(here, core.gather(here))
-        for item in gone.tolist():
-            label = self._labels.get(item)
-            if label is not None and label not in self._gone:
+        for label in self._labels_of(gone).tolist():
+            if label >= 0 and label not in self._gone:
                 self._index.mark_deleted(label)
                 self._gone.add(label)
         return len(here) + len(gone)
 
+    def _labels_of(self, items: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """-1 for an item without a node."""
+        known = items < len(self._labels)
+        return np.where(known, self._labels[np.where(known, items, 0)] if len(self._labels) else -1, -1)
+
+    def _label(self, items: NDArray[np.uint32], first: int) -> None:
+        """Numbers the nodes of new items from `first` on."""
+        size = int(items.max()) + 1 if len(items) else 0
+        if size > len(self._labels):
+            more = np.full(size + size // 8 - len(self._labels), -1, np.int64)
+            self._labels = np.concatenate([self._labels, more])
+        self._labels[items] = np.arange(first, first + len(items))
+
     def _put(self, items: NDArray[np.uint32], vectors: NDArray[np.float32]) -> None:
         if not len(items):
             return
-        new = np.array([item for item in items.tolist() if item not in self._labels], np.uint32)
-        self._labels.update({int(item): len(self._items) + at for at, item in enumerate(new)})
-        self._items = np.concatenate([self._items, new])
+        new = items[self._labels_of(items) < 0]
+        if len(new):
+            self._label(new, len(self._items))
+            self._items = np.concatenate([self._items, new])
         if len(self._items) > self._index.get_max_elements():
             self._index.resize_index(len(self._items) + len(self._items) // 8)
-        labels = np.array([self._labels[item] for item in items.tolist()])
+        labels = self._labels_of(items)
         for label in self._gone.intersection(labels.tolist()):
             self._index.unmark_deleted(label)
             self._gone.remove(label)

@@ -347,12 +347,12 @@ mod tests {
         let given: Vec<&str> = ids[..40].iter().map(String::as_str).collect();
         let item = |c: &mut Catalogue, i: usize| put(c, &ids[i], &[paths[i % 4]], i % 7 != 0);
         let mut at_once = Catalogue::default();
-        (0..60).for_each(|i| drop(item(&mut at_once, i)));
+        (0..60).for_each(|i| assert_eq!(item(&mut at_once, i), i as u32));
         let mut wanted = VectorTable::default();
         wanted.set(&at_once, &given, &rows, 3).unwrap();
 
         let mut c = Catalogue::default();
-        ids.iter().for_each(|id| drop(c.intern(id)));
+        ids.iter().enumerate().for_each(|(i, id)| assert_eq!(c.intern(id), i as u32));
         let mut table = VectorTable::default();
         table.set(&c, &given, &rows, 3).unwrap();
         for i in (0..60).map(|i| i * 23 % 60) {
@@ -375,7 +375,7 @@ mod tests {
     #[test]
     fn likeness_is_the_cosine_and_opposites_are_merely_not_alike() {
         let mut c = Catalogue::default();
-        ["a", "b", "c", "zero"].iter().for_each(|id| drop(put(&mut c, id, &[], true)));
+        ["a", "b", "c", "zero"].map(|id| put(&mut c, id, &[], true));
         let bare = put(&mut c, "bare", &[], true);
         let mut table = VectorTable::default();
         table.set(&c, &["a", "b", "c", "zero"], &[3.0, 4.0, 8.0, 6.0, -3.0, -4.0, 0.0, 0.0], 2).unwrap();
@@ -404,7 +404,7 @@ mod tests {
     #[test]
     fn an_index_outside_is_told_of_every_change_once() {
         let mut c = Catalogue::default();
-        ["a", "b", "c"].iter().for_each(|id| drop(put(&mut c, id, &["m"], true)));
+        ["a", "b", "c"].map(|id| put(&mut c, id, &["m"], true));
         let mut table = VectorTable::default();
         table.set(&c, &["a", "b"], &[1.0, 2.0], 1).unwrap();
         assert_eq!((table.take_untold(), table.take_untold()), (vec![0, 1, 2], vec![]));
