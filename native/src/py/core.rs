@@ -19,6 +19,9 @@ use crate::py::error::to_py;
 use crate::py::log::PyLog;
 use crate::record::{Event, Kind, Link};
 
+/// Items taken into the text index by one refresh.
+const TEXT_SHARE: usize = 64;
+
 /// (index, id, code, message, payload) of something refused.
 type Refusal<'py> = (usize, Option<String>, String, String, Bound<'py, PyBytes>);
 /// (hash, key in the view store) of a user record to load.
@@ -348,7 +351,9 @@ impl Core {
 
     /// A bounded share of the work; true when the lists hold everything.
     fn refresh_lists(&mut self, now_ms: i64) -> bool {
-        self.lists.refresh(&mut self.state, now_ms)
+        let done = self.lists.refresh(&mut self.state, now_ms);
+        self.refresh_tables();
+        self.indices.text.keep_up(&self.state.catalogue, TEXT_SHARE) && done
     }
 
     fn rebuild_lists(&mut self, now_ms: i64) {
