@@ -4,6 +4,7 @@
 //! it into state, `items` knows the catalogue, `recall` and `rerank` make lists from both. `py` is the thin border to
 //! Python and holds no logic. Nothing here opens a socket, reads a clock or draws an unseeded random number.
 
+mod ahead;
 pub mod cascade;
 pub mod codec;
 pub mod error;
