@@ -17,8 +17,13 @@ SOURCES = (
     "catalogue",
     "same_category",
     "given",
+    "ann",
+    "text",
+    "explore",
 )
 """In the order of the bits of the native side."""
+EXPLORED = "explore"
+EXPLORED_BIT = 1 << SOURCES.index(EXPLORED)
 
 
 class Item(msgspec.Struct, frozen=True, omit_defaults=True):

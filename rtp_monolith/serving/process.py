@@ -124,6 +124,7 @@ class Recovery:
             self._stop_server()
             return
         services.metrics.add_stats(shard.state.stats)
+        services.metrics.add_stats(shard.models.stats)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
