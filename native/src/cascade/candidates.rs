@@ -9,10 +9,14 @@ use crate::fold::state::State;
 use crate::fold::step::{is_positive, Catalog};
 use crate::fold::user::User;
 use crate::hash::{id_hash, key_hash, Namespace};
+use crate::items::Filter;
 use crate::recall::covis::Covis;
 use crate::recall::knn::KnnParams;
 use crate::recall::knn::SessionKnn;
 use crate::recall::merge::{Candidate, Merger, SourceList};
+use crate::recall::scan::Scratch;
+use crate::recall::text::TextIndex;
+use crate::recall::vectors::VectorTable;
 
 /// One source as a surface declares it.
 #[derive(Debug, Clone, Copy)]
@@ -33,10 +37,21 @@ pub struct Request<'a> {
     pub now_ms: i64,
     pub knn: KnnParams,
     pub sources: &'a [Wanted],
+    /// What the session encoder made of the session, in the space of the item vectors.
+    pub vector: Option<&'a [f32]>,
+    /// What an index outside found for that vector, best first; asked instead of the scan.
+    pub nearest: Option<&'a [(u32, f32)]>,
+    /// What the visitor typed.
+    pub query: Option<&'a str>,
+    /// Of the request; only the sources that could bring anything look at it before the merge.
+    pub filter: Option<&'a Filter>,
 }
 
 /// Recent wishes that the item-to-item sources start from.
 const SEEDS_MAX: usize = 10;
+
+/// What a source is asked for when a filter will drop some of it.
+const FILTERED_MAX: usize = 1_000;
 
 /// What the user wanted lately, oldest first: this session's items, or the latest of earlier ones, then the request's.
 pub fn wishes(state: &State, request: &Request<'_>) -> Vec<u32> {
@@ -60,6 +75,9 @@ pub struct Indices {
     pub knn: SessionKnn,
     pub covis: Covis,
     pub merger: Merger,
+    pub vectors: VectorTable,
+    pub text: TextIndex,
+    pub scratch: Scratch,
 }
 
 /// Asks the sources and merges. The answer is sorted by score, best first, and still holds what may not be shown.
@@ -86,6 +104,8 @@ pub fn recall(state: &State, lists: &mut Lists, indices: &mut Indices, request: 
             source::NEW => items.extend(lists.fresh.items().iter().take(n)),
             source::POPULAR_CONTEXT => items = popular_in_context(state, lists, request, n),
             source::SAME_CATEGORY => items = same_category(state, lists, request, &latest, n),
+            source::ANN => items = nearest(state, indices, request, n),
+            source::TEXT => items = text_matches(state, indices, request, n),
             _ => continue,
         }
         found.push((*wanted, items));
@@ -95,6 +115,45 @@ pub fn recall(state: &State, lists: &mut Lists, indices: &mut Indices, request: 
     let mut out = Vec::new();
     indices.merger.merge(&sources, state.catalogue.ids().len(), &mut out);
     out
+}
+
+/// Items near the session vector, their scores spread over [0, 1]: by themselves the first and the last differ little.
+fn nearest(state: &State, indices: &mut Indices, request: &Request<'_>, n: usize) -> Vec<(u32, f32)> {
+    let mut items = Vec::new();
+    let Indices { vectors, scratch, .. } = indices;
+    match (request.nearest, request.vector) {
+        (Some(found), _) => items.extend(found.iter().filter(|(item, _)| vectors.may_be_found(*item))),
+        (None, Some(vector)) => vectors.nearest(vector, asked_for(request, n), scratch, &mut items),
+        (None, None) => {}
+    }
+    keep_matching(state, request, &mut items, n);
+    let (best, last) = (items.first().map_or(0.0, |i| i.1), items.last().map_or(0.0, |i| i.1));
+    let span = best - last;
+    items.iter_mut().for_each(|(_, s)| *s = if span > 0.0 { (*s - last) / span } else { 1.0 });
+    items
+}
+
+fn text_matches(state: &State, indices: &mut Indices, request: &Request<'_>, n: usize) -> Vec<(u32, f32)> {
+    let Some(query) = request.query else { return Vec::new() };
+    let mut items = indices.text.search(&state.catalogue, query, asked_for(request, n));
+    keep_matching(state, request, &mut items, n);
+    items
+}
+
+/// With a filter a source is asked for more than is wanted of it, since most may fall.
+fn asked_for(request: &Request<'_>, n: usize) -> usize {
+    if request.filter.is_some() {
+        n.max(FILTERED_MAX)
+    } else {
+        n
+    }
+}
+
+fn keep_matching(state: &State, request: &Request<'_>, items: &mut Vec<(u32, f32)>, n: usize) {
+    if let Some(filter) = request.filter {
+        items.retain(|(item, _)| state.catalogue.get(*item).is_some_and(|data| filter.matches(&state.catalogue, data)));
+    }
+    items.truncate(n);
 }
 
 fn popular_in_context(state: &State, lists: &mut Lists, request: &Request<'_>, n: usize) -> Vec<(u32, f32)> {

@@ -9,8 +9,20 @@ pub mod eligible;
 pub mod lists;
 
 /// Sources of recall; the place is the bit in `Candidate::sources` and in the decision log, so the order is on disk.
-pub const SOURCES: [&str; 9] =
-    ["session_knn", "covis", "trending", "popular", "popular_context", "new", "catalogue", "same_category", "given"];
+pub const SOURCES: [&str; 12] = [
+    "session_knn",
+    "covis",
+    "trending",
+    "popular",
+    "popular_context",
+    "new",
+    "catalogue",
+    "same_category",
+    "given",
+    "ann",
+    "text",
+    "explore",
+];
 
 pub mod source {
     pub const SESSION_KNN: u8 = 0;
@@ -22,4 +34,7 @@ pub mod source {
     pub const CATALOGUE: u8 = 6;
     pub const SAME_CATEGORY: u8 = 7;
     pub const GIVEN: u8 = 8;
+    pub const ANN: u8 = 9;
+    pub const TEXT: u8 = 10;
+    pub const EXPLORE: u8 = 11;
 }

@@ -111,6 +111,8 @@ pub struct State {
     pub flushing: VecDeque<Change>,
     /// Items whose counts or data changed since the lists were last made.
     pub touched: Marks,
+    /// Items put, changed or deleted since the tables of recall (vectors, text) last took them in.
+    pub renewed: Marks,
 }
 
 /// What changed since the last flush.
@@ -144,6 +146,7 @@ impl State {
             unencoded: Vec::new(),
             flushing: VecDeque::new(),
             touched: Marks::default(),
+            renewed: Marks::default(),
             config,
         }
     }
@@ -400,6 +403,7 @@ impl State {
     fn item_changed(&mut self, item: u32) {
         self.facts.update(&self.catalogue, item);
         self.touched.insert(item);
+        self.renewed.insert(item);
     }
 
     fn put_profile(&mut self, hash: u64, json: &[u8]) -> Result<()> {

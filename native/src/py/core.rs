@@ -390,6 +390,10 @@ impl Core {
             ("covis_bytes", s.covis.memory_bytes() as u64),
             ("catalogue_bytes", s.catalogue.memory_bytes() as u64),
             ("links_due", s.links_due.len() as u64),
+            ("vector_items", self.indices.vectors.len() as u64),
+            ("vector_bytes", self.indices.vectors.memory_bytes() as u64),
+            ("text_items", self.indices.text.len() as u64),
+            ("text_bytes", self.indices.text.memory_bytes() as u64),
         ]
     }
 

@@ -5,6 +5,7 @@ pub mod error;
 pub mod log;
 mod read;
 mod recall;
+mod vectors;
 
 use pyo3::prelude::*;
 

@@ -71,14 +71,19 @@ impl SurfacePlan {
 pub struct Ask {
     surface: Py<SurfacePlan>,
     user_id: Option<String>,
-    session_id: String,
-    hash: u64,
+    pub session_id: String,
+    pub hash: u64,
     seeds: Vec<u32>,
     excluded: Vec<u32>,
     category: Option<String>,
     context: Vec<(String, String)>,
     filter: Option<Filter>,
     now_ms: i64,
+    query: Option<String>,
+    /// The session in the space of the item vectors.
+    pub vector: Option<Vec<f32>>,
+    /// What an index outside found for it.
+    pub nearest: Option<Vec<(u32, f32)>>,
 }
 
 impl Ask {
@@ -158,7 +163,7 @@ impl Core {
 
     /// Resolves one request. `seeds` are item ids, strongest last; raises `bad_filter`.
     #[pyo3(signature = (surface, user_id, session_id, now_ms, *, seeds=vec![], category=None, context=vec![],
-        exclude=vec![], filter=None))]
+        exclude=vec![], filter=None, query=None))]
     #[allow(clippy::too_many_arguments)]
     fn ask(
         &self,
@@ -171,6 +176,7 @@ impl Core {
         context: Vec<(String, String)>,
         exclude: Vec<String>,
         filter: Option<&[u8]>,
+        query: Option<String>,
     ) -> PyResult<Ask> {
         let index = |id: &String| self.state.catalogue.ids().index(id);
         let mut excluded: Vec<u32> = exclude.iter().filter_map(index).collect();
@@ -186,6 +192,9 @@ impl Core {
             category,
             context,
             now_ms,
+            query,
+            vector: None,
+            nearest: None,
         })
     }
 
@@ -196,6 +205,7 @@ impl Core {
 
     /// Every source of the surface asked, merged, best first.
     fn recall(&mut self, ask: &Ask) -> Ranked {
+        self.refresh_tables();
         let surface = ask.surface.get();
         let items = self.with_indices(|state, lists, indices| {
             let request = Request {
@@ -207,6 +217,10 @@ impl Core {
                 now_ms: ask.now_ms,
                 knn: surface.knn,
                 sources: &surface.sources,
+                vector: ask.vector.as_deref(),
+                nearest: ask.nearest.as_deref(),
+                query: ask.query.as_deref(),
+                filter: ask.filter.as_ref(),
             };
             candidates::recall(state, lists, indices, &request)
         });
@@ -226,8 +240,7 @@ impl Core {
     /// further down would not rise to the first `k` for being different.
     fn diversify(&self, ask: &Ask, ranked: &mut Ranked, k: usize) {
         let scores: Vec<f32> = ranked.items.iter().take(5 * k).map(|c| c.score).collect();
-        let catalogue = &self.state.catalogue;
-        let likeness = |a: usize, b: usize| catalogue.similarity(ranked.items[a].item, ranked.items[b].item);
+        let likeness = |a: usize, b: usize| self.likeness(ranked.items[a].item, ranked.items[b].item);
         let order = mmr(&scores, k, ask.surface.get().diversity, likeness);
         ranked.items = order.iter().map(|at| ranked.items[*at as usize]).collect();
     }
