@@ -24,6 +24,8 @@ pub enum Kind {
     Link = 6,
     /// Body: `Decision`.
     Decision = 7,
+    /// Body: `Activation`.
+    Activation = 8,
 }
 
 impl Kind {
@@ -36,6 +38,7 @@ impl Kind {
             5 => Kind::User,
             6 => Kind::Link,
             7 => Kind::Decision,
+            8 => Kind::Activation,
             _ => return Err(Error::corrupt(0, format!("unknown record kind {v}"))),
         })
     }
@@ -251,6 +254,29 @@ pub struct Decision<'a> {
     pub plan_digest: u64,
     /// Feature vectors of the first shown items, a row each; empty when none are logged.
     pub features: Matrix,
+    /// How the explored slot was filled; None when nothing was explored.
+    pub explored: Option<Explored<'a>>,
+}
+
+/// One Thompson slot: all that its draw and its propensity are a function of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explored<'a> {
+    /// Position of the drawn item in the list.
+    pub slot: u32,
+    pub seed: u64,
+    pub prior_clicks: f64,
+    pub prior_impressions: f64,
+    /// Place of the drawn item in `pool`.
+    pub drawn: u32,
+    pub pool: Vec<Arm<'a>>,
+}
+
+/// An item that could have been drawn, with the counts its posterior was made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arm<'a> {
+    pub item_id: &'a str,
+    pub clicks: u64,
+    pub impressions: u64,
 }
 
 /// One item of a decision; its position is its place in the list.
@@ -289,6 +315,13 @@ impl<'a> Decision<'a> {
         }
         out.extend_from_slice(&self.plan_digest.to_le_bytes());
         self.features.encode(out);
+        match &self.explored {
+            None => out.push(0),
+            Some(explored) => {
+                out.push(1);
+                explored.encode(out);
+            }
+        }
     }
 
     pub fn decode(body: &'a [u8]) -> Result<Decision<'a>> {
@@ -310,6 +343,7 @@ impl<'a> Decision<'a> {
             items: Vec::new(),
             plan_digest: 0,
             features: Matrix::default(),
+            explored: None,
         };
         for _ in 0..r.u64()? {
             d.degraded.push(r.str()?);
@@ -324,6 +358,10 @@ impl<'a> Decision<'a> {
         }
         d.plan_digest = r.fixed_u64()?;
         d.features = Matrix::decode(r)?;
+        // Decisions from before there was a slot to explore end here.
+        if !r.is_empty() && r.u8()? == 1 {
+            d.explored = Some(Explored::decode(r)?);
+        }
         Ok(d)
     }
 
@@ -332,6 +370,60 @@ impl<'a> Decision<'a> {
             Some(u) => (Namespace::User, u),
             None => (Namespace::Session, self.session_id),
         }
+    }
+}
+
+impl<'a> Explored<'a> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_u64(out, u64::from(self.slot));
+        out.extend_from_slice(&self.seed.to_le_bytes());
+        out.extend_from_slice(&self.prior_clicks.to_le_bytes());
+        out.extend_from_slice(&self.prior_impressions.to_le_bytes());
+        put_u64(out, u64::from(self.drawn));
+        put_u64(out, self.pool.len() as u64);
+        for arm in &self.pool {
+            put_str(out, arm.item_id);
+            put_u64(out, arm.clicks);
+            put_u64(out, arm.impressions);
+        }
+    }
+
+    fn decode(r: &mut Reader<'a>) -> Result<Explored<'a>> {
+        let narrow = |v: u64| u32::try_from(v).map_err(|_| Error::corrupt(0, "an explored slot out of range"));
+        let mut explored = Explored {
+            slot: narrow(r.u64()?)?,
+            seed: r.fixed_u64()?,
+            prior_clicks: f64::from_bits(r.fixed_u64()?),
+            prior_impressions: f64::from_bits(r.fixed_u64()?),
+            drawn: narrow(r.u64()?)?,
+            pool: Vec::new(),
+        };
+        for _ in 0..r.u64()? {
+            explored.pool.push(Arm { item_id: r.str()?, clicks: r.u64()?, impressions: r.u64()? });
+        }
+        if explored.drawn as usize >= explored.pool.len() {
+            return Err(Error::corrupt(0, "an explored item outside its pool"));
+        }
+        Ok(explored)
+    }
+}
+
+/// From here on lists are ranked by this bundle.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Activation<'a> {
+    pub name: &'a str,
+    pub version: &'a str,
+}
+
+impl<'a> Activation<'a> {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_str(out, self.name);
+        put_str(out, self.version);
+    }
+
+    pub fn decode(body: &'a [u8]) -> Result<Activation<'a>> {
+        let r = &mut Reader::new(body);
+        Ok(Activation { name: r.str()?, version: r.str()? })
     }
 }
 
@@ -390,12 +482,38 @@ mod tests {
             items: vec![Shown { item_id: "i1", score: 0.5, sources: 5, propensity: 1.0 }],
             plan_digest: 1,
             features: Matrix { columns: 2, values: vec![1.0, -2.5] },
+            explored: None,
         };
         let mut body = Vec::new();
         d.encode(&mut body);
         assert_eq!(Decision::decode(&body).unwrap(), d);
-        for cut in 0..body.len() {
+        let before = body.len() - 1;
+        assert_eq!(Decision::decode(&body[..before]).unwrap(), d, "as it was written before there was exploration");
+        for cut in 0..before {
             assert!(Decision::decode(&body[..cut]).is_err());
+        }
+        let pool = vec![
+            Arm { item_id: "i1", clicks: 0, impressions: 3 },
+            Arm { item_id: "i2", clicks: 300, impressions: 1 << 40 },
+        ];
+        let explored = Explored { slot: 4, seed: u64::MAX, prior_clicks: 1.0, prior_impressions: 20.5, drawn: 1, pool };
+        let explored = Decision { explored: Some(explored), ..d };
+        body.clear();
+        explored.encode(&mut body);
+        assert_eq!(Decision::decode(&body).unwrap(), explored);
+        for cut in before + 1..body.len() {
+            assert!(Decision::decode(&body[..cut]).is_err());
+        }
+    }
+
+    #[test]
+    fn an_activation_comes_back() {
+        let a = Activation { name: "demo-shop", version: "3" };
+        let mut body = Vec::new();
+        a.encode(&mut body);
+        assert_eq!(Activation::decode(&body).unwrap(), a);
+        for cut in 0..body.len() {
+            assert!(Activation::decode(&body[..cut]).is_err());
         }
     }
 

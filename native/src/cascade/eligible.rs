@@ -1,15 +1,14 @@
 //! What may be shown: in the catalogue, available, wanted by the request's filter, not excluded, not had already.
 
+use crate::fold::lookup::Lookup;
 use crate::fold::state::State;
-use crate::fold::user::User;
-use crate::hash::id_hash;
 use crate::items::Filter;
 
 /// The rules of one request. Items are catalogue indices.
 pub struct Rules<'a> {
-    pub user: Option<&'a User>,
-    pub hide_clicked: bool,
-    pub hide_bought: bool,
+    /// What the user clicked and bought, where the surface hides it.
+    pub clicked: Option<Lookup>,
+    pub bought: Option<Lookup>,
     /// Sorted.
     pub excluded: Vec<u32>,
     pub filter: Option<&'a Filter>,
@@ -21,11 +20,9 @@ impl Rules<'_> {
         if !data.available || self.excluded.binary_search(&item).is_ok() {
             return false;
         }
-        if let Some(user) = self.user {
-            let hash = id_hash(state.catalogue.ids().id(item));
-            if (self.hide_clicked && user.clicked.contains(hash)) || (self.hide_bought && user.bought.contains(hash)) {
-                return false;
-            }
+        let had = |had: &Option<Lookup>| had.as_ref().is_some_and(|h| h.contains(state.catalogue.ids().hash(item)));
+        if had(&self.clicked) || had(&self.bought) {
+            return false;
         }
         self.filter.is_none_or(|f| f.matches(&state.catalogue, data))
     }

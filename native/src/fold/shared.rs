@@ -120,7 +120,8 @@ pub fn rate(hits: f64, trials: f64, prior_rate: f64, prior_strength: f64) -> f64
 /// Stats by category hash. Looked up, and sorted before anything goes out.
 #[derive(Debug, Clone, Default)]
 pub struct Categories {
-    rows: FxHashMap<u64, (Stats, bool)>,
+    /// Counts, whether they are in `dirty`, and a number that grows with every change of them.
+    rows: FxHashMap<u64, (Stats, bool, u32)>,
     dirty: Vec<u64>,
 }
 
@@ -134,12 +135,18 @@ impl Categories {
     }
 
     pub fn get(&self, category: u64) -> Option<&Stats> {
-        self.rows.get(&category).map(|(stats, _)| stats)
+        self.rows.get(&category).map(|(stats, ..)| stats)
+    }
+
+    /// What was made of a category's counts while this answered the same is still right.
+    pub fn revision(&self, category: u64) -> u32 {
+        self.rows.get(&category).map_or(0, |(.., revision)| *revision)
     }
 
     /// The stats to count in, counted as changed.
     pub fn change(&mut self, category: u64) -> &mut Stats {
-        let (stats, dirty) = self.rows.entry(category).or_default();
+        let (stats, dirty, revision) = self.rows.entry(category).or_default();
+        *revision = revision.wrapping_add(1);
         if !*dirty {
             *dirty = true;
             self.dirty.push(category);
@@ -148,7 +155,7 @@ impl Categories {
     }
 
     pub fn restore(&mut self, category: u64, stats: Stats) {
-        self.rows.insert(category, (stats, false));
+        self.rows.insert(category, (stats, false, self.revision(category).wrapping_add(1)));
     }
 
     /// Visits what changed since the last call, ascending.
@@ -156,7 +163,7 @@ impl Categories {
         let mut changed = std::mem::take(&mut self.dirty);
         changed.sort_unstable();
         for category in changed {
-            if let Some((stats, dirty)) = self.rows.get_mut(&category) {
+            if let Some((stats, dirty, _)) = self.rows.get_mut(&category) {
                 *dirty = false;
                 visit(category, stats);
             }

@@ -5,8 +5,10 @@ use pyo3::types::{PyBytes, PyList};
 
 use crate::cascade::candidates::Indices;
 use crate::cascade::lists::Lists;
+use crate::cascade::prerank::Prerank;
 use crate::error::Error;
 use crate::event::{self, Media};
+use crate::explore::Tables;
 use crate::fold::caps::CapLimits;
 use crate::fold::persist::user_key;
 use crate::fold::queue::Queue;
@@ -28,6 +30,8 @@ pub struct Core {
     pub queue: Queue,
     pub lists: Lists,
     pub indices: Indices,
+    pub prerank: Option<Prerank>,
+    pub posteriors: Tables,
     custom_types: Vec<String>,
     purchase_requires_trusted: bool,
     event_limits: event::Limits,
@@ -104,6 +108,8 @@ impl Core {
             queue: Queue::default(),
             lists: Lists::default(),
             indices: Indices::default(),
+            prerank: None,
+            posteriors: Tables::default(),
             custom_types,
             purchase_requires_trusted,
             event_limits: event::Limits { events_max, props_max, ..event::Limits::default() },
