@@ -61,8 +61,7 @@ class Context(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class RecommendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`POST /v1/recommend`. Without `k` the list is as long as the surface says. `filter` stays the text it came as: the
-    native side parses it."""
+    """`POST /v1/recommend`. Without `k` a list is as long as its surface says. `filter` stays the text it came as."""
 
     surface: Id
     session_id: Id

@@ -154,14 +154,13 @@ def rollback(
             _say(client.call("POST", "/v1/models/rollback"), as_json)
         return
     from rtp_monolith.errors import BundleError
-    from rtp_monolith.ranking.models import previous_of
 
     assert target.data is not None
     with open_shard(target.data, config) as shard:
-        before = previous_of(shard.core.activations)
+        before = shard.core.previous_bundle
     if before is None:
         raise BundleError("bundle_no_previous", "no other bundle was active before")
-    _say(_record(target, _needed(folder), before.name, before.version), as_json)
+    _say(_record(target, _needed(folder), *before), as_json)
 
 
 def _needed(folder: Path | None) -> Path:
@@ -179,26 +178,25 @@ def _active(target: Target) -> tuple[str, str] | None:
 def _listing(folder: Path, target: Target | None) -> Any:
     """As the shard lists them."""
     from rtp_monolith.ranking import bundle_files
-    from rtp_monolith.ranking.models import Listed, Listing, Version, metrics_of, previous_of
+    from rtp_monolith.ranking.models import Listed, Listing, metrics_of, version_of
 
-    activations: list[tuple[str, str]] = []
+    served = before = None
     if target is not None:
         assert target.data is not None
         with open_shard(target.data, target.config) as shard:
-            activations = shard.core.activations
-    served = activations[0] if activations else None
+            served, before = shard.core.active_bundle, shard.core.previous_bundle
     found = [
         Listed(name, version, (name, version) == served, metrics_of(folder, name, version))
         for name, version in bundle_files.list_bundles(folder)
     ]
-    return msgspec.to_builtins(Listing(Version(*served) if served else None, previous_of(activations), found))
+    return msgspec.to_builtins(Listing(version_of(served), version_of(before), found))
 
 
 def _record(target: Target, folder: Path, name: str, version: str) -> Any:
     """Verifies a bundle against the shard's configuration and writes the activation into the log of a stopped shard."""
     from rtp_monolith.ranking import bundle, bundle_files
     from rtp_monolith.ranking.active import fit
-    from rtp_monolith.ranking.models import Status, Version, previous_of
+    from rtp_monolith.ranking.models import Status, Version, version_of
     from rtp_monolith.ranking.surfaces import compile_surfaces
 
     found = bundle.load(bundle_files.folder_of(folder, name, version))
@@ -206,7 +204,7 @@ def _record(target: Target, folder: Path, name: str, version: str) -> Any:
     assert target.data is not None
     with open_shard(target.data, target.config) as shard:
         shard.record_activation_sync(name, version)
-        return msgspec.to_builtins(Status(Version(name, version), previous_of(shard.core.activations)))
+        return msgspec.to_builtins(Status(Version(name, version), version_of(shard.core.previous_bundle)))
 
 
 def _say(status: Any, as_json: bool) -> None:

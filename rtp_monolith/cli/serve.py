@@ -65,7 +65,8 @@ def serve(
 def open_data(
     data: Path, models: Path | None, config: Config, clock: Clock, metrics: Metrics, *, faults: bool = False
 ) -> Shard:
-    """Recovers the state of a folder and puts the lists on top of it. Raises ConfigError when no bundle can be meant."""
+    """Recovers the state of a folder and puts the lists on top of it. Raises DataError, and ConfigError for a surface
+    that no bundle of the folder fits."""
     from rtp_monolith.ranking.faults import Faults
     from rtp_monolith.ranking.models import Models
     from rtp_monolith.ranking.pipeline import Pipeline

@@ -36,7 +36,8 @@ class Encoder:
             padded = np.zeros((self._fixed, self.dimension), np.float32)
             padded[:n] = sequence
             sequence = padded
-        return self.run(sequence[None], np.array([n], np.int64))[0]
+        made: NDArray[np.float32] = self.run(sequence[None], np.array([n], np.int64))[0]
+        return made
 
     def run(self, vectors: NDArray[np.float32], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         """The graph itself: [b, l, dimension] padded on the right and [b] to [b, dimension]."""

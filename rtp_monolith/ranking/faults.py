@@ -24,7 +24,7 @@ FAULTY: tuple[str, ...] = (*STAGES, *(name for name in SOURCES if name not in ("
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What goes wrong at `stage`, for `share` of the requests. With `off` it no longer does; without `stage`, nothing does."""
+    """What goes wrong at `stage`, for `share` of the requests. `off` ends that; without a `stage` it ends all."""
 
     stage: str = ""
     mode: Literal["fail", "stall"] = "fail"

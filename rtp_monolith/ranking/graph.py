@@ -87,7 +87,7 @@ def _numbers_of(tensor: memoryview) -> Iterator[NDArray[Any]]:
         if not isinstance(value, memoryview):
             continue
         if number == _RAW_DATA and data_type in _FLOATS:
-            yield np.frombuffer(value, _FLOATS[data_type])  # type: ignore[index]
+            yield np.frombuffer(value, _FLOATS[data_type])
         elif number == _FLOAT_DATA and data_type == 1:
             yield np.frombuffer(value, np.float32)
         elif number == _DOUBLE_DATA and data_type == 11:

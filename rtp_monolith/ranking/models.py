@@ -79,11 +79,14 @@ class Models:
         self._one_at_a_time = asyncio.Lock()
 
     def start(self) -> None:
-        """Serves what was served last, else the newest that fits. Raises ConfigError when a surface's value names a head
-        that the newest bundle lacks."""
+        """Serves what was served last, else the newest that fits.
+
+        Raises ConfigError when a surface's value names a head that the newest bundle lacks.
+        """
         if self._folder is None:
             return
-        recorded = list(self._state.core.activations)
+        core = self._state.core
+        recorded = [each for each in (core.active_bundle, core.previous_bundle) if each is not None]
         for name, version in [*recorded, *reversed(bundle_files.list_bundles(self._folder))]:
             try:
                 self._use(self._prepare(name, version))
@@ -114,8 +117,8 @@ class Models:
         return await self.activate(previous.name, previous.version)
 
     def previous(self) -> Version | None:
-        """The latest other bundle that was active."""
-        return previous_of(self._state.core.activations)
+        """The bundle that was active before this one."""
+        return version_of(self._state.core.previous_bundle)
 
     def status(self) -> Status:
         served = None if self.active is None else Version(self.active.model.name, self.active.model.version)
@@ -173,9 +176,5 @@ def metrics_of(folder: Path | None, name: str, version: str) -> dict[str, Any]:
         return {}
 
 
-def previous_of(activations: list[tuple[str, str]]) -> Version | None:
-    """The latest activation, newest first, that is of another bundle than the newest."""
-    for name, version in activations[1:]:
-        if (name, version) != activations[0]:
-            return Version(name, version)
-    return None
+def version_of(pair: tuple[str, str] | None) -> Version | None:
+    return None if pair is None else Version(*pair)

@@ -23,6 +23,7 @@ from rtp_monolith.ranking.faults import Faults
 from rtp_monolith.ranking.models import Models
 from rtp_monolith.ranking.run import Run
 from rtp_monolith.ranking.stages import StageTimes
+from rtp_monolith.ranking.surfaces import CompiledSurface
 from rtp_monolith.records import RankRequest, RecommendRequest
 from rtp_monolith.state.shard_state import ShardState
 
@@ -50,7 +51,10 @@ class Pipeline:
 
     async def recommend(self, request: RecommendRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes:
         """The JSON of a list of `k` items. Raises UnknownSurface, BadFilter, InvalidField."""
-        run = self._start(request, deadline_ms, degraded)
+        surface = self._surface(request.surface)
+        k = request.k or min(surface.declared.k, self._k_max)
+        inside = surface.filter_json(request.context or NO_CONTEXT, request.filter_json)
+        run = self._start(request, surface, k, request.exclude or (), inside, deadline_ms, degraded)
         self._do.encode(run)
         self._do.recall(run)
         self._do.prerank(run)
@@ -63,7 +67,8 @@ class Pipeline:
 
     async def rank(self, request: RankRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes:
         """The JSON of exactly the given items, ordered; unknown ones last. Raises UnknownSurface."""
-        run = self._start(request, deadline_ms, degraded)
+        surface = self._surface(request.surface)
+        run = self._start(request, surface, len(request.items), (), None, deadline_ms, degraded)
         self._do.encode(run)
         self._do.recall.given(run, request.ids())
         self._do.rank(run)
@@ -71,19 +76,29 @@ class Pipeline:
             run.step_down("unknown_items")
         return self._do.decide(run)
 
-    def _start(self, request: RecommendRequest | RankRequest, deadline_ms: float, degraded: Sequence[str]) -> Run:
-        """Resolves a request: its surface and bundle, its user in memory, its ids as items."""
+    def _surface(self, name: str) -> CompiledSurface:
+        surface = self._surfaces.get(name)
+        if surface is None:
+            raise UnknownSurface(f"no surface {name!r}; there are {', '.join(sorted(self._surfaces))}", field="surface")
+        return surface
+
+    def _start(
+        self,
+        request: RecommendRequest | RankRequest,
+        surface: CompiledSurface,
+        k: int,
+        exclude: Sequence[str],
+        filter_json: bytes | None,
+        deadline_ms: float,
+        degraded: Sequence[str],
+    ) -> Run:
+        """Resolves a request: its user in memory, its ids as items, the bundle that is served at this moment."""
         times = StageTimes(self._clock.monotonic_s)
         deadline_s = self._clock.monotonic_s() + deadline_ms / 1000
-        surface = self._surfaces.get(request.surface)
-        if surface is None:
-            text = f"no surface {request.surface!r}; there are {', '.join(sorted(self._surfaces))}"
-            raise UnknownSurface(text, field="surface")
         self._state.refresh_lists()
         self._state.load_request(request.user_id, request.session_id)
         context = request.context or NO_CONTEXT
         seeds = [*(context.cart or ()), *([] if context.item_id is None else [context.item_id])]
-        chosen = isinstance(request, RecommendRequest)
         ask = self._state.core.ask(
             surface.plan,
             request.user_id,
@@ -93,10 +108,9 @@ class Pipeline:
             category=context.category,
             query=context.query,
             context=context_pairs(context),
-            exclude=[*(request.exclude or ()), *seeds] if chosen else seeds,
-            filter=surface.filter_json(context, request.filter_json) if chosen else None,
+            exclude=[*exclude, *seeds],
+            filter=filter_json,
         )
-        k = (request.k or min(surface.declared.k, self._k_max)) if chosen else len(request.items)
         self._requests += 1
         request_id = request.request_id or f"{self._started_ms:x}-{self._requests:x}"
         run = Run(request, request_id, surface, self._models.active, ask, k, deadline_s, times)

@@ -1,4 +1,4 @@
-"""Third stage: what may be shown, and of that the best by a light model; without it, the best by the sources' scores."""
+"""Third stage: what may be shown, and of that the best by a light model; without it, the best of the sources."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Rank:
 
 
 def blend(matches: NDArray[np.float32], worth: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
-    """`weight` of how well the words match and the rest of what the item is worth, each scaled to [0, 1] in the list."""
+    """`weight` of how well the words match, the rest of what the item is worth; each scaled to [0, 1] in the list."""
     return (weight * _scaled(matches) + (1.0 - weight) * _scaled(worth)).astype(np.float32)
 
 

@@ -2,8 +2,8 @@
 
     0.2*click + 1.0*cart + 3.0*purchase*price
 
-Names are the heads of the bundle, `price`, `attributes.NAME` (or `attributes["NAME"]`); there are numbers, `+ - * / **`,
-a sign, and `min max log log1p sqrt exp`. A field that an item does not have counts as 0. A value that is no finite
+Names are the heads of the bundle, `price`, `attributes.NAME` (or `attributes["NAME"]`); there are numbers, a sign,
+`+ - * / **` and `min max log log1p sqrt exp`. A field that an item does not have counts as 0. A value that is no finite
 number (the logarithm of 0, a division by 0) puts the item level with the lowest of its list.
 
 Invariant: an expression that compiled can be computed for any list; nothing of the text is ever run as Python. It does

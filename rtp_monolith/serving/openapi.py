@@ -266,7 +266,10 @@ def _models() -> Json:
             )
         },
         "/v1/models/{name}/{version}": {
-            "parameters": [_in_path("name", {"type": "string"}, "name"), _in_path("version", {"type": "string"}, "version")],
+            "parameters": [
+                _in_path("name", {"type": "string"}, "name"),
+                _in_path("version", {"type": "string"}, "version"),
+            ],
             "get": _operation(
                 "getModel",
                 "The manifest of a bundle. Scope `admin`.",

@@ -8,6 +8,7 @@ from rtp_monolith.errors import BundleError
 from rtp_monolith.ranking.graph import open_graph, weights_are_numbers
 from tests.ranking.bundles import encoder_graph, ranker_graph
 
+Shapes = dict[str, tuple[int | None, ...]]
 WEIGHTS = {"a": (1.0, 2.0), "b": (3.0, 4.0)}
 INPUTS, OUTPUTS = {"rows": (None, 2)}, {"probabilities": (None, 2)}
 
@@ -35,7 +36,7 @@ def test_a_graph_of_the_names_and_sizes_wanted_opens() -> None:
         (INPUTS, {"logits": (None, 2)}, "has the outputs"),
     ],
 )
-def test_any_other_is_refused(inputs: dict[str, tuple[int | None, ...]], outputs: dict[str, tuple[int | None, ...]], said: str) -> None:
+def test_any_other_is_refused(inputs: Shapes, outputs: Shapes, said: str) -> None:
     with pytest.raises(BundleError, match=said) as refused:
         open_graph(ranker_graph(WEIGHTS, (0, 0)), "the ranker", inputs, outputs)
     assert refused.value.code == "bundle_shape"

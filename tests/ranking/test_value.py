@@ -23,7 +23,9 @@ def worth(text: str, **columns: list[float]) -> list[float]:
 
 
 def test_the_expression_of_the_documentation() -> None:
-    made = worth("0.2*click + 1.0*cart + 3.0*purchase*price", click=[0.5, 0], cart=[0.25, 0], purchase=[0.5, 1], price=[4, 9])
+    made = worth(
+        "0.2*click + 1.0*cart + 3.0*purchase*price", click=[0.5, 0], cart=[0.25, 0], purchase=[0.5, 1], price=[4, 9]
+    )
     assert made == pytest.approx([0.1 + 0.25 + 6, 27])
 
 
@@ -119,7 +121,11 @@ def test_anything_else_is_refused_with_its_place(text: str, said: str) -> None:
 
 def test_a_name_that_is_no_head_is_refused_with_the_nearest_word() -> None:
     heads = ["click", "cart", "purchase"]
-    for text, said in (("purchse", "did you mean `purchase`?"), ("2*prise", "did you mean `price`?"), ("zzz", "there are click")):
+    for text, said in (
+        ("purchse", "did you mean `purchase`?"),
+        ("2*prise", "did you mean `price`?"),
+        ("zzz", "there are click"),
+    ):
         with pytest.raises(BundleError, match="home: ") as refused:
             Value(text, "home").check(heads)
         assert (refused.value.code, refused.value.status) == ("bundle_head_missing", 409)
