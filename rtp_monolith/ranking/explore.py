@@ -23,7 +23,8 @@ class Explore:
 
     def __call__(self, run: Run) -> None:
         declared = run.surface.declared.explore
-        if declared is not None and run.active is not None and declared.slot < len(run.ranked):
+        wanted = declared is not None and run.active is not None and not run.is_last_list
+        if declared is not None and wanted and declared.slot < len(run.ranked):
             self._gate.run(run, lambda share: self._explore(run, declared))
         run.times.done("explore")
 

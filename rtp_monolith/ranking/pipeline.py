@@ -47,7 +47,7 @@ class Pipeline:
         self._k_max = config.limits.k_max
         self._requests = 0
         self._started_ms = clock.wall_ms()
-        self._do = assemble(state, config, clock, metrics, faults or Faults(clock))
+        self._do = assemble(state, config, clock, metrics, Faults(clock) if faults is None else faults)
 
     async def recommend(self, request: RecommendRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes:
         """The JSON of a list of `k` items. Raises UnknownSurface, BadFilter, InvalidField."""

@@ -13,7 +13,7 @@ from rtp_monolith._native import Core, Ranked
 from rtp_monolith.clock import Clock
 from rtp_monolith.config import Cascade
 from rtp_monolith.ranking.budget import Breaker, Gate
-from rtp_monolith.ranking.faults import FAULTY, STAGES, Faults, Overrun
+from rtp_monolith.ranking.faults import FAULTY, STAGES, Faults, InjectedFailure, Overrun
 from rtp_monolith.ranking.reply import SOURCES
 from rtp_monolith.ranking.run import Run
 
@@ -31,7 +31,7 @@ class LastLists:
         self._kept: OrderedDict[tuple[str, str, bool], Ranked] = OrderedDict()
 
     def keep(self, run: Run) -> None:
-        if run.is_given or run.is_last_list:
+        if run.is_given:
             return
         self._kept[run.visitor] = run.ranked
         self._kept.move_to_end(run.visitor)
@@ -55,6 +55,7 @@ class Recall:
         self._sources: Mapping[str, Breaker] = {
             name: Breaker(limits.breaker_failures, cooldown_s) for name in names if name in SOURCES
         }
+        self._reasons: dict[str, str] = {}
         self._any_bad = False
 
     def __call__(self, run: Run) -> None:
@@ -87,22 +88,18 @@ class Recall:
             breaker = self._sources.get(name)
             if breaker is None:
                 continue
-            failed = "ann_failed" if name == "ann" else f"source_failed:{name}"
-            if not breaker.allows(self._now()):
-                mask |= 1 << SOURCES.index(name)
-                run.step_down(failed)
-                continue
-            try:
-                self._faults.strike(name, SOURCE_SHARE * self._gate.allowed_s(run))
-            except Overrun:
-                failed = "ann_slow" if name == "ann" else failed
-            except Exception:
-                pass
-            else:
-                breaker.good()
-                continue
-            breaker.bad(self._now())
+            if breaker.allows(self._now()):
+                try:
+                    self._faults.strike(name, SOURCE_SHARE * self._gate.allowed_s(run))
+                except Overrun:
+                    self._reasons[name] = "ann_slow" if name == "ann" else f"source_failed:{name}"
+                except InjectedFailure:
+                    self._reasons[name] = "ann_failed" if name == "ann" else f"source_failed:{name}"
+                else:
+                    breaker.good()
+                    continue
+                breaker.bad(self._now())
             mask |= 1 << SOURCES.index(name)
-            run.step_down(failed)
+            run.step_down(self._reasons[name])
         self._any_bad = any(breaker.counting for breaker in self._sources.values())
         return mask

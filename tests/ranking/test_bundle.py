@@ -188,7 +188,9 @@ def test_shapes_must_fit(tmp_path: Path) -> None:
 
 
 def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
-    for version, name in enumerate(("items.npy", "items.txt", "encoder.onnx", "ranker.onnx", "prerank.json", "probe.npz")):
+    for version, name in enumerate(
+        ("items.npy", "items.txt", "encoder.onnx", "ranker.onnx", "prerank.json", "probe.npz")
+    ):
         recipe = Recipe()
         recipe.files[name] = b"\x00 something else"
         assert code_of(recipe.write(tmp_path, version=str(version))) == "bundle_format", name
@@ -209,7 +211,9 @@ def test_bundles_are_listed_with_the_newest_last(tmp_path: Path) -> None:
     assert list_bundles(tmp_path / "tiny") == []
 
 
-@pytest.mark.parametrize(("name", "version"), [("..", "1"), ("a/b", "1"), ("tiny", "../../etc"), ("", "1"), ("tiny", "")])
+@pytest.mark.parametrize(
+    ("name", "version"), [("..", "1"), ("a/b", "1"), ("tiny", "../../etc"), ("", "1"), ("tiny", "")]
+)
 def test_a_name_that_is_a_path_is_no_bundle(tmp_path: Path, name: str, version: str) -> None:
     with pytest.raises(BundleError) as refused:
         folder_of(tmp_path, name, version)
