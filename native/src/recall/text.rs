@@ -357,3 +357,7 @@ impl TextIndex {
         self.scores = Vec::new();
     }
 }
+
+#[cfg(test)]
+#[path = "text_tests.rs"]
+mod tests;
