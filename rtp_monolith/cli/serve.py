@@ -74,7 +74,7 @@ def open_data(
 
     state = ShardState.open(data, config, clock)
     try:
-        bundles = Models(state, config, metrics, models)
+        bundles = Models(state, config, clock, metrics, models)
         bundles.start()
         switch = Faults(clock)
         lists = Pipeline(state, config, clock, metrics, bundles, switch)

@@ -12,6 +12,7 @@ from rtp_monolith.ranking.decision import Decide
 from rtp_monolith.ranking.encode import Encode
 from rtp_monolith.ranking.explore import Explore
 from rtp_monolith.ranking.faults import Faults
+from rtp_monolith.ranking.nearest import Nearest
 from rtp_monolith.ranking.prerank import Prerank
 from rtp_monolith.ranking.rank import Rank
 from rtp_monolith.ranking.recall import LastLists, Recall
@@ -32,7 +33,9 @@ class Stages(msgspec.Struct, frozen=True):
     last: LastLists
 
 
-def assemble(state: ShardState, config: Config, clock: Clock, metrics: Metrics, faults: Faults) -> Stages:
+def assemble(
+    state: ShardState, config: Config, clock: Clock, metrics: Metrics, faults: Faults, nearest: Nearest
+) -> Stages:
     limits = config.cascade
     core = state.core
     last = LastLists()
@@ -46,7 +49,12 @@ def assemble(state: ShardState, config: Config, clock: Clock, metrics: Metrics, 
     code = "decision_not_logged"
     log_gate = Gate("log", limits.log_budget_ms, breaker(), clock, faults, failed=code, slow=code, must=True)
     return Stages(
-        Encode(core, gate("encode", limits.encode_budget_ms, "encoder")),
+        Encode(
+            core,
+            gate("encode", limits.encode_budget_ms, "encoder"),
+            gate("ann", limits.ann_budget_ms, "ann"),
+            nearest,
+        ),
         Recall(core, gate("recall", limits.recall_budget_ms, "recall"), limits, clock, faults, last),
         Prerank(core, gate("prerank", limits.prerank_budget_ms, "prerank"), limits.ranked_max),
         Rank(core, gate("rank", limits.rank_budget_ms, "ranker")),

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from rtp_monolith.clock import Clock
 from rtp_monolith.config import Config
 from rtp_monolith.errors import BundleError, ConfigError
 from rtp_monolith.metrics import Metrics
@@ -25,6 +26,7 @@ from rtp_monolith.ranking import bundle_files
 from rtp_monolith.ranking.active import Active, fit
 from rtp_monolith.ranking.bundle import load
 from rtp_monolith.ranking.surfaces import CompiledSurface, compile_surfaces
+from rtp_monolith.ranking.upkeep import Upkeep
 from rtp_monolith.state.shard_state import ShardState
 
 log = logging.getLogger(__name__)
@@ -69,9 +71,12 @@ class Described(msgspec.Struct, frozen=True):
 class Models:
     """The bundles of one shard. `surfaces` are compiled here because a bundle has to fit them."""
 
-    def __init__(self, state: ShardState, config: Config, metrics: Metrics, folder: Path | None = None) -> None:
+    def __init__(
+        self, state: ShardState, config: Config, clock: Clock, metrics: Metrics, folder: Path | None = None
+    ) -> None:
         self.surfaces: Mapping[str, CompiledSurface] = compile_surfaces(config)
         self.active: Active | None = None
+        self.upkeep = Upkeep(state.core, config, clock)
         self._state = state
         self._metrics = metrics
         self._folder = folder
@@ -83,6 +88,7 @@ class Models:
 
         Raises ConfigError when a surface's value names a head that the newest bundle lacks.
         """
+        self.upkeep.start()
         if self._folder is None:
             return
         core = self._state.core
@@ -96,6 +102,13 @@ class Models:
                 log.warning("bundle %s/%s is not served: %s: %s", name, version, error.code, error.message)
             else:
                 return
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Keeps up from now on what the lists search in."""
+        self.upkeep.attach(loop)
+
+    def close(self) -> None:
+        self.upkeep.close()
 
     async def activate(self, name: str, version: str) -> Status:
         """Serves this bundle from the next request on. Raises BundleError; then everything is as before."""
@@ -164,6 +177,7 @@ class Models:
         core, bundle = self._state.core, active.bundle
         core.set_vectors(bundle.items, bundle.vectors)
         core.set_prerank(bundle.prerank, bundle.prerank_plan)
+        self.upkeep.vectors_changed()
         self.active = active
         self._metrics.bundle(bundle.name, bundle.version)
 

@@ -42,12 +42,14 @@ class Pipeline:
     ) -> None:
         self._state = state
         self._clock = clock
-        self._models = models or Models(state, config, metrics)
+        self._models = models or Models(state, config, clock, metrics)
         self._surfaces = self._models.surfaces
         self._k_max = config.limits.k_max
         self._requests = 0
         self._started_ms = clock.wall_ms()
-        self._do = assemble(state, config, clock, metrics, Faults(clock) if faults is None else faults)
+        self._do = assemble(
+            state, config, clock, metrics, Faults(clock) if faults is None else faults, self._models.upkeep.nearest
+        )
 
     async def recommend(self, request: RecommendRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes:
         """The JSON of a list of `k` items. Raises UnknownSurface, BadFilter, InvalidField."""
@@ -114,6 +116,7 @@ class Pipeline:
         self._requests += 1
         request_id = request.request_id or f"{self._started_ms:x}-{self._requests:x}"
         run = Run(request, request_id, surface, self._models.active, ask, k, deadline_s, times)
+        run.is_filtered = filter_json is not None
         # A model is not missed where there is nothing to rank.
         if self._state.core.items_len == 0:
             run.step_down("no_items")

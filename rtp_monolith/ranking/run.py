@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rtp_monolith._native import Ask, Ranked
 from rtp_monolith.ranking.active import Active
 from rtp_monolith.ranking.stages import StageTimes
@@ -15,8 +18,8 @@ class Run:
     """What the stages read and leave: the request resolved, the candidates, the time left, the steps down."""
 
     __slots__ = (
-        *("active", "ask", "deadline_s", "degraded", "is_last_list", "k", "propensity", "ranked", "request"),
-        *("request_id", "scores", "surface", "times", "unknown"),
+        *("active", "ask", "deadline_s", "degraded", "is_filtered", "is_last_list", "k", "propensity", "ranked"),
+        *("request", "request_id", "scores", "surface", "times", "unknown", "vector"),
     )
 
     def __init__(
@@ -39,6 +42,8 @@ class Run:
         self.deadline_s = deadline_s
         self.times = times
         self.ranked: Ranked
+        self.vector: NDArray[np.float32] | None = None
+        self.is_filtered = False
         self.unknown: Sequence[str] = ()
         self.degraded: list[str] = []
         self.is_last_list = False

@@ -41,7 +41,7 @@ class Shop:
         self.config = config or Config()
         self.metrics = Metrics()
         self.state = ShardState.open(data, self.config, self.clock)
-        self.models = Models(self.state, self.config, self.metrics, models)
+        self.models = Models(self.state, self.config, self.clock, self.metrics, models)
         self.models.start()
         self.faults = Faults(self.clock)
         self.pipeline = Pipeline(self.state, self.config, self.clock, self.metrics, self.models, self.faults)

@@ -131,6 +131,12 @@ class FakeModels:
         self.asked: list[tuple[str, ...]] = []
         self.refuse: RtpError | None = None
 
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
     async def activate(self, name: str, version: str) -> object:
         return self._answer("activate", name, version)
 
