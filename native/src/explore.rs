@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 /// Points of the grid: equally spaced in the square root of the rate, where a posterior of n trials is about
 /// 1 / (2 √n) wide whatever the rate. 256 points tell rates near 1 % apart by 0.08 %.
 pub const GRID: usize = 256;
-/// Posteriors kept, 4 KiB each.
+/// Posteriors kept, 6 KiB each.
 const TABLES_MAX: usize = 2_048;
 
 /// Beta prior as imagined impressions and the clicks among them.
@@ -36,11 +36,13 @@ impl Prior {
     }
 }
 
-/// A posterior: the probability of each point, and of all points below it.
+/// A posterior: the probability of each point, of all points below it, and of both.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     mass: [f64; GRID],
     below: [f64; GRID],
+    /// `below` and `mass` together.
+    upto: [f64; GRID],
 }
 
 impl Table {
@@ -63,7 +65,8 @@ impl Table {
         for g in 1..GRID {
             below[g] = below[g - 1] + mass[g - 1];
         }
-        Table { mass, below }
+        let upto = std::array::from_fn(|g| below[g] + mass[g]);
+        Table { mass, below, upto }
     }
 
     /// The point that a number in [0, 1) stands for.
@@ -84,12 +87,8 @@ pub fn propensity(pool: &[Arc<Table>], arm: usize) -> f64 {
     let Some(own) = pool.get(arm) else { return 0.0 };
     let mut product = own.mass;
     for (other, table) in pool.iter().enumerate().filter(|(other, _)| *other != arm) {
-        if other < arm {
-            product.iter_mut().zip(&table.below).for_each(|(p, below)| *p *= below);
-        } else {
-            let upto = table.below.iter().zip(&table.mass);
-            product.iter_mut().zip(upto).for_each(|(p, (below, mass))| *p *= below + mass);
-        }
+        let loses = if other < arm { &table.below } else { &table.upto };
+        product.iter_mut().zip(loses).for_each(|(p, loses)| *p *= loses);
     }
     product.iter().sum()
 }

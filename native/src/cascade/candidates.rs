@@ -326,3 +326,73 @@ pub fn score_given(state: &State, candidates: &[Candidate], items: &[u32], now_m
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fold::scene::{Scene, NOW};
+    use std::cell::Cell;
+
+    #[test]
+    fn sources_that_fail_or_come_too_late_are_named_and_the_rest_is_merged() {
+        let mut scene = Scene::new();
+        for n in 0..2_000 {
+            scene.put(&format!(r#"{{"id":"i{n}"}}"#), NOW);
+        }
+        for n in 0..30 {
+            scene.did(&format!("u{n}"), crate::record::EventType::Click, "i7", NOW);
+        }
+        let (mut lists, mut indices) = (Lists::default(), Indices::default());
+        lists.rebuild(&mut scene.state, NOW);
+        let wanted =
+            [source::NEW, source::POPULAR, source::TRENDING].map(|source| Wanted { source, quota: 900, weight: 1.0 });
+        let asked = Cell::new(0);
+        let mut ask = |failing: u32, sources_max: u32| {
+            asked.set(0);
+            let request = Request {
+                user: None,
+                session_id: "s",
+                seeds: &[],
+                category: None,
+                context: &[],
+                now_ms: NOW,
+                knn: KnnParams::default(),
+                sources: &wanted,
+                failing,
+                vector: None,
+                nearest: None,
+                query: None,
+                filter: None,
+            };
+            let spent = || asked.replace(asked.get() + 1) >= sources_max;
+            recall(&scene.state, &mut lists, &mut indices, &request, &spent)
+        };
+        let bits = |sources: &[u8]| sources.iter().map(|s| 1u32 << s).sum::<u32>();
+        let all = ask(0, 9);
+        assert_eq!((all.skipped, all.candidates.len()), (0, 900));
+        assert_eq!(all.candidates[0].item, 7, "popular and trending");
+        let some = ask(bits(&[source::NEW, source::COVIS]), 9);
+        assert_eq!((some.skipped, some.candidates.len()), (bits(&[source::NEW]), 1));
+        assert_eq!(ask(0, 1).skipped, bits(&[source::POPULAR, source::TRENDING]), "time for one");
+        let none = ask(0, 0);
+        assert_eq!((none.skipped, none.candidates.len()), (bits(&[source::NEW, source::POPULAR, source::TRENDING]), 0));
+    }
+
+    #[test]
+    fn numbers_of_items_are_named_by_their_field() {
+        let mut scene = Scene::new();
+        let a = scene.put(r#"{"id":"a","price":2.5,"attributes":{"margin":0.25,"eco":true,"color":"red"}}"#, NOW);
+        let b = scene.put(r#"{"id":"b"}"#, NOW);
+        for (field, want) in [("price", 2.5), ("attributes.margin", 0.25), ("attributes.eco", 1.0)] {
+            let number = Number::parse(&scene.state, field).unwrap();
+            assert_eq!(number.of(&scene.state, a), want);
+            assert!(number.of(&scene.state, b).is_nan() && number.of(&scene.state, 99).is_nan());
+        }
+        for absent in ["attributes.color", "attributes.nobody"] {
+            assert!(Number::parse(&scene.state, absent).unwrap().of(&scene.state, a).is_nan());
+        }
+        for wrong in ["prise", "attributes.", "title", ""] {
+            assert_eq!(Number::parse(&scene.state, wrong).unwrap_err().code(), "unknown_field");
+        }
+    }
+}

@@ -4,7 +4,8 @@ use crate::fold::lookup::Lookup;
 use crate::fold::state::State;
 use crate::items::Filter;
 
-/// The rules of one request. Items are catalogue indices.
+/// The rules of one request; by default nothing is forbidden. Items are catalogue indices.
+#[derive(Default)]
 pub struct Rules<'a> {
     /// What the user clicked and bought, where the surface hides it.
     pub clicked: Option<Lookup>,
@@ -16,14 +17,19 @@ pub struct Rules<'a> {
 
 impl Rules<'_> {
     pub fn allow(&self, state: &State, item: u32) -> bool {
-        let Some(data) = state.catalogue.get(item) else { return false };
-        if !data.available || self.excluded.binary_search(&item).is_ok() {
-            return false;
-        }
-        let had = |had: &Option<Lookup>| had.as_ref().is_some_and(|h| h.contains(state.catalogue.ids().hash(item)));
-        if had(&self.clicked) || had(&self.bought) {
-            return false;
-        }
-        self.filter.is_none_or(|f| f.matches(&state.catalogue, data))
+        state.catalogue.get(item).is_some_and(|data| data.available)
+            && self.allow_available(state, item, state.catalogue.ids().hash(item))
+    }
+
+    /// `allow` for an item that is known to be there and available, and whose id hash is at hand.
+    #[inline]
+    pub fn allow_available(&self, state: &State, item: u32, hash: u64) -> bool {
+        let had = |had: &Option<Lookup>| had.as_ref().is_some_and(|h| h.contains(hash));
+        self.excluded.binary_search(&item).is_err()
+            && !had(&self.clicked)
+            && !had(&self.bought)
+            && self
+                .filter
+                .is_none_or(|f| state.catalogue.get(item).is_some_and(|data| f.matches(&state.catalogue, data)))
     }
 }

@@ -7,10 +7,11 @@
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
+use crate::cascade::eligible::Rules;
 use crate::cascade::SOURCES;
 use crate::error::{Error, Result};
-use crate::fold::blocks::{finite, minute_of, Blocks, Column, Weight, NONE};
-use crate::fold::cross::Shared;
+use crate::fold::blocks::{finite, minute_of, Blocks, Column, Weight};
+use crate::fold::cross::{Category, Shared};
 use crate::fold::plan::{Plan, Scope};
 use crate::fold::state::State;
 use crate::fold::vector::Asker;
@@ -50,8 +51,9 @@ pub struct Prerank {
     sources: [f32; SOURCES.len()],
     of_category: Cross,
     of_item: Cross,
-    /// Scores of this request by category; see `Head::category_at`.
-    by_category: Vec<Option<f32>>,
+    /// Of this request: the candidates' places in the blocks, and scores by `Head::category_at`.
+    places: Vec<u32>,
+    by_category: Vec<f32>,
 }
 
 impl Prerank {
@@ -94,48 +96,90 @@ impl Prerank {
             sources,
             of_category,
             of_item,
+            places: Vec::new(),
             by_category: Vec::new(),
         })
     }
 
-    /// Gives every candidate its score; none is NaN.
+    /// Drops the candidates that may not be shown. The first step of a request; `score` is the second.
+    pub fn keep_eligible(&mut self, state: &State, rules: &Rules<'_>, as_of_ms: i64, candidates: &mut Vec<Candidate>) {
+        self.blocks.begin(state);
+        self.places.clear();
+        self.bring(state, as_of_ms, candidates);
+        let mut kept = 0;
+        for at in 0..candidates.len() {
+            let (candidate, place) = (candidates[at], self.places[at]);
+            let head = self.blocks.head(place);
+            if head.available && rules.allow_available(state, candidate.item, head.hash) {
+                (candidates[kept], self.places[kept]) = (candidate, place);
+                kept += 1;
+            }
+        }
+        candidates.truncate(kept);
+        self.places.truncate(kept);
+    }
+
+    /// Gives every candidate its score; none is NaN. Candidates may have been added since `keep_eligible`.
+    ///
+    /// Column by column: what a column reads of memory is read for all candidates in one short loop.
     pub fn score(&mut self, state: &State, covis: &mut Covis, asker: &Asker<'_>, candidates: &mut [Candidate]) {
         let shared = state.shared(covis, &self.plan, asker);
         let minute = minute_of(asker.as_of_ms);
-        self.blocks.begin();
+        self.bring(state, asker.as_of_ms, candidates);
+        for (candidate, at) in candidates.iter_mut().zip(&self.places) {
+            let found = self.sources_score(candidate.sources);
+            candidate.score = self.bias + self.recall * candidate.score + found + self.blocks.score(state, *at, minute);
+        }
+        if self.affinity != 0.0 {
+            candidates.iter_mut().for_each(|c| c.score += self.affinity * asker.affinity(c.item));
+        }
+        self.add_categories(&shared, candidates);
+        for (column, weight) in &self.of_item {
+            for (candidate, at) in candidates.iter_mut().zip(&self.places) {
+                let value = shared.value(covis, asker, candidate.item, self.blocks.head(*at), &column.op);
+                candidate.score += weight.of(finite(value, column.default));
+            }
+        }
+        candidates.iter_mut().filter(|c| !c.score.is_finite()).for_each(|c| c.score = f32::MIN);
+    }
+
+    /// Places of the candidates that have none yet.
+    fn bring(&mut self, state: &State, as_of_ms: i64, candidates: &[Candidate]) {
+        let more = candidates[self.places.len().min(candidates.len())..].iter().map(|c| c.item);
+        self.blocks.bring(state, more, minute_of(as_of_ms), &mut self.places);
+    }
+
+    fn sources_score(&self, mut found: u32) -> f32 {
+        let mut sum = 0.0;
+        while found != 0 {
+            sum += self.sources.get(found.trailing_zeros() as usize).copied().unwrap_or_default();
+            found &= found - 1;
+        }
+        sum
+    }
+
+    /// What depends on the primary category alone: computed for those that the user had to do with, and once for the rest.
+    fn add_categories(&mut self, shared: &Shared<'_>, candidates: &mut [Candidate]) {
+        if self.of_category.is_empty() {
+            return;
+        }
+        let score = |category| category_score(&self.of_category, shared, category);
+        let (homeless, strange) = (score(Category::None), score(Category::Strange));
         self.by_category.clear();
-        let homeless = category_score(&self.of_category, &shared, None);
-        for candidate in candidates {
-            let at = self.blocks.item(state, candidate.item, minute);
-            let mut score = self.bias + self.recall * candidate.score + self.affinity * asker.affinity(candidate.item);
-            score += self.blocks.score(state, at, minute);
-            let head = *self.blocks.head(at);
-            score += match head.category_at {
-                NONE => homeless,
-                place => {
-                    if self.by_category.len() <= place as usize {
-                        self.by_category.resize(self.blocks.categories_len(), None);
-                    }
-                    let known = &mut self.by_category[place as usize];
-                    *known.get_or_insert_with(|| category_score(&self.of_category, &shared, Some(head.category)))
-                }
-            };
-            for (column, weight) in &self.of_item {
-                let value = shared.value(covis, asker, candidate.item, &head, &column.op);
-                score += weight.of(finite(value, column.default));
+        self.by_category.resize(self.blocks.categories_len(), strange);
+        for category in shared.categories() {
+            if let Some(place) = self.blocks.category_place(category) {
+                self.by_category[place as usize] = score(Category::Known(category));
             }
-            let mut found = candidate.sources;
-            while found != 0 {
-                let source = found.trailing_zeros() as usize;
-                score += self.sources.get(source).copied().unwrap_or_default();
-                found &= found - 1;
-            }
-            candidate.score = if score.is_finite() { score } else { f32::MIN };
+        }
+        for (candidate, at) in candidates.iter_mut().zip(&self.places) {
+            let place = self.blocks.head(*at).category_at as usize;
+            candidate.score += self.by_category.get(place).copied().unwrap_or(homeless);
         }
     }
 }
 
-fn category_score(columns: &Cross, shared: &Shared<'_>, category: Option<u64>) -> f32 {
+fn category_score(columns: &Cross, shared: &Shared<'_>, category: Category) -> f32 {
     let value = |column: &Column| finite(shared.of_category(category, &column.op), column.default);
     columns.iter().map(|(column, weight)| weight.of(value(column))).sum()
 }
@@ -175,3 +219,7 @@ fn number(name: &str, value: f64) -> Result<f32> {
 fn refuse(field: &str, message: String) -> Error {
     Error::invalid("bad_prerank", field, message)
 }
+
+#[cfg(test)]
+#[path = "prerank_tests.rs"]
+mod tests;

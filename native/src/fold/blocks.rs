@@ -2,7 +2,7 @@
 //!
 //! Item, category and seller features are values as of the end of the minute of the request: functions of the counts, of
 //! what the catalogue says, and of that minute. Invariant: what is kept equals what would be computed, bit for bit,
-//! because it is used only for the revision of the counts and the minute that it was made of. Who asks, and what a row
+//! because it is used only while neither the counts, the data nor the minute that it was made of have changed. Who asks, and what a row
 //! looks like, is not known here.
 
 use rustc_hash::FxHashMap;
@@ -51,12 +51,21 @@ pub struct Weight {
 impl Weight {
     #[inline]
     pub fn of(self, x: f32) -> f32 {
-        // Most values are 0, and a logarithm costs more than all the rest.
-        if x == 0.0 {
-            return -self.shift;
-        }
-        self.scale * x.abs().ln_1p().copysign(x) - self.shift
+        self.scale * ln_1p(x.abs()).copysign(x) - self.shift
     }
+}
+
+/// ln(1 + x) of a number that is not negative, to a ten millionth: a light model has no use for the time that the rest of
+/// the digits takes.
+fn ln_1p(x: f32) -> f32 {
+    let y = 1.0 + x;
+    // y = 2^exponent * m with m from √½ to √2; ln m is the area tangent of t, doubled.
+    let exponent = (y.to_bits() as i32 - std::f32::consts::FRAC_1_SQRT_2.to_bits() as i32) >> 23;
+    let m = f32::from_bits((y.to_bits() as i32 - (exponent << 23)) as u32);
+    let t = (m - 1.0) / (m + 1.0);
+    let s = t * t;
+    let tail = s * (1.0 / 3.0 + s * (1.0 / 5.0 + s * (1.0 / 7.0 + s / 9.0)));
+    exponent as f32 * std::f32::consts::LN_2 + 2.0 * t * (1.0 + tail)
 }
 
 /// What a request reads of an item before any feature: one cache line.
@@ -80,7 +89,7 @@ pub struct Head {
 }
 
 const EMPTY: Head = Head {
-    minute: i64::MIN,
+    minute: NEVER,
     hash: 0,
     category: 0,
     price: f64::NAN,
@@ -96,11 +105,11 @@ const EMPTY: Head = Head {
 struct Group {
     hash: u64,
     minute: i64,
-    revision: u32,
-    /// Request in which the revision was looked up last.
-    checked: u32,
     score: f32,
 }
+
+/// The minute of a block that holds nothing.
+const NEVER: i64 = i64::MIN;
 
 /// Blocks of the categories, or of the sellers: both are counted under the hash of a name.
 #[derive(Debug, Clone, Default)]
@@ -118,30 +127,39 @@ impl Groups {
     fn place(&mut self, hash: u64) -> u32 {
         let (heads, values, width) = (&mut self.heads, &mut self.values, self.columns.len());
         *self.by_hash.entry(hash).or_insert_with(|| {
-            heads.push(Group { hash, minute: i64::MIN, revision: 0, checked: 0, score: 0.0 });
+            heads.push(Group { hash, minute: NEVER, score: 0.0 });
             values.resize(heads.len() * width, 0.0);
             heads.len() as u32 - 1
         })
     }
 
-    /// Brings the block of a group up to date, at most once in a request.
+    /// Brings the block of a group up to date.
     #[inline]
-    fn bring(&mut self, state: &State, at: u32, minute: i64, request: u32) -> usize {
+    fn bring(&mut self, state: &State, at: u32, minute: i64) -> usize {
         let at = at as usize;
-        if self.heads[at].checked != request {
-            self.check(state, at, minute, request);
+        if self.heads[at].minute != minute {
+            self.refresh(state, at, minute);
         }
         at
     }
 
-    fn check(&mut self, state: &State, at: usize, minute: i64, request: u32) {
-        let head = &mut self.heads[at];
-        head.checked = request;
-        let revision = state.categories.revision(head.hash);
-        if head.minute == minute && head.revision == revision {
-            return;
+    /// Forgets the blocks of groups whose counts changed.
+    fn forget(&mut self, changed: Option<impl Iterator<Item = u64>>) {
+        match changed {
+            None => self.heads.iter_mut().for_each(|head| head.minute = NEVER),
+            Some(changed) => {
+                for hash in changed {
+                    if let Some(at) = self.by_hash.get(&hash) {
+                        self.heads[*at as usize].minute = NEVER;
+                    }
+                }
+            }
         }
-        (head.minute, head.revision) = (minute, revision);
+    }
+
+    fn refresh(&mut self, state: &State, at: usize, minute: i64) {
+        let head = &mut self.heads[at];
+        head.minute = minute;
         let stats = state.categories.get(head.hash);
         let out = &mut self.values[at * self.columns.len()..(at + 1) * self.columns.len()];
         for (slot, column) in out.iter_mut().zip(&self.columns) {
@@ -166,7 +184,8 @@ impl Groups {
 #[derive(Debug, Clone, Default)]
 pub struct Blocks {
     digest: u64,
-    request: u32,
+    /// Changes of categories that were taken in.
+    changes: u64,
     columns: Vec<Column>,
     weights: Vec<Weight>,
     /// Place of each item in `heads`, by catalogue index.
@@ -206,11 +225,13 @@ impl Blocks {
     }
 
     /// Begins a request: from here to the next `begin` the state does not change.
-    pub fn begin(&mut self) {
-        self.request = self.request.wrapping_add(1);
+    pub fn begin(&mut self, state: &State) {
+        for groups in [&mut self.categories, &mut self.sellers] {
+            groups.forget(state.categories.changed_since(self.changes));
+        }
+        self.changes = state.categories.changes();
         let groups = self.categories.heads.len().max(self.sellers.heads.len());
-        if self.heads.len() > ITEMS_MAX || groups > GROUPS_MAX || self.request == 0 {
-            self.request = 1;
+        if self.heads.len() > ITEMS_MAX || groups > GROUPS_MAX {
             self.places.clear();
             self.heads.clear();
             self.values.clear();
@@ -223,34 +244,52 @@ impl Blocks {
         &self.cross
     }
 
-    /// The place of an item's block, brought up to date.
-    #[inline]
-    pub fn item(&mut self, state: &State, item: u32, minute: i64) -> usize {
-        let at = match self.places.get(item as usize) {
-            Some(at) if *at != NONE => *at as usize,
-            _ => self.take_place(item),
-        };
-        let head = &self.heads[at];
-        if head.minute != minute || head.revision != state.revision(item) {
-            self.refresh(state, item, at, minute);
+    /// Appends the place of each item's block, brought up to date, to `places`.
+    ///
+    /// Memory is what this waits for, so each loop does one thing: short loops let the processor wait for many items at
+    /// once.
+    pub fn bring(
+        &mut self,
+        state: &State,
+        items: impl Iterator<Item = u32> + Clone,
+        minute: i64,
+        places: &mut Vec<u32>,
+    ) {
+        let from = places.len();
+        for item in items.clone() {
+            let at = match self.places.get(item as usize) {
+                Some(at) if *at != NONE => *at,
+                _ => self.take_place(item),
+            };
+            places.push(at);
         }
-        at
+        let mut stale: Vec<(u32, u32)> = Vec::new();
+        for (item, at) in items.zip(&places[from..]) {
+            let head = &self.heads[*at as usize];
+            if head.minute != minute || head.revision != state.revision(item) {
+                stale.push((item, *at));
+            }
+        }
+        for (item, at) in stale {
+            self.refresh(state, item, at as usize, minute);
+        }
     }
 
     #[inline]
-    pub fn head(&self, at: usize) -> &Head {
-        &self.heads[at]
+    pub fn head(&self, at: u32) -> &Head {
+        &self.heads[at as usize]
     }
 
     /// Puts the item, category and seller features of an item into its row.
     #[inline]
-    pub fn write(&mut self, state: &State, at: usize, minute: i64, row: &mut [f32]) {
+    pub fn write(&mut self, state: &State, at: u32, minute: i64, row: &mut [f32]) {
+        let at = at as usize;
         let values = &self.values[at * self.columns.len()..];
         self.columns.iter().zip(values).for_each(|(column, value)| row[column.at] = *value);
         let Head { category_at, seller_at, .. } = self.heads[at];
         for (groups, group) in [(&mut self.categories, category_at), (&mut self.sellers, seller_at)] {
             if group != NONE && !groups.columns.is_empty() {
-                let group = groups.bring(state, group, minute, self.request);
+                let group = groups.bring(state, group, minute);
                 groups.write(group, row);
             }
         }
@@ -258,8 +297,8 @@ impl Blocks {
 
     /// What the weights make of an item's, its category's and its seller's features.
     #[inline]
-    pub fn score(&mut self, state: &State, at: usize, minute: i64) -> f32 {
-        let Head { category_at, seller_at, score, .. } = self.heads[at];
+    pub fn score(&mut self, state: &State, at: u32, minute: i64) -> f32 {
+        let Head { category_at, seller_at, score, .. } = self.heads[at as usize];
         let mut sum = score;
         for (groups, group) in [(&mut self.categories, category_at), (&mut self.sellers, seller_at)] {
             if groups.columns.is_empty() {
@@ -268,7 +307,7 @@ impl Blocks {
             sum += match group {
                 NONE => groups.none,
                 group => {
-                    let group = groups.bring(state, group, minute, self.request);
+                    let group = groups.bring(state, group, minute);
                     groups.heads[group].score
                 }
             };
@@ -276,12 +315,17 @@ impl Blocks {
         sum
     }
 
+    /// The place of a category's block, if an item of it was a candidate; see `Head::category_at`.
+    pub fn category_place(&self, category: u64) -> Option<u32> {
+        self.categories.by_hash.get(&category).copied()
+    }
+
     /// Categories seen so far; `Head::category_at` is below it.
     pub fn categories_len(&self) -> usize {
         self.categories.heads.len()
     }
 
-    fn take_place(&mut self, item: u32) -> usize {
+    fn take_place(&mut self, item: u32) -> u32 {
         let index = item as usize;
         if self.places.len() <= index {
             self.places.resize(index + 1, NONE);
@@ -293,7 +337,7 @@ impl Blocks {
         if self.weights.is_empty() {
             self.values.resize((at + 1) * self.columns.len(), 0.0);
         }
-        at
+        at as u32
     }
 
     #[cold]
@@ -411,4 +455,24 @@ pub fn stats_value(stats: Option<&Stats>, op: &Op, as_of: i64) -> Option<f64> {
 pub fn finite(value: Option<f64>, default: f32) -> f32 {
     // Adding 0 turns -0 into 0: sums of nothing print as people expect.
     value.map(|v| v as f32 + 0.0).filter(|v| v.is_finite()).unwrap_or(default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_logarithm_is_close_enough() {
+        for n in 0..4_000 {
+            let x = (f64::from(n) * 0.02).exp() - 1.0;
+            for x in [x as f32, x as f32 * 1e-6, n as f32] {
+                let exact = f64::from(x).ln_1p();
+                assert!((f64::from(ln_1p(x)) - exact).abs() <= 2e-7 * (1.0 + exact), "{x}");
+            }
+        }
+        assert_eq!(ln_1p(0.0), 0.0);
+        let weight = Weight { scale: 2.0, shift: 0.5 };
+        assert_eq!([weight.of(0.0), weight.of(-0.0)], [-0.5, -0.5]);
+        assert!((weight.of(-3.0) + 2.0 * 4f32.ln() + 0.5).abs() < 1e-6);
+    }
 }

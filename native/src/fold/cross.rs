@@ -21,6 +21,26 @@ const MINUTE: f64 = 60_000.0;
 const WISHES_MAX: usize = 10;
 const COVISITED_MAX: usize = 200;
 
+/// The primary category of an item as a request sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Category {
+    None,
+    /// One that neither the session nor the user had to do with.
+    Strange,
+    Known(u64),
+}
+
+impl Category {
+    /// Outer None without a category; inner None for one that is in no list.
+    fn given(self) -> Option<Option<u64>> {
+        match self {
+            Category::None => None,
+            Category::Strange => Some(None),
+            Category::Known(hash) => Some(Some(hash)),
+        }
+    }
+}
+
 /// What the rows of one request share.
 pub struct Shared<'a> {
     pub session: Option<&'a Session>,
@@ -130,9 +150,11 @@ impl Shared<'_> {
                 let last_ms = self.acted.as_ref()?.get(head.hash)?;
                 Some((asker.as_of_ms - last_ms).max(0) as f64 / MINUTE)
             }
-            Op::CrossSessionCategoryShare | Op::CrossUserCategoryShare | Op::CrossSameCategoryAsLast => {
-                self.of_category((head.category_at != NONE).then_some(head.category), op)
-            }
+            Op::CrossSessionCategoryShare | Op::CrossUserCategoryShare | Op::CrossSameCategoryAsLast => self
+                .of_category(
+                    if head.category_at == NONE { Category::None } else { Category::Known(head.category) },
+                    op,
+                ),
             Op::CrossSameBrandAsLast => flag(self.last_brand? == head.brand),
             Op::CrossPriceRatio => {
                 let mean = self.price_mean.filter(|m| *m > 0.0)?;
@@ -157,22 +179,28 @@ impl Shared<'_> {
         matches!(op, Op::CrossSessionCategoryShare | Op::CrossUserCategoryShare | Op::CrossSameCategoryAsLast)
     }
 
-    /// A feature of `is_of_category` for a primary category, or for none.
-    pub fn of_category(&self, category: Option<u64>, op: &Op) -> Option<f64> {
+    /// The categories that the session or the user had to do with, some twice.
+    pub fn categories(&self) -> impl Iterator<Item = u64> + '_ {
+        let session = self.session_categories.iter().map(|(category, _)| *category);
+        session.chain(self.user_categories.iter().map(|c| c.category)).chain(self.last_category)
+    }
+
+    /// A feature of `is_of_category` for a primary category.
+    pub fn of_category(&self, category: Category, op: &Op) -> Option<f64> {
         match op {
             Op::CrossSessionCategoryShare => {
-                let category = category?;
-                let own = self.session_categories.iter().find(|(c, _)| *c == category).map_or(0, |(_, n)| *n);
+                let category = category.given()?;
+                let own = self.session_categories.iter().find(|(c, _)| category == Some(*c)).map_or(0, |(_, n)| *n);
                 (self.session_wishes > 0).then(|| f64::from(own) / f64::from(self.session_wishes))
             }
             Op::CrossUserCategoryShare => {
-                let category = category?;
-                let own = self.user_categories.iter().find(|c| c.category == category).map_or(0, |c| c.count);
+                let category = category.given()?;
+                let own = self.user_categories.iter().find(|c| category == Some(c.category)).map_or(0, |c| c.count);
                 (self.user_wishes > 0).then(|| (f64::from(own) / self.user_wishes as f64).min(1.0))
             }
             Op::CrossSameCategoryAsLast => {
                 let last = self.last_category?;
-                Some(f64::from(u8::from(category == Some(last))))
+                Some(f64::from(u8::from(category == Category::Known(last))))
             }
             _ => None,
         }

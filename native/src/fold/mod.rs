@@ -17,6 +17,8 @@ pub mod plan;
 pub mod queue;
 pub mod ring;
 pub mod said;
+#[cfg(test)]
+pub mod scene;
 pub mod shared;
 pub mod state;
 pub mod step;

@@ -120,10 +120,15 @@ pub fn rate(hits: f64, trials: f64, prior_rate: f64, prior_strength: f64) -> f64
 /// Stats by category hash. Looked up, and sorted before anything goes out.
 #[derive(Debug, Clone, Default)]
 pub struct Categories {
-    /// Counts, whether they are in `dirty`, and a number that grows with every change of them.
-    rows: FxHashMap<u64, (Stats, bool, u32)>,
+    rows: FxHashMap<u64, (Stats, bool)>,
     dirty: Vec<u64>,
+    /// The last changes, over and over in the same places, and how many there ever were.
+    changed: Vec<u64>,
+    changes: u64,
 }
+
+/// Changes remembered for caches; who looks less often than this forgets everything.
+const CHANGES_MAX: usize = 4_096;
 
 impl Categories {
     pub fn len(&self) -> usize {
@@ -135,18 +140,34 @@ impl Categories {
     }
 
     pub fn get(&self, category: u64) -> Option<&Stats> {
-        self.rows.get(&category).map(|(stats, ..)| stats)
+        self.rows.get(&category).map(|(stats, _)| stats)
     }
 
-    /// What was made of a category's counts while this answered the same is still right.
-    pub fn revision(&self, category: u64) -> u32 {
-        self.rows.get(&category).map_or(0, |(.., revision)| *revision)
+    /// How often counts were changed, for `changed_since`.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// The categories whose counts changed after `changes` answered that number; None when that is too long ago.
+    pub fn changed_since(&self, changes: u64) -> Option<impl Iterator<Item = u64> + '_> {
+        let new = self.changes.checked_sub(changes).filter(|new| *new <= CHANGES_MAX as u64)?;
+        Some((self.changes - new..self.changes).map(|at| self.changed[at as usize % CHANGES_MAX]))
+    }
+
+    fn tell(&mut self, category: u64) {
+        let at = self.changes as usize % CHANGES_MAX;
+        self.changes += 1;
+        if at == self.changed.len() {
+            self.changed.push(category);
+        } else {
+            self.changed[at] = category;
+        }
     }
 
     /// The stats to count in, counted as changed.
     pub fn change(&mut self, category: u64) -> &mut Stats {
-        let (stats, dirty, revision) = self.rows.entry(category).or_default();
-        *revision = revision.wrapping_add(1);
+        self.tell(category);
+        let (stats, dirty) = self.rows.entry(category).or_default();
         if !*dirty {
             *dirty = true;
             self.dirty.push(category);
@@ -155,7 +176,8 @@ impl Categories {
     }
 
     pub fn restore(&mut self, category: u64, stats: Stats) {
-        self.rows.insert(category, (stats, false, self.revision(category).wrapping_add(1)));
+        self.tell(category);
+        self.rows.insert(category, (stats, false));
     }
 
     /// Visits what changed since the last call, ascending.
@@ -163,7 +185,7 @@ impl Categories {
         let mut changed = std::mem::take(&mut self.dirty);
         changed.sort_unstable();
         for category in changed {
-            if let Some((stats, dirty, _)) = self.rows.get_mut(&category) {
+            if let Some((stats, dirty)) = self.rows.get_mut(&category) {
                 *dirty = false;
                 visit(category, stats);
             }
@@ -201,6 +223,26 @@ mod tests {
         let mut out = Vec::new();
         bc.encode(&mut out);
         assert_eq!(Stats::decode(&mut Reader::new(&out)).unwrap(), bc);
+    }
+
+    #[test]
+    fn changes_are_told_while_they_are_remembered() {
+        let mut categories = Categories::default();
+        let since = |c: &Categories, n: u64| c.changed_since(n).map(Iterator::collect::<Vec<u64>>);
+        assert_eq!(since(&categories, 0), Some(vec![]));
+        assert_eq!(since(&categories, 1), None, "a number of another table");
+        for n in 0..CHANGES_MAX as u64 {
+            categories.change(n % 3);
+        }
+        let before = categories.changes();
+        assert_eq!(since(&categories, 0).map(|all| all.len()), Some(CHANGES_MAX));
+        categories.change(7);
+        categories.change(8);
+        categories.change(7);
+        assert_eq!(since(&categories, before), Some(vec![7, 8, 7]));
+        assert_eq!(since(&categories, before + 3), Some(vec![]));
+        assert_eq!(since(&categories, 2), None);
+        assert!(since(&categories, 3).is_some());
     }
 
     #[test]

@@ -72,14 +72,17 @@ impl State {
         let shared = self.shared(covis, plan, asker);
         let once = self.once(plan, asker, &shared);
         let minute = minute_of(asker.as_of_ms);
-        blocks.begin();
-        for (row, item) in out.chunks_exact_mut(plan.len().max(1)).zip(items) {
+        blocks.begin(self);
+        let mut places = Vec::with_capacity(items.len());
+        blocks.bring(self, items.iter().copied(), minute, &mut places);
+        let width = plan.len().max(1);
+        for (row, at) in out.chunks_exact_mut(width).zip(&places) {
             row.copy_from_slice(&once);
-            let at = blocks.item(self, *item, minute);
-            blocks.write(self, at, minute, row);
-            let head = blocks.head(at);
-            for column in blocks.cross() {
-                let value = shared.value(covis, asker, *item, head, &column.op);
+            blocks.write(self, *at, minute, row);
+        }
+        for column in blocks.cross() {
+            for ((row, at), item) in out.chunks_exact_mut(width).zip(&places).zip(items) {
+                let value = shared.value(covis, asker, *item, blocks.head(*at), &column.op);
                 row[column.at] = finite(value, column.default);
             }
         }
@@ -204,3 +207,7 @@ fn leading_number(text: &str) -> Option<f64> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text.get(..end)?.parse().ok()
 }
+
+#[cfg(test)]
+#[path = "vector_tests.rs"]
+mod tests;

@@ -173,8 +173,10 @@ impl Core {
         ranked.forget_explored();
         let mut model = if light { self.prerank.take() } else { None };
         let rules = ask.rules(self, ask.surface.get());
-        let kept = if model.is_some() { usize::MAX } else { limit };
-        candidates::keep_eligible(&self.state, &rules, &mut ranked.items, kept);
+        match &mut model {
+            Some(model) => model.keep_eligible(&self.state, &rules, ask.now_ms, &mut ranked.items),
+            None => candidates::keep_eligible(&self.state, &rules, &mut ranked.items, limit),
+        }
         if ranked.items.len() < k {
             candidates::fill(&self.state, &self.lists, &rules, &mut ranked.items, k);
         }
