@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtp_monolith._native import Core, Plan
-from rtp_monolith.errors import RtpError
+from rtp_monolith.errors import BundleError, RtpError
 from rtp_monolith.features.cascade import CASCADE
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
@@ -82,6 +82,7 @@ def load(folder: Path) -> Bundle:
     encoder = Encoder(files[manifest.encoder.file], manifest.encoder.length, manifest.embedding.dimension)
     ranker = Ranker(files[manifest.ranker.file], manifest.ranker.inputs, manifest.ranker.heads)
     _check_probe(files[manifest.probe.file], encoder, ranker)
+    _check_sizes(encoder, ranker, len(plan))
     return Bundle(manifest, folder, items, vectors, encoder, ranker, plan, prerank, prerank_plan)
 
 
@@ -137,6 +138,22 @@ def _prerank(data: bytes) -> PrerankModel:
     if any(column.deviation <= 0 for column in model.columns):
         raise refuse("bundle_format", "the pre-ranker has a column whose deviation is not above 0")
     return model
+
+
+def _check_sizes(encoder: Encoder, ranker: Ranker, columns: int) -> None:
+    """The graphs take every size that a list may have: an export can freeze one without saying so."""
+    try:
+        for n in (1, 2, encoder.length):
+            made = encoder.encode(np.ones((n, encoder.dimension), np.float32))
+            if not np.isfinite(made).all():
+                raise refuse("bundle_not_finite", f"the encoder gives no numbers for a session of {n} items")
+        for n in (1, WARM_ROWS):
+            if len(ranker.score(np.zeros((n, columns), np.float32))) != n:
+                raise refuse("bundle_shape", f"the ranker does not answer {n} rows with {n}")
+    except BundleError:
+        raise
+    except Exception as error:  # as above
+        raise refuse("bundle_shape", f"the graphs do not take every size: {str(error)[:300]}") from None
 
 
 def _check_probe(data: bytes, encoder: Encoder, ranker: Ranker) -> None:

@@ -44,10 +44,14 @@ def clustered(count: int = 60, clusters: int = 6, seed: int = 0) -> NDArray[np.f
     return (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
 
 
-def encoder_graph(dimension: int = DIMENSION) -> bytes:
-    """`session` = the mean of the first `lengths` vectors; padding is 0 and does not count."""
+def encoder_graph(dimension: int = DIMENSION, *, frozen: bool = False) -> bytes:
+    """`session` = the mean of the first `lengths` vectors; padding is 0 and does not count.
+
+    A frozen one says that it takes any length and takes only `LENGTH`, as exports by tracing do.
+    """
     nodes = [
-        helper.make_node("ReduceSum", ["vectors", "axis"], ["sum"], keepdims=0),
+        *([helper.make_node("Add", ["vectors", "zeros"], ["added"])] if frozen else []),
+        helper.make_node("ReduceSum", ["added" if frozen else "vectors", "axis"], ["sum"], keepdims=0),
         helper.make_node("Cast", ["lengths"], ["count"], to=TensorProto.FLOAT),
         helper.make_node("Unsqueeze", ["count", "axis"], ["column"]),
         helper.make_node("Div", ["sum", "column"], ["session"]),
@@ -59,7 +63,7 @@ def encoder_graph(dimension: int = DIMENSION) -> bytes:
             helper.make_tensor_value_info("lengths", TensorProto.INT64, ["b"]),
         ],
         [helper.make_tensor_value_info("session", TensorProto.FLOAT, ["b", dimension])],
-        {"axis": np.array([1], np.int64)},
+        {"axis": np.array([1], np.int64)} | ({"zeros": np.zeros((LENGTH, 1), np.float32)} if frozen else {}),
     )
 
 

@@ -187,6 +187,12 @@ def test_shapes_must_fit(tmp_path: Path) -> None:
     assert code_of(recipe.write(tmp_path, version="6")) == "bundle_shape"
 
 
+def test_an_encoder_of_one_frozen_length_is_refused(tmp_path: Path) -> None:
+    recipe = Recipe()
+    recipe.files["encoder.onnx"] = encoder_graph(frozen=True)
+    assert code_of(recipe.write(tmp_path)) == "bundle_shape"
+
+
 def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
     for version, name in enumerate(
         ("items.npy", "items.txt", "encoder.onnx", "ranker.onnx", "prerank.json", "probe.npz")
