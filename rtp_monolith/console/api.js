@@ -1,23 +1,42 @@
-// The public API of the shard, as any client calls it, with the time each call took. Keeps the items it has seen.
+// The public API of the shard, as any client calls it. Keeps the items it has seen, and which surfaces there are.
 
 const cards = new Map();
+const absent = new Set();
+
+export class Refused extends Error {
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
 
 async function call(method, path, body) {
-  const started = performance.now();
   const reply = await fetch(path, {
     method,
     headers: body === undefined ? {} : { 'content-type': 'application/json' },
     body: body === undefined ? undefined : JSON.stringify(body),
   });
   const data = await reply.json();
-  if (!reply.ok) throw new Error(data?.error?.message ?? `${path} answered ${reply.status}`);
-  return { data, tookMs: performance.now() - started };
+  if (!reply.ok) throw new Refused(reply.status, data?.error?.code, data?.error?.message ?? `${path} answered ${reply.status}`);
+  return data;
 }
 
 export const sendEvents = (events) => call('POST', '/v1/events', { events, sent_at: Date.now() });
-export const recommend = (request) => call('POST', '/v1/recommend', request);
 export const visitorState = (key) => call('GET', `/v1/users/${encodeURIComponent(key)}/state`);
 export const shop = () => call('GET', '/demo/shop');
+
+/** A list; null when this shard does not declare the surface, which is then not asked for again. */
+export async function recommend(request) {
+  if (absent.has(request.surface)) return null;
+  try {
+    return await call('POST', '/v1/recommend', request);
+  } catch (error) {
+    if (error.code !== 'unknown_surface') throw error;
+    absent.add(request.surface);
+    return null;
+  }
+}
 
 /** For a page that is being left: no reply can be awaited. */
 export const beacon = (events) =>
@@ -27,8 +46,7 @@ export const beacon = (events) =>
 export async function items(ids) {
   const missing = [...new Set(ids)].filter((id) => !cards.has(id));
   if (missing.length) {
-    const { data } = await call('GET', `/demo/cards?ids=${missing.map(encodeURIComponent).join(',')}`);
-    for (const item of data) cards.set(item.id, item);
+    for (const item of await call('GET', `/demo/cards?ids=${missing.map(encodeURIComponent).join(',')}`)) cards.set(item.id, item);
   }
   return new Map(ids.filter((id) => cards.has(id)).map((id) => [id, cards.get(id)]));
 }

@@ -48,10 +48,13 @@ export class Visitor {
 
   /** For what changes a list: sent at once, with all that waits; answers when it is on disk and folded. */
   async act(...args) {
-    const events = [...this.queue.splice(0), this.event(...args)];
-    const { data, tookMs } = await sendEvents(events);
-    this.#acknowledged(data);
-    return tookMs;
+    const waiting = this.queue.splice(0);
+    try {
+      this.#acknowledged(await sendEvents([...waiting, this.event(...args)]));
+    } catch (error) {
+      this.queue.unshift(...waiting);
+      throw error;
+    }
   }
 
   later(...args) {
@@ -62,8 +65,7 @@ export class Visitor {
     if (!this.queue.length) return;
     const waiting = this.queue.splice(0);
     try {
-      const { data } = await sendEvents(waiting);
-      this.#acknowledged(data);
+      this.#acknowledged(await sendEvents(waiting));
       this.onflush();
     } catch {
       // Event ids make sending again safe.
