@@ -2,6 +2,7 @@
 
 const cards = new Map();
 const absent = new Set();
+const AT_ONCE = 100;
 
 export class Refused extends Error {
   constructor(status, code, message) {
@@ -42,11 +43,17 @@ export async function recommend(request) {
 export const beacon = (events) =>
   navigator.sendBeacon('/v1/events', new Blob([JSON.stringify({ events, sent_at: Date.now() })], { type: 'text/plain' }));
 
-/** Items by id, fetched in one request when some are not known yet; ids of deleted items are left out. */
+/** Items by id, fetched together when some are not known yet; ids of deleted items are left out. */
 export async function items(ids) {
   const missing = [...new Set(ids)].filter((id) => !cards.has(id));
-  if (missing.length) {
-    for (const item of await call('GET', `/demo/cards?ids=${missing.map(encodeURIComponent).join(',')}`)) cards.set(item.id, item);
-  }
+  const parts = Array.from({ length: Math.ceil(missing.length / AT_ONCE) }, (_, i) => missing.slice(i * AT_ONCE, (i + 1) * AT_ONCE));
+  const replies = await Promise.all(parts.map((part) => call('GET', `/demo/cards?ids=${part.map(encodeURIComponent).join(',')}`)));
+  for (const item of replies.flat()) cards.set(item.id, presentable(item));
   return new Map(ids.filter((id) => cards.has(id)).map((id) => [id, cards.get(id)]));
+}
+
+/** An item without a title goes by its id; a picture of another origin is not fetched, the item's own drawing is shown. */
+function presentable(item) {
+  const own = /^\/(?!\/)/.test(item.image_url ?? '');
+  return { ...item, title: item.title || item.id, image_url: own ? item.image_url : `/demo/pictures/${encodeURIComponent(item.id)}.svg` };
 }

@@ -40,7 +40,7 @@ export class Cart {
       fill(this.body, h('p', { class: 'empty' }, 'Nothing in it yet. ', link('/', 'Look around')));
       return;
     }
-    const total = lines.reduce((sum, { item, quantity }) => sum + item.price * quantity, 0);
+    const total = lines.reduce((sum, { item, quantity }) => sum + (item.price ?? 0) * quantity, 0);
     const value = { price: Math.round(total * 100) / 100, currency: lines[0].item.currency };
     fill(this.body,
       h('ul', { class: 'lines' }, lines.map((line) => this.#line(line))),
@@ -58,7 +58,7 @@ export class Cart {
       h('div', { class: 'quantity', role: 'group', 'aria-label': `How many of ${item.title}` },
         button('−', 'step', change('remove_from_cart', 1), { 'aria-label': 'One less' }), h('b', {}, String(quantity)),
         button('+', 'step', change('add_to_cart', 1), { 'aria-label': 'One more' })),
-      h('b', { class: 'price' }, price({ price: Math.round(item.price * quantity * 100) / 100, currency: item.currency })),
+      h('b', { class: 'price' }, price({ price: Math.round((item.price ?? 0) * quantity * 100) / 100, currency: item.currency })),
       button('×', 'close', change('remove_from_cart', quantity), { 'aria-label': `Remove ${item.title}` }));
   }
 

@@ -15,6 +15,7 @@ export function searchBox(form, input, { onlook, onsearch, anywhere }) {
     event.preventDefault();
     clearTimeout(waiting);
     const query = input.value.trim();
+    input.blur();
     await onlook(query);
     if (!query || query === told) return;
     told = query;

@@ -106,7 +106,7 @@ async function refresh(times) {
   if (mine !== turn) return;
   if (changed && times) $('#announce').textContent = `${wish.shelf.heading.textContent}: ${wish.shelf.why.textContent}`;
   document.documentElement.dataset.turn = String(mine);
-  delete document.documentElement.dataset.failed;
+  $('#trouble').hidden = true;
 }
 
 /** The session as the shard has it; a visitor who has sent nothing is not known there. */
@@ -150,12 +150,14 @@ async function act(type, item, seen, event, more) {
   }
 }
 
-/** Pages are switched before the click is sent: what is shown of the product is known already. */
+/** The click is on its way while the page of the product is drawn: what it shows is known already. */
 function open(item, seen, event) {
+  views.product.leave();
+  const sent = act('click', item, seen, event);
   push(address(item));
   enter(views.product, item, seen);
   scrollTo(0, 0);
-  return act('click', item, seen, event);
+  return sent;
 }
 
 function push(path) {
@@ -180,7 +182,7 @@ function reveal(element, title, heading) {
     else anchor.removeAttribute('aria-current');
   }
   // Whoever is typing goes on typing.
-  if (document.activeElement === $('#q')) return;
+  if (view === views.search && document.activeElement === $('#q')) return;
   heading.focus({ preventScroll: true });
   $('#q').value = view === views.search ? views.search.query : '';
 }
@@ -223,8 +225,8 @@ function go(path) {
 }
 
 function failed(error) {
-  $('#announce').textContent = `The shard did not answer: ${error.message}`;
-  document.documentElement.dataset.failed = error.message;
+  $('#trouble').textContent = `The shard did not answer: ${error.message}. What you see may be behind.`;
+  $('#trouble').hidden = false;
 }
 
 /** The words typed so far, as an address: one entry in the history for one search. */

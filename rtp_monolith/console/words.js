@@ -28,6 +28,7 @@ const DEGRADED = {
   encoder_failed: 'The session model failed: nothing was looked up by likeness.',
   encoder_slow: 'The session model took too long: nothing was looked up by likeness.',
   ann_failed: 'The search by likeness failed: the other sources filled in.',
+  ann_slow: 'The search by likeness took too long: the other sources filled in.',
   recall_failed: 'Finding candidates failed: the list is what is popular.',
   recall_slow: 'Finding candidates took too long: some sources were not asked.',
   prerank_failed: 'The light ranking failed: candidates went on in the order they were found.',
@@ -36,7 +37,8 @@ const DEGRADED = {
   ranker_slow: 'There was no time left for the ranking model: the light ranking ordered the list.',
   rerank_failed: 'Mixing the list failed: it is in the order of its scores.',
   rerank_slow: 'There was no time left to mix the list: it is in the order of its scores.',
-  explore_failed: 'No new item was tried out this time.',
+  explore_failed: 'Trying out a new item failed: the list has none.',
+  explore_slow: 'There was no time left to try out a new item.',
   decision_not_logged: 'This list could not be written to the log.',
   stale_position: 'This list may not have seen your last click yet.',
 };

@@ -121,6 +121,20 @@ def test_a_shard_with_fewer_surfaces_shows_fewer_shelves(visit: OpenPage) -> Non
     shown.wrong = [text for text in shown.wrong if text not in refused]
 
 
+def test_a_shard_that_does_not_answer_is_said_and_tried_again(visit: OpenPage) -> None:
+    shown = visit(**DESKTOP)
+    trouble = shown.page.locator("#trouble")
+    expect(trouble).to_be_hidden()
+    shown.page.route("**/v1/events", lambda route: route.abort())
+    shown.shelf("home").locator(".like").first.click()
+    expect(trouble).to_contain_text("The shard did not answer")
+    shown.page.unroute("**/v1/events")
+    shown.act(lambda: shown.shelf("home").locator(".like").nth(1).click())
+    expect(trouble).to_be_hidden()
+    assert len(shown.wrong) >= 1 and all("ERR_FAILED" in text for text in shown.wrong)
+    shown.wrong.clear()
+
+
 def test_steps_down_are_said_in_plain_words_and_the_model_by_name(visit: OpenPage) -> None:
     shown = visit(**DESKTOP)
 
@@ -148,11 +162,10 @@ def test_steps_down_are_said_in_plain_words_and_the_model_by_name(visit: OpenPag
 
 def test_every_code_of_the_ladder_has_its_sentence(visit: OpenPage) -> None:
     """The codes that the contract and the stages name; a code without a sentence would get the general one."""
-    stages = [
-        f"{stage}_{how}" for stage in ("encoder", "recall", "prerank", "ranker", "rerank") for how in ("failed", "slow")
-    ]
-    others = ["no_model", "no_items", "unknown_items", "ann_failed", "explore_failed", "decision_not_logged"]
-    codes = [*stages, *others, "stale_position", "source_failed:covis"]
+    names = ("encoder", "ann", "recall", "prerank", "ranker", "rerank", "explore")
+    stages = [f"{name}_{how}" for name in names for how in ("failed", "slow")]
+    others = ["no_model", "no_items", "unknown_items", "decision_not_logged", "stale_position", "source_failed:covis"]
+    codes = [*stages, *others]
     shown = visit(**DESKTOP)
     run = """async codes => {
         const { degradedWords } = await import('/console/words.js');
