@@ -66,7 +66,7 @@ export class Engine {
   }
 
   /** The first list of the page: its reply, what changed in it since the one before, and what the visitor did last. */
-  list({ reply, ...changed }, known, { cause }) {
+  list({ reply, ...changed }, known, cause) {
     this.surface.textContent = `The list of the ${reply.surface} surface, ${many(reply.items.length, 'item')}`;
     if (reply.surface === 'home' && reply.state_version === 0 && !this.baseline) {
       this.baseline = reply.items.map((entry) => entry.id);

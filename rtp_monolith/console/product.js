@@ -14,28 +14,27 @@ export class Product {
     this.visitor = visitor;
     this.onact = onact;
     this.item = null;
+    this.since = null;
     this.head = h('article', { class: 'product', id: 'product', 'aria-labelledby': 'product-title' });
     this.list = shelf('similar', 'People go on to', 'row');
     this.cart = shelf('with-cart', 'Goes with your cart', 'row');
     this.more = shelf('more', 'For you', 'row');
     this.recent = shelf('recent-here', 'You looked at', 'plain');
     this.element = h('div', { class: 'view', data: { view: 'product' } }, this.head, [this.list, this.cart, this.more, this.recent].map(({ section }) => section));
-    addEventListener('pagehide', () => this.leave());
+    visitor.onsight = (visible) => (visible ? this.#look() : this.#rest());
   }
 
   /** `seen`: the decision that showed it, when a card was clicked. */
   enter(item, seen) {
     this.item = item;
     this.seen = seen;
-    this.since = performance.now();
+    this.#look();
     this.#draw();
     return { title: `${item.title} · Northlight`, heading: this.head.querySelector('h1') };
   }
 
-  /** Says how long the product was looked at; once for each stay. */
   leave() {
-    if (!this.item) return;
-    this.visitor.later('dwell', this.item.id, { props: { dwell_ms: Math.round(performance.now() - this.since) } });
+    this.#rest();
     this.item = null;
   }
 
@@ -62,6 +61,17 @@ export class Product {
   update(session) {
     const inside = session.cart.some(({ id }) => id === this.item?.id);
     this.head.querySelector('[data-in-cart]')?.toggleAttribute('hidden', !inside);
+  }
+
+  #look() {
+    this.since = performance.now();
+  }
+
+  /** Says how long the product was in sight, once for each stay. */
+  #rest() {
+    if (!this.item || this.since === null) return;
+    this.visitor.later('dwell', this.item.id, { props: { dwell_ms: Math.round(performance.now() - this.since) } });
+    this.since = null;
   }
 
   #draw() {

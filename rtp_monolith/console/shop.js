@@ -89,7 +89,12 @@ async function refresh(times) {
   const mine = (turn += 1);
   const page = view;
   const reading = read();
-  if (page.readsFirst || (visitor.known && session === NOBODY)) session = await reading;
+  reading.catch(() => {}); // Whoever awaits it below hears of it.
+  if (page.readsFirst || (visitor.known && session === NOBODY)) {
+    const latest = await reading;
+    if (mine !== turn) return;
+    session = latest;
+  }
   const asked = performance.now();
   const wish = page.primary(session);
   const reply = await answer(wish);
@@ -99,11 +104,14 @@ async function refresh(times) {
   const taken = new Set();
   const changed = draw(wish, reply, known, taken);
   const drawn = performance.now();
-  if (changed) engine.list(changed, known, { cause, key: visitor.session });
+  if (changed) engine.list(changed, known, cause);
   if (times && reply) engine.speed({ ack: times.ack, list: answered - asked, draw: drawn - answered });
-  session = await reading;
-  await others(mine, page, reply, taken);
+  const latest = await reading;
   if (mine !== turn) return;
+  session = latest;
+  const next = await others(mine, page, reply, taken);
+  if (mine !== turn) return;
+  if (!changed && next) engine.list(next.changed, next.known, cause);
   if (changed && times) $('#announce').textContent = `${wish.shelf.heading.textContent}: ${wish.shelf.why.textContent}`;
   document.documentElement.dataset.turn = String(mine);
   $('#trouble').hidden = true;
@@ -115,18 +123,21 @@ async function read() {
   return visitor.known ? summary(await visitorState(key), key) : NOBODY;
 }
 
+/** The other lists of the page; answers the first that has anything. */
 async function others(mine, page, first, taken) {
   const ids = [...session.opened, ...session.trail.map((entry) => entry.item_id), ...session.cart.map(({ id }) => id)];
   const mentioned = await items([...ids, ...(first?.items ?? []).map((entry) => entry.id)]);
-  if (mine !== turn) return;
+  if (mine !== turn) return null;
   tell(mentioned);
   const wishes = page.rest(session, mentioned, first, [...taken]);
   const replies = await Promise.all(wishes.map(ifReady));
   const known = await items(replies.flatMap((reply) => (reply?.items ?? []).map((entry) => entry.id)));
-  if (mine !== turn) return;
-  wishes.forEach((wish, i) => replies[i] !== undefined && draw(wish, replies[i], known, taken));
+  if (mine !== turn) return null;
+  const drawn = wishes.map((wish, i) => (replies[i] === undefined ? null : draw(wish, replies[i], known, taken)));
   const recent = page.recents?.(session);
   if (recent) draw({ ...recent, k: RECENT_MAX, why: '' }, { items: recent.ids.map((id) => ({ id })) }, mentioned);
+  const changed = drawn.find(Boolean);
+  return changed ? { changed, known } : null;
 }
 
 /** What of the session is shown outside the lists: the panel, the cart and its count. */

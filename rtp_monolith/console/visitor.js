@@ -17,6 +17,8 @@ export class Visitor {
     this.position = null;
     this.known = false;
     this.onflush = () => {};
+    // Told before what waits is sent, so that the last look at a product goes with it.
+    this.onsight = () => {};
     this.session = sessionStorage.getItem(KEY);
     if (this.session) this.known = true;
     else this.renew();
@@ -24,6 +26,7 @@ export class Visitor {
     this.observer = new IntersectionObserver((entries) => this.#look(entries), { threshold: 0.6 });
     setInterval(() => this.flush(), FLUSH_MS);
     document.addEventListener('visibilitychange', () => {
+      this.onsight(document.visibilityState === 'visible');
       if (document.visibilityState === 'hidden' && this.queue.length) beacon(this.queue.splice(0));
     });
   }

@@ -43,6 +43,7 @@ def test_what_nobody_sells_is_said_and_something_else_is_shown(visit: OpenPage) 
     expect(shown.shelf("search")).to_be_hidden()
     assert len(shown.items("instead")) == 12
     expect(shown.page.locator("#h-instead")).to_have_text("For you instead")
+    expect(shown.page.locator(".surface")).to_have_text("The list of the home surface, 12 items")
 
 
 def test_the_order_of_results_follows_the_visitor(visit: OpenPage) -> None:

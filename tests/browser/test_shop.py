@@ -145,6 +145,19 @@ def test_a_product_opens_by_its_address(visit: OpenPage) -> None:
     assert {place for _, place in shown.items("category")} == {category}
 
 
+def test_the_last_look_is_sent_when_the_page_is_left(visit: OpenPage) -> None:
+    shown = visit(**DESKTOP)
+    shown.open(shown.items()[0][0])
+    key = shown.page.evaluate("sessionStorage.getItem('northlight.session')")
+    shown.page.goto("about:blank")
+    state = f"{shown.url}v1/users/{key}/state"
+    for _ in range(100):
+        if shown.page.request.get(state).json()["counts"].get("dwell") == 1:
+            return
+        shown.page.wait_for_timeout(50)
+    pytest.fail("the shard was not told how long the product was looked at")
+
+
 def test_an_address_of_nothing_says_so(visit: OpenPage) -> None:
     shown = visit(**DESKTOP)
     go = "path => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')); }"
