@@ -4,7 +4,7 @@ import { fill, h } from './dom.js';
 import { wordsOf } from './matches.js';
 import { many } from './words.js';
 
-const ASKED_K = 60;
+const ASKED_K = 100;
 const FOUND_K = 36;
 const OTHERS_K = 12;
 
