@@ -119,5 +119,7 @@ class CandidateWriter:
     def close(self) -> CandidateSets:
         """Seals the folder."""
         self._file.close()
-        (self._folder / "candidates.json").write_bytes(msgspec.json.encode(self._card))
+        draft = self._folder / "candidates.draft"
+        draft.write_bytes(msgspec.json.encode(self._card))
+        draft.replace(self._folder / "candidates.json")
         return CandidateSets(self._folder)

@@ -12,13 +12,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from rtp_monolith.features.cascade import CASCADE, SURFACES
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.training.ranker import Rows
 from rtp_monolith.training.replay import RowTable
 
-AFFINITY = "cascade_affinity"
-SURFACES = ("home", "category", "search", "product", "cart")
-SURFACE_COLUMNS = tuple(f"cascade_surface_{name}" for name in SURFACES)
+AFFINITY, *SURFACE_COLUMNS = (column.name for column in CASCADE)
 REQUEST_COLUMNS = frozenset(
     {feature.name for feature in FEATURES if feature.scope in ("user", "session", "context")} | set(SURFACE_COLUMNS)
 )

@@ -209,5 +209,7 @@ def write_table(
     if before_sealing is not None:
         before_sealing()
     card = TableCard(rows, number, list(names), list(items), list(surfaces), length, counts)
-    (folder / "rows.json").write_bytes(msgspec.json.encode(card))
+    draft = folder / "rows.draft"
+    draft.write_bytes(msgspec.json.encode(card))
+    draft.replace(folder / "rows.json")
     return RowTable(folder)
