@@ -123,8 +123,11 @@ def train_cascade(
     clock: Clock,
     watch: Watch,
 ) -> Made:
-    """Makes `out/name/version` from the log of `data` with so many threads. Raises DataError: `bundle_exists`, `nothing_to_learn`, what
-    reading the log refuses, or `parity` when a graph does not say what its model says."""
+    """Makes `out/name/version` from the log of `data`; `threads` are torch's.
+
+    Raises DataError: `bundle_exists`, `nothing_to_learn`, what reading the log refuses, or `parity` when a graph does
+    not say what its model says.
+    """
     torch.set_num_threads(threads)
     version = check_name(version, "version") if version is not None else next_version(out, name)
     if (out / check_name(name, "name") / version).exists():
