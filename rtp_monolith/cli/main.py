@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "replay": ("rtp_monolith.cli.replay", "replay", "Play recorded traffic again."),
     "deadletters": ("rtp_monolith.cli.deadletters", "deadletters", "Look at refused events and try them again."),
     "state": ("rtp_monolith.cli.state", "state", "Show, rebuild and verify the state of a shard."),
+    "train": ("rtp_monolith.cli.train", "train", "Train a session model."),
     "evaluate": ("rtp_monolith.cli.evaluate", "evaluate", "Train a session model and judge it on held-out sessions."),
     "bench": ("rtp_monolith.cli.bench", "bench", "Measure ranking, ingest and visibility."),
     "demo": ("rtp_monolith.cli.demo", "demo", "Serve the generated shop."),
