@@ -8,6 +8,7 @@ step has made stays in the work folder. It does not know a terminal; `Watch` is 
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 from pathlib import Path
 from typing import Literal, Protocol
@@ -39,7 +40,7 @@ from rtp_monolith.training.settings import Settings
 from rtp_monolith.training.survey import Survey, survey
 
 FOREVER_MS = 2**62
-LISTS_OF_ABOUT = 6
+LISTS_OF_ABOUT = 5
 PROBED_SESSIONS = 5
 PROBED_ROWS = 16
 Drop = Literal["nothing", "session"]
@@ -211,7 +212,7 @@ class _Run:
         plan = compile_plan()
         wanted = msgspec.structs.replace(settings.candidates, seed=self.seed, after_ms=cuts.encoder)
         after = sum(n for minute, n in seen.minutes.items() if minute * 60_000 >= cuts.encoder)
-        every = int(after * settings.share / LISTS_OF_ABOUT / max(1, wanted.sets))
+        every = math.ceil(after * settings.share / LISTS_OF_ABOUT / max(1, wanted.sets))
         writer = CandidateWriter(folder, wanted, plan, [item.id for item in seen.catalogue], every)
         lists = replay_lists(
             self.data,

@@ -22,6 +22,9 @@ from rtp_monolith.training.models.mmoe import Columns, Mmoe, MmoeSettings, fit_c
 
 Loss = Literal["pointwise", "pairwise", "listwise"]
 SCORED_ROWS = 16_384
+BATCH_ROWS_MIN = 128
+STEPS_MIN = 32
+"""A short log still gets so many steps an epoch, of smaller batches."""
 
 
 class RankerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -192,7 +195,8 @@ def _pass(
     """One epoch; the mean loss of its batches."""
     model.train()
     torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
-    batches = data.batches(np.random.default_rng([seed, epoch]), settings.batch_rows)
+    rows = min(settings.batch_rows, max(BATCH_ROWS_MIN, len(data.features) // STEPS_MIN))
+    batches = data.batches(np.random.default_rng([seed, epoch]), rows)
     total = 0.0
     for number, (at, lists) in enumerate(batches, start=1):
         logits = model(data.features[at]) + model.shown_at(data.position[at])
