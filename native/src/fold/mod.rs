@@ -13,6 +13,7 @@ pub mod persist;
 pub mod plan;
 pub mod queue;
 pub mod ring;
+pub mod run;
 pub mod said;
 pub mod shared;
 pub mod state;
