@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::fold::marks::Marks;
 use crate::items::{Catalogue, Item};
 use crate::recall::scan::{Codes, Scratch};
-use crate::recall::simd::{dot, item_of, rescore, score_of};
+use crate::recall::simd::{dot, hit, item_of, rescore, score_of, Hit};
 
 /// No category: the item has no vector of its own, or is not there.
 const NOWHERE: u32 = u32::MAX;
@@ -151,6 +151,30 @@ impl VectorTable {
             Some(row) if row.len() == vector.len() => dot(row, vector),
             _ => 0.0,
         }
+    }
+
+    /// `affinity` of many items, in their order, into `out`.
+    pub fn affinities(
+        &self,
+        items: impl Iterator<Item = u32>,
+        vector: &[f32],
+        hits: &mut Vec<Hit>,
+        out: &mut Vec<f32>,
+    ) {
+        out.clear();
+        hits.clear();
+        let fits = self.dimension > 0 && vector.len() == self.dimension;
+        // An item without a vector is asked for the first one instead, and what comes out is not used.
+        hits.extend(items.map(|item| hit(item, 0.0)));
+        let known = |one: &Hit| fits && self.has(item_of(*one));
+        let asked: Vec<bool> = hits.iter().map(known).collect();
+        if !asked.contains(&true) {
+            out.resize(hits.len(), 0.0);
+            return;
+        }
+        hits.iter_mut().zip(&asked).filter(|(_, asked)| !**asked).for_each(|(one, _)| *one = hit(0, 0.0));
+        rescore(&self.rows, vector, hits);
+        out.extend(hits.iter().zip(asked).map(|(one, asked)| if asked { score_of(*one) } else { 0.0 }));
     }
 
     /// Cosine of two items within [0, 1]: opposites are not alike, that is all. `None` unless both have a vector.
@@ -375,7 +399,7 @@ mod tests {
     #[test]
     fn likeness_is_the_cosine_and_opposites_are_merely_not_alike() {
         let mut c = Catalogue::default();
-        ["a", "b", "c", "zero"].map(|id| put(&mut c, id, &[], true));
+        let _ = ["a", "b", "c", "zero"].map(|id| put(&mut c, id, &[], true));
         let bare = put(&mut c, "bare", &[], true);
         let mut table = VectorTable::default();
         table.set(&c, &["a", "b", "c", "zero"], &[3.0, 4.0, 8.0, 6.0, -3.0, -4.0, 0.0, 0.0], 2).unwrap();
@@ -404,7 +428,7 @@ mod tests {
     #[test]
     fn an_index_outside_is_told_of_every_change_once() {
         let mut c = Catalogue::default();
-        ["a", "b", "c"].map(|id| put(&mut c, id, &["m"], true));
+        let _ = ["a", "b", "c"].map(|id| put(&mut c, id, &["m"], true));
         let mut table = VectorTable::default();
         table.set(&c, &["a", "b"], &[1.0, 2.0], 1).unwrap();
         assert_eq!((table.take_untold(), table.take_untold()), (vec![0, 1, 2], vec![]));
