@@ -4,6 +4,8 @@
 use crate::cascade::eligible::Rules;
 use crate::cascade::lists::Lists;
 use crate::cascade::source;
+use crate::error::{Error, Result};
+use crate::fold::blocks::Plans;
 use crate::fold::contexts::DIMENSIONS;
 use crate::fold::state::State;
 use crate::fold::step::{is_positive, Catalog};
@@ -37,6 +39,8 @@ pub struct Request<'a> {
     pub now_ms: i64,
     pub knn: KnnParams,
     pub sources: &'a [Wanted],
+    /// Bit mask of sources that are not asked, as if they had failed.
+    pub failing: u32,
     /// What the session encoder made of the session, in the space of the item vectors.
     pub vector: Option<&'a [f32]>,
     /// What an index outside found for that vector, best first; asked instead of the scan.
@@ -46,6 +50,16 @@ pub struct Request<'a> {
     /// Of the request; only the sources that could bring anything look at it before the merge.
     pub filter: Option<&'a Filter>,
 }
+
+/// What the sources found, best first, and the bit mask of the sources that were not asked.
+#[derive(Debug, Clone, Default)]
+pub struct Recalled {
+    pub candidates: Vec<Candidate>,
+    pub skipped: u32,
+}
+
+/// Candidates that later stages see; what more sources find is of the least score.
+pub const CANDIDATES_MAX: usize = 1_000;
 
 /// Recent wishes that the item-to-item sources start from.
 const SEEDS_MAX: usize = 10;
@@ -75,13 +89,22 @@ pub struct Indices {
     pub knn: SessionKnn,
     pub covis: Covis,
     pub merger: Merger,
+    /// Feature blocks by plan.
+    pub plans: Plans,
     pub vectors: VectorTable,
     pub text: TextIndex,
     pub scratch: Scratch,
 }
 
-/// Asks the sources and merges. The answer is sorted by score, best first, and still holds what may not be shown.
-pub fn recall(state: &State, lists: &mut Lists, indices: &mut Indices, request: &Request<'_>) -> Vec<Candidate> {
+/// Asks the sources and merges. The answer still holds what may not be shown. `spent` is asked before each source: once
+/// it says yes, no further source is asked.
+pub fn recall(
+    state: &State,
+    lists: &mut Lists,
+    indices: &mut Indices,
+    request: &Request<'_>,
+    spent: &dyn Fn() -> bool,
+) -> Recalled {
     let wishes = wishes(state, request);
     let mut latest: Vec<u32> = Vec::new();
     for item in wishes.iter().rev() {
@@ -90,7 +113,15 @@ pub fn recall(state: &State, lists: &mut Lists, indices: &mut Indices, request: 
         }
     }
     let mut found: Vec<(Wanted, Vec<(u32, f32)>)> = Vec::with_capacity(request.sources.len());
+    let mut recalled = Recalled::default();
+    let mut over = false;
     for wanted in request.sources {
+        let bit = 1u32 << wanted.source;
+        over = over || spent();
+        if over || request.failing & bit != 0 {
+            recalled.skipped |= bit;
+            continue;
+        }
         let n = wanted.quota;
         let mut items = Vec::new();
         match wanted.source {
@@ -112,9 +143,39 @@ pub fn recall(state: &State, lists: &mut Lists, indices: &mut Indices, request: 
     }
     let sources: Vec<SourceList<'_>> =
         found.iter().map(|(w, items)| SourceList { source: w.source, weight: w.weight, items }).collect();
-    let mut out = Vec::new();
-    indices.merger.merge(&sources, state.catalogue.ids().len(), &mut out);
-    out
+    indices.merger.merge(&sources, state.catalogue.ids().len(), &mut recalled.candidates);
+    recalled.candidates.truncate(CANDIDATES_MAX);
+    recalled
+}
+
+/// A number that the catalogue says of an item.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Number {
+    Price,
+    /// By name as `Catalogue::labels` numbers it; None when no item has such an attribute.
+    Attribute(Option<u32>),
+}
+
+impl Number {
+    /// `price` or `attributes.NAME`. Errors: `unknown_field`.
+    pub fn parse(state: &State, field: &str) -> Result<Number> {
+        if field == "price" {
+            return Ok(Number::Price);
+        }
+        match field.strip_prefix("attributes.") {
+            Some(name) if !name.is_empty() => Ok(Number::Attribute(state.catalogue.labels().index(name))),
+            _ => Err(Error::invalid("unknown_field", field, "not `price` or `attributes.NAME`")),
+        }
+    }
+
+    /// NaN where the item has none.
+    pub fn of(self, state: &State, item: u32) -> f32 {
+        let found = match self {
+            Number::Price => state.catalogue.get(item).and_then(|i| i.price),
+            Number::Attribute(name) => name.and_then(|name| state.item_number(item, name)),
+        };
+        found.map_or(f32::NAN, |v| v as f32)
+    }
 }
 
 /// Items near the session vector, their scores spread over [0, 1]: by themselves the first and the last differ little.
@@ -187,7 +248,7 @@ fn same_category(state: &State, lists: &Lists, request: &Request<'_>, latest: &[
     for item in latest {
         // The most specific level says most; each level up counts a quarter.
         let mut level = recency;
-        for category in state.facts.facts(id_hash(state.catalogue.ids().id(*item))).categories.iter().take(4) {
+        for category in state.facts.facts(state.catalogue.ids().hash(*item)).categories.iter().take(4) {
             add(*category, level);
             level *= 0.25;
         }
@@ -264,4 +325,74 @@ pub fn score_given(state: &State, candidates: &[Candidate], items: &[u32], now_m
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fold::scene::{Scene, NOW};
+    use std::cell::Cell;
+
+    #[test]
+    fn sources_that_fail_or_come_too_late_are_named_and_the_rest_is_merged() {
+        let mut scene = Scene::new();
+        for n in 0..2_000 {
+            scene.put(&format!(r#"{{"id":"i{n}"}}"#), NOW);
+        }
+        for n in 0..30 {
+            scene.did(&format!("u{n}"), crate::record::EventType::Click, "i7", NOW);
+        }
+        let (mut lists, mut indices) = (Lists::default(), Indices::default());
+        lists.rebuild(&mut scene.state, NOW);
+        let wanted =
+            [source::NEW, source::POPULAR, source::TRENDING].map(|source| Wanted { source, quota: 900, weight: 1.0 });
+        let asked = Cell::new(0);
+        let mut ask = |failing: u32, sources_max: u32| {
+            asked.set(0);
+            let request = Request {
+                user: None,
+                session_id: "s",
+                seeds: &[],
+                category: None,
+                context: &[],
+                now_ms: NOW,
+                knn: KnnParams::default(),
+                sources: &wanted,
+                failing,
+                vector: None,
+                nearest: None,
+                query: None,
+                filter: None,
+            };
+            let spent = || asked.replace(asked.get() + 1) >= sources_max;
+            recall(&scene.state, &mut lists, &mut indices, &request, &spent)
+        };
+        let bits = |sources: &[u8]| sources.iter().map(|s| 1u32 << s).sum::<u32>();
+        let all = ask(0, 9);
+        assert_eq!((all.skipped, all.candidates.len()), (0, 900));
+        assert_eq!(all.candidates[0].item, 7, "popular and trending");
+        let some = ask(bits(&[source::NEW, source::COVIS]), 9);
+        assert_eq!((some.skipped, some.candidates.len()), (bits(&[source::NEW]), 1));
+        assert_eq!(ask(0, 1).skipped, bits(&[source::POPULAR, source::TRENDING]), "time for one");
+        let none = ask(0, 0);
+        assert_eq!((none.skipped, none.candidates.len()), (bits(&[source::NEW, source::POPULAR, source::TRENDING]), 0));
+    }
+
+    #[test]
+    fn numbers_of_items_are_named_by_their_field() {
+        let mut scene = Scene::new();
+        let a = scene.put(r#"{"id":"a","price":2.5,"attributes":{"margin":0.25,"eco":true,"color":"red"}}"#, NOW);
+        let b = scene.put(r#"{"id":"b"}"#, NOW);
+        for (field, want) in [("price", 2.5), ("attributes.margin", 0.25), ("attributes.eco", 1.0)] {
+            let number = Number::parse(&scene.state, field).unwrap();
+            assert_eq!(number.of(&scene.state, a), want);
+            assert!(number.of(&scene.state, b).is_nan() && number.of(&scene.state, 99).is_nan());
+        }
+        for absent in ["attributes.color", "attributes.nobody"] {
+            assert!(Number::parse(&scene.state, absent).unwrap().of(&scene.state, a).is_nan());
+        }
+        for wrong in ["prise", "attributes.", "title", ""] {
+            assert_eq!(Number::parse(&scene.state, wrong).unwrap_err().code(), "unknown_field");
+        }
+    }
 }
