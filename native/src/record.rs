@@ -8,7 +8,7 @@ pub use decision::{Arm, Decision, Explored, Shown};
 
 use crate::codec::{put_bytes, put_i64, put_opt_str, put_str, put_u64, Reader};
 use crate::error::{Error, Result};
-use crate::hash::{key_hash, Namespace};
+use crate::hash::{id_hash, key_hash, Namespace};
 
 /// `kind` byte of a frame. Values are on disk and never reused.
 #[repr(u8)]
@@ -136,7 +136,8 @@ impl<'a> Event<'a> {
         key_hash(ns, id)
     }
 
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    /// Returns where in `out` the linked user stands, for `link_encoded`.
+    pub fn encode(&self, out: &mut Vec<u8>) -> usize {
         out.push(self.event_type as u8);
         out.push(u8::from(self.trusted));
         put_str(out, self.event_id);
@@ -148,9 +149,26 @@ impl<'a> Event<'a> {
         put_i64(out, self.received_ms);
         put_opt_str(out, self.request_id);
         put_u64(out, self.position.map_or(0, |p| u64::from(p) + 1));
+        let linked_at = out.len();
         put_opt_str(out, self.linked_user);
         put_u64(out, u64::from(self.props.count));
         out.extend_from_slice(self.props.bytes);
+        linked_at
+    }
+
+    /// The bytes of an event that was encoded without a linked user, with one; `linked_at` counts from their start.
+    pub fn link_encoded(body: &[u8], linked_at: usize, user: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(&body[..linked_at]);
+        put_opt_str(out, Some(user));
+        out.extend_from_slice(&body[linked_at + 1..]);
+    }
+
+    /// The user of an encoded event, without reading the rest of it.
+    pub fn user_of(body: &'a [u8]) -> Result<Option<&'a str>> {
+        let mut r = Reader::new(body);
+        r.take(2)?;
+        r.bytes()?;
+        r.opt_str()
     }
 
     pub fn decode(body: &'a [u8]) -> Result<Event<'a>> {
@@ -175,6 +193,34 @@ impl<'a> Event<'a> {
             linked_user: r.opt_str()?,
             props: Props { count: u32::try_from(r.u64()?).map_err(|_| Error::corrupt(0, "props"))?, bytes: r.rest() },
         })
+    }
+}
+
+/// Hashes of the names in an event, computed once when it is read, and its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hashes {
+    pub event_type: EventType,
+    pub event: u64,
+    pub session: u64,
+    /// Of the user that the event itself names.
+    pub user: Option<u64>,
+    pub item: Option<u64>,
+}
+
+impl Hashes {
+    pub fn of(event: &Event<'_>) -> Hashes {
+        Hashes {
+            event_type: event.event_type,
+            event: id_hash(event.event_id),
+            session: key_hash(Namespace::Session, event.session_id),
+            user: event.user_id.map(|user| key_hash(Namespace::User, user)),
+            item: event.item_id.map(id_hash),
+        }
+    }
+
+    /// The key that the event counts for when its session is nobody's.
+    pub fn own(&self) -> u64 {
+        self.user.unwrap_or(self.session)
     }
 }
 
@@ -282,6 +328,11 @@ mod tests {
         assert_eq!(e.user_key(), (Namespace::Session, "s1"));
         e.linked_user = Some("u1");
         assert_eq!(e.user_key(), (Namespace::User, "u1"));
+        let (mut linked, mut patched) = (Vec::new(), Vec::new());
+        let linked_at = e.encode(&mut linked);
+        Event::link_encoded(&body, linked_at, "u1", &mut patched);
+        assert_eq!(patched, linked);
+        assert_eq!(Event::user_of(&linked).unwrap(), None);
         for cut in 0..body.len() - props.len() {
             assert!(Event::decode(&body[..cut]).is_err());
         }

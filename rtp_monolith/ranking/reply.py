@@ -23,6 +23,8 @@ SOURCES = (
     "explore",
 )
 """In the order of the bits of the native side."""
+EXPLORED = "explore"
+EXPLORED_BIT = 1 << SOURCES.index(EXPLORED)
 
 
 class Item(msgspec.Struct, frozen=True, omit_defaults=True):
