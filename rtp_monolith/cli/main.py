@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "state": ("rtp_monolith.cli.state", "state", "Show, rebuild and verify the state of a shard."),
     "bench": ("rtp_monolith.cli.bench", "bench", "Measure ranking, ingest and visibility."),
     "demo": ("rtp_monolith.cli.demo", "demo", "Serve the generated shop."),
+    "simulate": ("rtp_monolith.cli.simulate", "simulate", "Play shoppers of the generated shop against a shard."),
     "generate": ("rtp_monolith.cli.generate", "generate", "Write the generated shop."),
 }
 
