@@ -103,8 +103,7 @@ def _own_places(
     for spec in specs:
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(filled, copy)
-        options = ["--clock", "events", *(["--models", str(spec.bundles)] if spec.bundles else [])]
-        with own_shard(Cores(None, None), copy, config, options) as running:
+        with own_shard(Cores(None, None), copy, config, spec.bundles, ("--clock", "events")) as running:
             yield spec, running.address.url, None
 
 
