@@ -18,7 +18,7 @@ from msgspec import Meta, field
 from rtp_monolith.errors import ConfigError
 
 SourceName = Literal[
-    "session_knn", "covis", "same_category", "trending", "popular", "popular_context", "new", "catalogue"
+    "session_knn", "covis", "same_category", "trending", "popular", "popular_context", "new", "catalogue", "ann", "text"
 ]
 Scope = Literal["events", "lists", "items", "users", "admin"]
 

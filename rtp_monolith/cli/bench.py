@@ -28,7 +28,7 @@ Measure = Callable[[Bench], Awaitable[Report]]
 
 @click.group()
 def bench() -> None:
-    """Measure ranking, ingest and visibility, each beside its floor."""
+    """Measure ranking, ingest, visibility and recall, each beside its floor."""
 
 
 def sizes(connections: int, users: int) -> Callable[[Command], Command]:
@@ -120,6 +120,36 @@ def restart_command(users: int, items: int, events_per_user: int, as_json: bool)
 
     host = machine()
     show({"command": "restart", "machine": host, **restart(users, items, events_per_user, progress)}, as_json)
+
+
+@bench.command("recall")
+@click.option("--items", default="10000,100000,1000000", show_default=True, help="Sizes, separated by commas.")
+@click.option("--dimension", type=click.IntRange(1, 4096), default=64, show_default=True)
+@click.option("--k", type=click.IntRange(1, 10_000), default=1_000, show_default=True)
+@click.option("--seconds", type=click.FloatRange(min=0), default=2.0, show_default=True, help="Of each timing.")
+@click.option("--hnswlib/--without-hnswlib", "graph", default=True, show_default=True)
+@json_option
+def recall_command(items: str, dimension: int, k: int, seconds: float, graph: bool, as_json: bool) -> None:
+    """How many of the nearest items are found, and how fast: the scan, hnswlib, brute force."""
+    from rtp_monolith.cli.bench_recall import recall
+    from rtp_monolith.ranking.nearest import Shape
+
+    sizes = _sizes(items)
+    host = machine()
+    reports = recall(sizes, dimension, k, seconds, Shape() if graph else None, progress)
+    named = {f"{report['vectors']}_{report['items']}": report for report in reports}
+    show({"command": "recall", "k": k, "dimension": dimension, "machine": host, **named}, as_json)
+
+
+def _sizes(text: str) -> list[int]:
+    """`10000,1e6` as numbers."""
+    try:
+        sizes = [int(float(part)) for part in text.split(",")]
+    except ValueError:
+        sizes = []
+    if not sizes or min(sizes) < 1:
+        raise click.BadParameter(f"{text!r} is not a list of sizes", param_hint="--items")
+    return sizes
 
 
 @bench.command("all")

@@ -98,6 +98,7 @@ class Pipeline:
             context=context_pairs(context),
             exclude=[*exclude, *seeds],
             filter=filter_json,
+            query=context.query,
         )
 
     def _audited(self, request_id: str) -> bool:

@@ -23,7 +23,7 @@ pub struct FactTable {
 impl FactTable {
     /// Takes over what the catalogue now says of one item.
     pub fn update(&mut self, catalogue: &Catalogue, item: u32) {
-        let hash = id_hash(catalogue.ids().id(item));
+        let hash = catalogue.ids().hash(item);
         let Some(data) = catalogue.get(item) else {
             self.rows.remove(&hash);
             return;
