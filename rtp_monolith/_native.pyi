@@ -23,9 +23,7 @@ __all__ = [
 _Refusal = tuple[int, str | None, str, str, bytes]
 _Wanted = tuple[int, bytes]
 # offset, event type, user (linked ones included), session, items, ts_ms, request_id, position, props
-_LoggedEvent = tuple[
-    int, str, str | None, str, tuple[str, ...], int, str | None, int | None, dict[str, str]
-]
+_LoggedEvent = tuple[int, str, str | None, str, tuple[str, ...], int, str | None, int | None, dict[str, str]]
 
 @final
 class Log:
@@ -237,6 +235,8 @@ class Core:
         rows: NDArray[np.float32] | None = None,
     ) -> None: ...
     def set_vectors(self, ids: Sequence[str], vectors: NDArray[np.float32]) -> None: ...
+    def stage_vectors(self, ids: Sequence[str], vectors: NDArray[np.float32]) -> None: ...
+    def adopt_vectors(self) -> bool: ...
     def clear_vectors(self) -> None: ...
     @property
     def vectors_len(self) -> int: ...
