@@ -75,7 +75,6 @@ def train_data(
     loss: str,
     drop: str,
     epochs: int | None,
-    threads: int,
     as_json: bool,
 ) -> None:
     """Trains, writes, shows. Raises what `train_cascade` raises."""
@@ -94,7 +93,6 @@ def train_data(
             version,
             settings,
             seed=seed,
-            threads=threads,
             clock=WallClock(),
             watch=bar,
         )

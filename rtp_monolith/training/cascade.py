@@ -119,13 +119,14 @@ def train_cascade(
     settings: CascadeSettings,
     *,
     seed: int,
-    threads: int,
     clock: Clock,
     watch: Watch,
 ) -> Made:
-    """Makes `out/name/version` from the log of `data` with so many threads. Raises DataError: `bundle_exists`, `nothing_to_learn`, what
-    reading the log refuses, or `parity` when a graph does not say what its model says."""
-    torch.set_num_threads(threads)
+    """Makes `out/name/version` from the log of `data`, with as many threads as torch has.
+
+    Raises DataError: `bundle_exists`, `nothing_to_learn`, what reading the log refuses, or `parity` when a graph does
+    not say what its model says.
+    """
     version = check_name(version, "version") if version is not None else next_version(out, name)
     if (out / check_name(name, "name") / version).exists():
         raise DataError(f"{out / name / version} exists: a version never changes", code="bundle_exists")
