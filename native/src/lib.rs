@@ -5,6 +5,7 @@
 //! thin border to Python and holds no logic. Nothing here opens a socket, reads a clock (but for the stopwatch of a stage
 //! that was given a budget) or draws an unseeded random number.
 
+mod ahead;
 pub mod cascade;
 pub mod codec;
 pub mod error;

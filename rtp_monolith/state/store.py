@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rocksdict import BlockBasedOptions, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import BlockBasedOptions, DBCompressionType, Env, Options, Rdict, WriteBatch, WriteOptions
 
 from rtp_monolith.errors import DataError
 
@@ -90,13 +90,13 @@ class ViewStore:
 
     def _write(self, changes: Sequence[Change]) -> None:
         batch = WriteBatch(raw_mode=True)
+        put = batch.put
         for key, value in changes:
             if value is None:
                 batch.delete(key)
             else:
-                batch.put(key, value)
-                self._written_bytes += len(value)
-            self._written_bytes += len(key) + ENTRY_OVERHEAD_BYTES
+                put(key, value)
+        self._written_bytes += batch.size_in_bytes() + ENTRY_OVERHEAD_BYTES * len(changes)
         self._db.write(batch)
 
     @property
@@ -141,6 +141,11 @@ def _options() -> Options:
     options.set_write_buffer_size(MEMTABLE_BYTES)
     options.set_max_write_buffer_number(4)
     options.set_max_background_jobs(2)
+    # Views are written to disk in what time the requests leave over: they can be made again, a late answer cannot.
+    background = Env()
+    background.lower_thread_pool_cpu_priority()
+    background.lower_high_priority_thread_pool_cpu_priority()
+    options.set_env(background)
     options.set_compression_type(DBCompressionType.lz4())
     blocks = BlockBasedOptions()
     blocks.set_bloom_filter(10, False)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rtp_monolith._native import Ask, Ranked, SurfacePlan
-from rtp_monolith.errors import RtpError
+from rtp_monolith.errors import NativeError
 
 from .conftest import Shop
 from .test_decision import decisions
@@ -121,9 +121,9 @@ def test_nothing_is_explored_where_there_is_nothing_new(shop: Shop) -> None:
     assert core.explore(ask, ranked, seed=1, **{**SLOT, "k": 0}) is None
     assert len(ranked) == 0
     for prior in ({"prior_clicks": 0.0}, {"prior_impressions": 1.0}, {"prior_clicks": float("nan")}):
-        with pytest.raises(RtpError) as refused:
+        with pytest.raises(NativeError) as refused:
             core.explore(ask, ranked, seed=1, **{**SLOT, **prior})
-        assert refused.value.code == "bad_prior"
+        assert refused.value.reason == "bad_prior"
 
 
 def test_a_surface_that_counts_what_it_serves_explores_by_that(shop: Shop) -> None:

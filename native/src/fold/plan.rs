@@ -285,7 +285,15 @@ impl Spec {
             "affinity" => Affinity,
             other => return Err(self.refuse(format!("unknown operation {other:?}"))),
         };
-        let scope = match self.op.split('_').next() {
+        if !self.default.is_finite() {
+            return Err(self.refuse("the default must be a finite number".into()));
+        }
+        Ok(Feature { scope: self.scope(), name: self.name, op, default: self.default })
+    }
+
+    /// Whom the operation describes: its first word.
+    fn scope(&self) -> Scope {
+        match self.op.split('_').next() {
             Some("user") => Scope::User,
             Some("session") => Scope::Session,
             Some("item") => Scope::Item,
@@ -294,11 +302,7 @@ impl Spec {
             Some("surface") => Scope::Context,
             Some("context") if self.op != "context_item_count" => Scope::Context,
             _ => Scope::Cross,
-        };
-        if !self.default.is_finite() {
-            return Err(self.refuse("the default must be a finite number".into()));
         }
-        Ok(Feature { name: self.name, op, scope, default: self.default })
     }
 
     fn refuse(&self, message: String) -> Error {

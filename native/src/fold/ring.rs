@@ -1,5 +1,6 @@
 //! Bounded memories of hashes: which events were counted, which items were clicked or bought.
 
+use crate::ahead::fetch;
 use crate::codec::{put_u64, Reader};
 use crate::error::{Error, Result};
 use crate::fold::lookup::Lookup;
@@ -26,6 +27,11 @@ impl<const N: usize, const B: usize> HashRing<N, B> {
     /// Bytes behind the struct itself.
     pub fn heap_bytes(&self) -> usize {
         self.hashes.capacity() * std::mem::size_of::<u64>()
+    }
+
+    /// Asks for the entries, which are about to be searched.
+    pub fn fetch(&self) {
+        fetch(&self.hashes[..]);
     }
 
     pub fn contains(&self, hash: u64) -> bool {

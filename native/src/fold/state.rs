@@ -8,24 +8,22 @@ use std::collections::{BTreeMap, VecDeque};
 
 use rustc_hash::FxHashMap;
 
+use crate::ahead::fetch;
 use crate::error::{Error, Result};
 use crate::fold::caps::CapLimits;
 use crate::fold::contexts::Contexts;
-use crate::fold::facts::FactTable;
+use crate::fold::facts::{FactTable, Known};
 use crate::fold::marks::Marks;
 use crate::fold::persist::Change;
 use crate::fold::shared::{Categories, Stats, SERVED};
-use crate::fold::step::{step, Contribution, Outcome};
+use crate::fold::step::{is_positive, step, Contribution, Outcome, Told};
 use crate::fold::user::{EventIds, User};
 use crate::hash::{key_hash, Namespace};
 use crate::items::Catalogue;
 use crate::log::Frame;
 use crate::recall::covis::Covis;
 use crate::recall::knn::{KnnLimits, SessionKnn};
-use crate::record::{Activation, Decision, Event, EventType, Kind, Link};
-
-/// Room for what one event of one item contributes, pairs included: one allocation instead of four.
-const CONTRIBUTIONS_USUAL: usize = 24;
+use crate::record::{Activation, Decision, Event, EventType, Hashes, Kind, Link};
 
 /// The bundle in use and the one before it, for going back.
 const ACTIVATIONS_MAX: usize = 2;
@@ -78,6 +76,21 @@ pub struct Slot {
     pub used: u64,
 }
 
+impl Slot {
+    /// Of a key of which nothing is known yet.
+    fn new(namespace: Namespace, id: &str, used: u64) -> Slot {
+        Slot {
+            namespace,
+            id: id.into(),
+            person: Person::Known(Box::default()),
+            profile: None,
+            seen: EventIds::default(),
+            dirty: false,
+            used,
+        }
+    }
+}
+
 /// A link record that must reach the log because of an event that was just folded.
 pub struct LinkDue {
     pub source_offset: u64,
@@ -114,12 +127,14 @@ pub struct State {
     pub admissions: u64,
     pub dirty: Dirty,
     /// A flush under way: what is still to be encoded, by space, and what is encoded and not yet handed out.
-    pub unencoded: Vec<(u8, Vec<u64>)>,
+    pub unencoded: VecDeque<(u8, VecDeque<u64>)>,
     pub flushing: VecDeque<Change>,
     /// Items whose counts or data changed since the lists were last made.
     pub touched: Marks,
     /// Items put, changed or deleted since the tables of recall (vectors, text) last took them in.
     pub renewed: Marks,
+    /// Empty between two events, kept for its memory.
+    contributions: Vec<Contribution>,
 }
 
 /// What changed since the last flush.
@@ -152,10 +167,11 @@ impl State {
             links_due: BTreeMap::new(),
             admissions: 0,
             dirty: Dirty::default(),
-            unencoded: Vec::new(),
+            unencoded: VecDeque::new(),
             flushing: VecDeque::new(),
             touched: Marks::default(),
             renewed: Marks::default(),
+            contributions: Vec::new(),
             config,
         }
     }
@@ -163,13 +179,22 @@ impl State {
     /// Folds one frame; true when it was an event that had been counted before. Links that become due are kept in
     /// `links_due` until their own record is folded.
     pub fn fold(&mut self, frame: &Frame<'_>) -> Result<bool> {
+        self.fold_hashed(frame, None)
+    }
+
+    /// `fold` of a frame whose event was hashed before.
+    pub fn fold_hashed(&mut self, frame: &Frame<'_>, hashes: Option<&Hashes>) -> Result<bool> {
         if frame.end <= self.applied {
             return Ok(true);
         }
         let body = frame.body;
         let mut duplicate = false;
         match Kind::from_u8(frame.header.kind)? {
-            Kind::Event => duplicate = !self.fold_event(frame.end, &Event::decode(body)?)?,
+            Kind::Event => {
+                let event = Event::decode(body)?;
+                let hashes = hashes.copied().unwrap_or_else(|| Hashes::of(&event));
+                duplicate = !self.fold_event(frame.end, &Told::of(&event, &hashes));
+            }
             Kind::Item => self.put_item(body, frame.header.received_ms as i64)?,
             Kind::ItemDelete => self.delete_item(body)?,
             Kind::ItemPatch => self.patch_item(body, frame.header.received_ms as i64)?,
@@ -183,60 +208,95 @@ impl State {
         Ok(duplicate)
     }
 
-    fn fold_event(&mut self, offset: u64, event: &Event<'_>) -> Result<bool> {
-        self.intern_items(event);
-        let (mut namespace, mut id) = event.user_key();
-        let session_hash = key_hash(Namespace::Session, event.session_id);
-        let resolved;
-        if namespace == Namespace::Session {
-            if let Some(Slot { person: Person::Linked(user), .. }) = self.users.get(&session_hash) {
-                resolved = user.clone();
-                (namespace, id) = (Namespace::User, &resolved);
+    /// Asks for the memory that a few events are about to touch, so that they do not wait for it one by one.
+    pub fn fetch(&self, events: &[Hashes]) {
+        let known = |hash: u64| match self.users.get(&hash) {
+            Some(Slot { person: Person::Known(user), .. }) => Some(user),
+            _ => None,
+        };
+        let ids = self.catalogue.ids();
+        for hashes in events {
+            if let Some(user) = known(hashes.own()) {
+                fetch(&**user);
+            }
+            if let Some(item) = hashes.item.and_then(|item| ids.by_hash(item)) {
+                if let Some(stats) = self.items.get(item as usize) {
+                    fetch(stats);
+                }
+                self.facts.fetch(item);
+                if is_positive(hashes.event_type) {
+                    self.covis.fetch(item, false);
+                    self.knn.fetch(hashes.session, item);
+                }
             }
         }
-        let hash = key_hash(namespace, id);
-        let event_hash = crate::hash::id_hash(event.event_id);
-        if event.user_id.is_none() && !self.first_of_linked(session_hash, event_hash) {
-            return Ok(false);
+        for hashes in events {
+            if let Some(user) = known(hashes.own()) {
+                user.fetch(hashes.event_type);
+            }
+            if let Some(item) = hashes.item.and_then(|item| ids.by_hash(item)) {
+                if let Some(stats) = self.items.get(item as usize) {
+                    stats.fetch(hashes.event_type as u8);
+                }
+                if is_positive(hashes.event_type) {
+                    self.covis.fetch(item, true);
+                }
+            }
         }
-        if matches!(&self.slot(hash, namespace, id).person, Person::Known(u) if u.dedupe.contains(event_hash)) {
-            return Ok(false);
+    }
+
+    /// False when the event was counted before.
+    fn fold_event(&mut self, offset: u64, told: &Told<'_>) -> bool {
+        let Told { event, hashes, .. } = told;
+        self.intern_items(told);
+        let resolved: Box<str>;
+        let (namespace, id, hash) = match (event.user_id, event.linked_user, self.users.get(&hashes.session)) {
+            (Some(user), _, _) => (Namespace::User, user, hashes.own()),
+            (None, Some(user), _) => (Namespace::User, user, key_hash(Namespace::User, user)),
+            (None, None, Some(Slot { person: Person::Linked(user), .. })) => {
+                resolved = user.clone();
+                (Namespace::User, &*resolved, key_hash(Namespace::User, &resolved))
+            }
+            (None, None, _) => (Namespace::Session, event.session_id, hashes.session),
+        };
+        match event.user_id {
+            None if !self.first_of_linked(hashes.session, hashes.event) => return false,
+            Some(user) if !self.is_linked(hashes.session, user) => {
+                // A duplicate links nothing.
+                if self.counted(hash, hashes.event) {
+                    return false;
+                }
+                self.link(offset, hashes.session, event.session_id, user);
+            }
+            _ => {}
         }
-        if let Some(user_id) = event.user_id.filter(|u| !self.is_linked(session_hash, u)) {
-            self.link(offset, session_hash, event.session_id, user_id);
-        }
-        let mut contributions = Vec::with_capacity(CONTRIBUTIONS_USUAL);
         let used = self.admissions;
-        let Some(slot) = self.users.get_mut(&hash) else { return Ok(false) };
-        let Person::Known(user) = &mut slot.person else { return Ok(false) };
+        let slot = self.users.entry(hash).or_insert_with(|| Slot::new(namespace, id, used));
+        let Person::Known(user) = &mut slot.person else { return false };
         let first = user.version == 0;
-        let outcome = step(user, event, &self.facts, &self.config.caps, &mut contributions);
-        slot.used = used;
-        mark(&mut slot.dirty, &mut self.dirty.users, hash);
-        if outcome == Outcome::Duplicate {
-            return Ok(false);
+        let mut contributions = std::mem::take(&mut self.contributions);
+        let items = Known { ids: self.catalogue.ids(), facts: &self.facts };
+        let outcome = step(user, told, &items, &self.config.caps, &mut contributions);
+        let accepted = outcome == Outcome::Accepted;
+        if accepted {
+            slot.used = used;
+            mark(&mut slot.dirty, &mut self.dirty.users, hash);
+            self.events_total += 1;
+            self.users_total += u64::from(first);
+            self.events_now_ms = self.events_now_ms.max(event.ts_ms);
+            self.global.add_at(event.event_type as u8, &told.when);
+            for c in contributions.drain(..) {
+                self.contribute(told, c);
+            }
         }
-        self.events_total += 1;
-        self.users_total += u64::from(first);
-        self.events_now_ms = self.events_now_ms.max(event.ts_ms);
-        self.global.add(event.event_type as u8, event.ts_ms);
-        for c in contributions {
-            self.contribute(c);
-        }
-        Ok(true)
+        self.contributions = contributions;
+        accepted
     }
 
     /// The slot of a key and its hash, made if need be.
     fn slot(&mut self, hash: u64, namespace: Namespace, id: &str) -> &mut Slot {
-        self.users.entry(hash).or_insert_with(|| Slot {
-            namespace,
-            id: id.into(),
-            person: Person::Known(Box::default()),
-            profile: None,
-            seen: EventIds::default(),
-            dirty: false,
-            used: self.admissions,
-        })
+        let used = self.admissions;
+        self.users.entry(hash).or_insert_with(|| Slot::new(namespace, id, used))
     }
 
     /// A session and a user seen together for the first time: the session's anonymous doings leave for a link record.
@@ -276,8 +336,8 @@ impl State {
     }
 
     /// Whether a key in memory has counted this event.
-    pub fn counted(&self, hash: u64, event_id: &str) -> bool {
-        self.user(hash).is_some_and(|u| u.dedupe.contains(crate::hash::id_hash(event_id)))
+    pub fn counted(&self, hash: u64, event_hash: u64) -> bool {
+        self.user(hash).is_some_and(|u| u.dedupe.contains(event_hash))
     }
 
     fn is_linked(&self, session_hash: u64, user_id: &str) -> bool {
@@ -317,49 +377,30 @@ impl State {
         }
     }
 
-    fn contribute(&mut self, c: Contribution<'_>) {
+    fn contribute(&mut self, told: &Told<'_>, c: Contribution) {
+        let slot = told.event.event_type as u8;
+        let ts_ms = told.event.ts_ms;
         match c {
-            Contribution::Item { item, event_type, ts_ms } => {
-                if let Some(at) = self.catalogue.ids().by_hash(item) {
-                    self.stats_mut(at).add(event_type as u8, ts_ms);
-                    self.touched.insert(at);
+            Contribution::Item { item } => {
+                self.stats_mut(item).add_at(slot, &told.when);
+                self.touched.insert(item);
+            }
+            Contribution::Revenue { item, value } => self.stats_mut(item).revenue.add(value),
+            Contribution::Dwell { item, dwell_ms } => self.stats_mut(item).dwell.add(f64::from(dwell_ms)),
+            Contribution::Category { category } => self.categories.change(category).add_at(slot, &told.when),
+            Contribution::Pair { a, b } => {
+                self.covis.add(a, b, ts_ms, 1);
+                self.covis.add(b, a, ts_ms, 1);
+            }
+            Contribution::Touch { item } => self.knn.touch(told.hashes.session, item, ts_ms),
+            Contribution::Context { dimension, item } => {
+                let Some(value) = told.said.context[usize::from(dimension)] else { return };
+                let Some(context) = self.contexts.change(dimension, value) else { return };
+                context.stats.add_at(slot, &told.when);
+                if let Some(item) = item {
+                    context.add_item_at(item, &told.when);
                 }
             }
-            Contribution::Revenue { item, value } => {
-                if let Some(at) = self.catalogue.ids().by_hash(item) {
-                    self.stats_mut(at).revenue.add(value);
-                }
-            }
-            Contribution::Dwell { item, dwell_ms } => {
-                if let Some(at) = self.catalogue.ids().by_hash(item) {
-                    self.stats_mut(at).dwell.add(f64::from(dwell_ms));
-                }
-            }
-            Contribution::Category { category, event_type, ts_ms } => {
-                self.categories.change(category).add(event_type as u8, ts_ms);
-            }
-            Contribution::Pair { a, b, ts_ms } => {
-                if let (Some(a), Some(b)) = (self.catalogue.ids().by_hash(a), self.catalogue.ids().by_hash(b)) {
-                    self.covis.add(a, b, ts_ms, 1);
-                    self.covis.add(b, a, ts_ms, 1);
-                }
-            }
-            Contribution::Touch { session, item, ts_ms } => {
-                if let Some(at) = self.catalogue.ids().by_hash(item) {
-                    self.knn.touch(session, at, ts_ms);
-                }
-            }
-            Contribution::Context { dimension, value, item, event_type, ts_ms } => {
-                self.contribute_context(dimension, value, item, event_type, ts_ms);
-            }
-        }
-    }
-
-    fn contribute_context(&mut self, dimension: u8, value: &str, item: Option<u64>, event_type: EventType, ts_ms: i64) {
-        let Some(context) = self.contexts.change(dimension, value) else { return };
-        context.stats.add(event_type as u8, ts_ms);
-        if let Some(at) = item.and_then(|i| self.catalogue.ids().by_hash(i)) {
-            context.add_item(at, ts_ms);
         }
     }
 
@@ -392,12 +433,12 @@ impl State {
         self.revisions[at] = self.revisions[at].wrapping_add(1);
     }
 
-    fn intern_items(&mut self, event: &Event<'_>) {
-        if let Some(id) = event.item_id {
-            self.catalogue.intern(id);
+    fn intern_items(&mut self, told: &Told<'_>) {
+        if let (Some(id), Some(hash)) = (told.event.item_id, told.hashes.item) {
+            self.catalogue.intern_hashed(id, hash);
         }
-        if matches!(event.event_type, EventType::Purchase | EventType::Refund) {
-            if let Some(text) = event.props.get("items") {
+        if matches!(told.event.event_type, EventType::Purchase | EventType::Refund) {
+            if let Some(text) = told.said.items {
                 for line in crate::event::purchase_items(text).unwrap_or_default() {
                     self.catalogue.intern(&line.item_id);
                 }

@@ -32,7 +32,8 @@ impl Dictionary {
         self.intern_hashed(text, id_hash(text))
     }
 
-    fn intern_hashed(&mut self, text: &str, hash: u64) -> u32 {
+    /// `intern` of a string whose `id_hash` is known.
+    pub(super) fn intern_hashed(&mut self, text: &str, hash: u64) -> u32 {
         let slot = match self.find(text, hash) {
             Ok(index) => return index,
             Err(slot) => slot,

@@ -17,7 +17,10 @@ use crate::hash::{key_hash, Namespace};
 use crate::log::FrameIter;
 use crate::py::error::to_py;
 use crate::py::log::PyLog;
-use crate::record::{Event, Kind, Link};
+use crate::record::{Event, Hashes, Kind, Link};
+
+/// Items taken into the text index by one refresh.
+const TEXT_SHARE: usize = 64;
 
 /// (index, id, code, message, payload) of something refused.
 type Refusal<'py> = (usize, Option<String>, String, String, Bound<'py, PyBytes>);
@@ -38,6 +41,9 @@ pub struct Core {
     item_limits: crate::items::Limits,
     embedding_length: Option<usize>,
 }
+
+/// Items that one refresh of the lists looks at.
+const LISTED_TOGETHER: usize = 128;
 
 /// Events of one body, read and checked, not yet in the log.
 #[pyclass(module = "rtp_monolith._native")]
@@ -147,15 +153,7 @@ impl Core {
     /// User records that must be loaded before these events are submitted. Loading a session may tell of a user that it
     /// is linked to: ask again after a load that found something.
     fn missing_for_events<'py>(&self, py: Python<'py>, events: &EventBatch) -> Vec<Wanted<'py>> {
-        let mut hashes = Vec::new();
-        Queue::keys_of(events.batch.iter().map(|(_, e)| e), &mut hashes);
-        for event in events.batch.iter().map(|(_, e)| e).filter(|e| e.user_id.is_none()) {
-            let session = key_hash(Namespace::Session, event.session_id);
-            hashes.extend(self.queue.linked_user(&self.state, session).map(|u| key_hash(Namespace::User, u)));
-        }
-        hashes.sort_unstable();
-        hashes.dedup();
-        self.wanted(py, &hashes)
+        self.wanted(py, &self.queue.missing_of(&self.state, &events.batch))
     }
 
     /// User records that a request of this user and session must have loaded.
@@ -177,7 +175,8 @@ impl Core {
             let frame = frame.map_err(to_py)?;
             hashes.push(frame.header.key_hash);
             if frame.header.kind == Kind::Event as u8 {
-                Queue::keys_of(std::iter::once(Event::decode(frame.body).map_err(to_py)?), &mut hashes);
+                let event = Hashes::of(&Event::decode(frame.body).map_err(to_py)?);
+                Queue::keys_of(std::iter::once(&event), &mut hashes);
             }
             if frame.header.kind == Kind::Link as u8 {
                 let link = Link::decode(frame.body).map_err(to_py)?;
@@ -196,7 +195,7 @@ impl Core {
     /// Hands the events to the log; the ticket comes back from `advance` when they are durable, folded and visible.
     fn submit_events(&mut self, log: &PyLog, events: &EventBatch) -> PyResult<u64> {
         let Core { state, queue, .. } = self;
-        queue.submit_events(state, &log.log, events.batch.iter().map(|(_, e)| e)).map_err(to_py)
+        queue.submit_events(state, &log.log, &events.batch).map_err(to_py)
     }
 
     /// (accepted [(index, id, json)], rejected) of a body of items.
@@ -348,7 +347,12 @@ impl Core {
 
     /// A bounded share of the work; true when the lists hold everything.
     fn refresh_lists(&mut self, now_ms: i64) -> bool {
-        self.lists.refresh(&mut self.state, now_ms)
+        // What a busy minute touched is scored a share at a time, also when the lists score everything they hold anew.
+        let later = self.state.touched.split(LISTED_TOGETHER);
+        let done = self.lists.refresh(&mut self.state, now_ms) && later.is_empty();
+        self.state.touched.extend(later);
+        self.refresh_tables();
+        self.indices.text.keep_up(&self.state.catalogue, TEXT_SHARE) && done
     }
 
     fn rebuild_lists(&mut self, now_ms: i64) {

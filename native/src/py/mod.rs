@@ -2,6 +2,7 @@
 
 mod core;
 pub mod error;
+mod events;
 pub mod log;
 mod rank;
 mod read;

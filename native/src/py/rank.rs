@@ -93,7 +93,6 @@ impl Core {
     /// Feature vectors of items for the asking user, row by row.
     fn feature_rows(&mut self, ask: &Ask, items: &[u32], plan: &Plan) -> Vec<f32> {
         let mut out = vec![0.0; items.len() * plan.len()];
-        self.refresh_tables();
         self.with_indices(|state, _, Indices { covis, plans, vectors, .. }| {
             state.vectors(covis, plans.of(plan), plan, &ask.asker(state, vectors), items, &mut out);
         });
@@ -181,7 +180,6 @@ impl Core {
             candidates::fill(&self.state, &self.lists, &rules, &mut ranked.items, k);
         }
         if let Some(model) = &mut model {
-            self.refresh_tables();
             self.with_indices(|state, _, Indices { covis, vectors, .. }| {
                 model.score(state, covis, &ask.asker(state, vectors), &mut ranked.items);
             });
@@ -225,6 +223,8 @@ impl Core {
         ids: Vec<String>,
         plan: &PyPlan,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        // Whoever has a `Ranked` has asked `recall`, which does this.
+        self.refresh_tables();
         let of = |id: &String| self.state.catalogue.ids().index(id);
         let items: Option<Vec<u32>> = ids.iter().map(of).collect();
         let items = items.ok_or_else(|| refuse("unknown_item", "ids", "an item the log never named".to_owned()))?;

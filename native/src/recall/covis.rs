@@ -3,6 +3,7 @@
 //! Invariant: an item has at most `neighbours_max` neighbours, and every answer depends only on the counts, never on the
 //! order in which neighbours lie in memory. This module does not know which pairs of events count as together.
 
+use crate::ahead::fetch;
 use crate::codec::{put_i64, put_u64, Reader};
 use crate::error::{Error, Result};
 
@@ -72,6 +73,15 @@ impl Covis {
             row.neighbours.push(newcomer);
         } else if let Some(weakest) = row.neighbours.iter_mut().min_by_key(|n| (n.count, n.last_ms, n.item)) {
             *weakest = newcomer;
+        }
+    }
+
+    /// Asks for the entry of an item, and for its neighbours once that is there.
+    pub fn fetch(&self, item: u32, neighbours: bool) {
+        match self.rows.get(item as usize) {
+            Some(row) if neighbours => fetch(&row.neighbours[..]),
+            Some(row) => fetch(row),
+            None => {}
         }
     }
 

@@ -117,6 +117,11 @@ impl TextIndex {
         self.backlog.len()
     }
 
+    /// A share of what is not indexed yet, once anybody searches here; true when nothing is left.
+    pub fn keep_up(&mut self, catalogue: &Catalogue, items_max: usize) -> bool {
+        !self.active || self.catch_up(catalogue, items_max) == 0
+    }
+
     /// Best first, at most `n`; scores are above zero. What is not indexed yet is indexed first.
     pub fn search(&mut self, catalogue: &Catalogue, query: &str, n: usize) -> Vec<(u32, f32)> {
         self.catch_up(catalogue, usize::MAX);

@@ -112,7 +112,10 @@ fn a_backlog_is_worked_off_in_shares() {
     let c = titles(&["a one", "a two", "a three", "a four", "a five"]);
     let mut index = TextIndex::default();
     index.changed(&[0]);
+    assert!(index.keep_up(&c, 9) && index.is_empty(), "nobody searches here yet");
     assert_eq!((index.catch_up(&c, 2), index.len()), (3, 2));
+    assert!(!index.keep_up(&c, 2) && index.keep_up(&c, 1));
+    index.changed(&[1, 2, 3]);
     index.changed(&[0]);
     assert_eq!(index.catch_up(&c, 2), 2);
     assert_eq!(ids(&mut index, &c, "five"), [4], "a search does the rest");
