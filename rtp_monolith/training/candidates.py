@@ -17,14 +17,7 @@ from rtp_monolith._native import Plan, SurfacePlan
 from rtp_monolith.training.lists import SeenList
 from rtp_monolith.training.past import Past
 
-SOURCES = (
-    ("popular", 200),
-    ("trending", 50),
-    ("new", 50),
-    ("session_knn", 200),
-    ("covis", 100),
-    ("same_category", 250),
-)
+SOURCES = (("popular", 200), ("trending", 50), ("new", 50), ("session_knn", 200), ("covis", 100), ("same_category", 250))
 
 
 class CandidateSettings(msgspec.Struct, frozen=True):

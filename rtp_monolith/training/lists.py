@@ -175,9 +175,7 @@ class ListReader:
     def _attach(self, seen: SeenList, decision: Served) -> None:
         """The list's moment is its decision's."""
         seen.offset, seen.as_of_ms, seen.surface = decision.applied_offset, decision.as_of_ms, decision.surface
-        seen.context = [
-            (name, value) for name in CONTEXT_KEYS if (value := getattr(decision.context, name)) is not None
-        ]
+        seen.context = [(name, value) for name in CONTEXT_KEYS if (value := getattr(decision.context, name)) is not None]
         seen.user_id, seen.served = decision.user_id, decision
         session = self._sessions.get(seen.session_id)
         if session is not None:

@@ -51,7 +51,9 @@ class Rows(msgspec.Struct, frozen=True):
         return len(self.labels)
 
     def part(self, where: slice) -> Rows:
-        return Rows(self.features[where], self.names, self.labels[where], self.position[where], self.lists[where])
+        return Rows(
+            self.features[where], self.names, self.labels[where], self.position[where], self.lists[where]
+        )
 
 
 class Calibration(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from rtp_monolith._native import Plan
+from rtp_monolith._native import Log, Plan
 from rtp_monolith.config import Config
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan

@@ -54,9 +54,7 @@ class Survey(msgspec.Struct, frozen=True):
     def cut_ms(self, share: float) -> int:
         """The minute before which `share` of the impressions were made. Raises DataError without impressions."""
         if not self.minutes:
-            raise DataError(
-                "the log has no impressions: nothing was shown, so nothing can be learned", code="nothing_to_learn"
-            )
+            raise DataError("the log has no impressions: nothing was shown, so nothing can be learned", code="nothing_to_learn")
         wanted, seen = share * self.impressions, 0
         for minute in sorted(self.minutes):
             if seen >= wanted:

@@ -262,7 +262,7 @@ def test_a_decision_carries_the_rows_that_it_is_given(shop: Shop) -> None:
         with pytest.raises(NativeError) as refused:
             decide("wrong", wrong)
         assert refused.value.reason == "bad_shape"
-    logged = {each["request_id"]: each for each in shop..decisions()}
+    logged = {each["request_id"]: each for each in shop.decisions()}
     assert list(logged) == ["own", "strided"]
     for each in logged.values():
         assert each["features"] == given[:3].tolist()

@@ -59,9 +59,7 @@ class Columns(msgspec.Struct, frozen=True):
         return (at < self.request) | (at >= self.request + self.plain)
 
 
-def fit_columns(
-    rows: NDArray[np.float32], names: list[str], request_names: frozenset[str]
-) -> tuple[Columns, list[int]]:
+def fit_columns(rows: NDArray[np.float32], names: list[str], request_names: frozenset[str]) -> tuple[Columns, list[int]]:
     """Columns of training rows, and which column of `rows` each of them is; those that never vary are left out: what
     a model makes of a value it never saw is chance. Raises ValueError when nothing varies."""
     varies = [at for at in range(len(names)) if float(rows[:, at].max()) > float(rows[:, at].min())]
@@ -86,7 +84,9 @@ def fit_columns(
         deviation.append(s)
         low.append(max(float(column.min()), m - CLIP_DEVIATIONS * s))
         high.append(min(float(column.max()), m + CLIP_DEVIATIONS * s))
-    columns = Columns([names[at] for at in order], groups.count(0), groups.count(1), mean, deviation, low, high)
+    columns = Columns(
+        [names[at] for at in order], groups.count(0), groups.count(1), mean, deviation, low, high
+    )
     return columns, order
 
 
