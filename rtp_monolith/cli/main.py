@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "models": ("rtp_monolith.cli.models", "models", "List, verify and activate model bundles."),
     "bench": ("rtp_monolith.cli.bench", "bench", "Measure ranking, ingest and visibility."),
     "demo": ("rtp_monolith.cli.demo", "demo", "Serve the generated shop."),
+    "simulate": ("rtp_monolith.cli.simulate", "simulate", "Play shoppers of the generated shop against a shard."),
     "generate": ("rtp_monolith.cli.generate", "generate", "Write the generated shop."),
 }
 

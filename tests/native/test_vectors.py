@@ -121,6 +121,23 @@ def test_vectors_are_replaced_and_cleared(shelf: Shelf) -> None:
     assert core.gather(np.array([0], np.uint32)).shape == (1, 0)
 
 
+def test_vectors_staged_in_parts_are_those_set_at_once(shelf: Shelf) -> None:
+    core = shelf.core
+    shelf.put(*[{"id": str(n), "categories": ["m"]} for n in range(60)])
+    ids, rows, query = [str(n) for n in range(50)], vectors(1, 50, 6), vectors(2, 1, 6)[0]
+    core.set_vectors(ids[:1], np.ones((1, 2), np.float32))
+    assert not core.adopt_vectors()
+    for start in range(0, 50, 20):
+        core.stage_vectors(ids[start : start + 20], rows[start : start + 20])
+        assert core.vectors_dimension == 2, "the old ones serve until all are there"
+    assert core.adopt_vectors()
+    items, scores = core.nearest(query, 100)
+    core.set_vectors(ids, rows)
+    again = core.nearest(query, 100)
+    assert (items.tolist(), scores.tobytes()) == (again[0].tolist(), again[1].tobytes())
+    assert len(items) == 60
+
+
 def test_what_does_not_fit_is_refused(shelf: Shelf) -> None:
     shelf.put({"id": "a"})
     core = shelf.core

@@ -42,8 +42,18 @@ def test_a_search_is_widened_until_it_finds_enough(tmp_path: Path) -> None:
     np.testing.assert_allclose(scores, ROWS[items] @ ROWS[5] * 2, rtol=1e-4, atol=1e-4)
     assert (np.diff(scores) <= 0).all()
     graph.save(tmp_path / "graph")
-    again = Graph.load(tmp_path / "graph", DIMENSION, np.arange(N, dtype=np.uint32), graph.ef)
+    again = Graph.load(tmp_path / "graph", DIMENSION, np.arange(N, dtype=np.uint32), graph.ef, graph.reach)
     assert again.find(ROWS[5], 100)[0].tolist() == graph.find(ROWS[5], 100)[0].tolist()
+
+
+def test_clusters_and_lengths_do_not_tear_the_graph_apart() -> None:
+    rng = np.random.default_rng(4)
+    rows = (6 * vectors(5, 40, DIMENSION)[rng.integers(0, 40, N)] + ROWS) * rng.uniform(0.5, 2.0, (N, 1))
+    rows = rows.astype(np.float32)
+    graph = Graph.build(rows, np.arange(N, dtype=np.uint32), SHAPE, ef=200)
+    queries = rows[rng.integers(0, N, 30)]
+    assert graph.tune(queries, lambda query: brute_force(rows, query, 200), 200) >= RECALL_MIN
+    assert graph.ef < N
 
 
 def test_nothing_in_finds_nothing() -> None:

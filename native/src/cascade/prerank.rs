@@ -131,7 +131,8 @@ impl Prerank {
             candidate.score = self.bias + self.recall * candidate.score + found + self.blocks.score(state, *at, minute);
         }
         if self.affinity != 0.0 {
-            candidates.iter_mut().for_each(|c| c.score += self.affinity * asker.affinity(c.item));
+            let affinities = asker.affinities(candidates.iter().map(|c| c.item));
+            candidates.iter_mut().zip(affinities).for_each(|(c, affinity)| c.score += self.affinity * affinity);
         }
         self.add_categories(&shared, candidates);
         for (column, weight) in &self.of_item {
@@ -217,6 +218,7 @@ fn number(name: &str, value: f64) -> Result<f32> {
 }
 
 fn refuse(field: &str, message: String) -> Error {
+    let message = if field.is_empty() { message } else { format!("{field:?}: {message}") };
     Error::invalid("bad_prerank", field, message)
 }
 

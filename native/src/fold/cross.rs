@@ -168,7 +168,6 @@ impl Shared<'_> {
                 let counter = self.contexts[usize::from(*dimension)]?.item(item)?;
                 Some(counter.in_window(*window, asker.as_of_ms) as f64)
             }
-            Op::Affinity => Some(f64::from(asker.affinity(item))),
             Op::ItemNeighbours => Some(covis.degree(item) as f64),
             _ => None,
         }

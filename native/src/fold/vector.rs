@@ -35,10 +35,13 @@ pub struct Asker<'a> {
 }
 
 impl<'a> Asker<'a> {
-    /// Session vector times item vector; 0 without either.
-    #[inline]
-    pub fn affinity(&self, item: u32) -> f32 {
-        self.session.map_or(0.0, |(session, items)| items.affinity(item, session))
+    /// Session vector times item vector for each item, 0 without either; nothing at all without a session vector.
+    pub fn affinities(&self, items: impl Iterator<Item = u32>) -> Vec<f32> {
+        let (mut hits, mut found) = (Vec::new(), Vec::new());
+        if let Some((session, vectors)) = self.session {
+            vectors.affinities(items, session, &mut hits, &mut found);
+        }
+        found
     }
 
     /// A value of the request's context, else what the user's latest events said of it.
@@ -81,6 +84,13 @@ impl State {
             blocks.write(self, *at, minute, row);
         }
         for column in blocks.cross() {
+            if column.op == Op::Affinity {
+                // Where it is missing, the row holds the default.
+                for (row, value) in out.chunks_exact_mut(width).zip(asker.affinities(items.iter().copied())) {
+                    row[column.at] = finite(Some(f64::from(value)), column.default);
+                }
+                continue;
+            }
             for ((row, at), item) in out.chunks_exact_mut(width).zip(&places).zip(items) {
                 let value = shared.value(covis, asker, *item, blocks.head(*at), &column.op);
                 row[column.at] = finite(value, column.default);

@@ -51,6 +51,21 @@ impl Core {
         self.indices.vectors.set(&self.state.catalogue, &ids, rows, vectors.shape()[1]).map_err(to_py)
     }
 
+    /// Adds to the vectors that `adopt_vectors` puts in place of the present ones, as of a bundle that is made ready
+    /// beside requests, some thousand rows at a time. Raises as `set_vectors`; what was staged before is then dropped.
+    fn stage_vectors(&mut self, ids: Vec<String>, vectors: PyReadonlyArray2<'_, f32>) -> PyResult<()> {
+        let rows = vectors.as_slice().map_err(|e| PyValueError::new_err(e.to_string()))?;
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        self.refresh_tables();
+        self.indices.vectors.stage(&self.state.catalogue, &ids, rows, vectors.shape()[1]).map_err(to_py)
+    }
+
+    /// False when nothing was staged. Items without a vector of their own get theirs within the next requests.
+    fn adopt_vectors(&mut self) -> bool {
+        self.refresh_tables();
+        self.indices.vectors.adopt()
+    }
+
     fn clear_vectors(&mut self) {
         self.indices.vectors.clear();
     }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::fold::marks::Marks;
 use crate::items::{Catalogue, Item};
 use crate::recall::scan::{Codes, Scratch};
-use crate::recall::simd::{dot, item_of, rescore, score_of};
+use crate::recall::simd::{dot, hit, item_of, rescore, score_of, Hit};
 
 /// No category: the item has no vector of its own, or is not there.
 const NOWHERE: u32 = u32::MAX;
@@ -54,6 +54,8 @@ pub struct VectorTable {
     at: usize,
     /// What an index outside has not been told yet.
     untold: Marks,
+    /// What will replace all of this.
+    staged: Option<Box<VectorTable>>,
 }
 
 impl VectorTable {
@@ -74,6 +76,43 @@ impl VectorTable {
     ///
     /// Errors: `bad_vectors` when the sizes do not fit, `not_finite`.
     pub fn set(&mut self, catalogue: &Catalogue, ids: &[&str], vectors: &[f32], dimension: usize) -> Result<()> {
+        let mut table = VectorTable::of(dimension);
+        table.add(catalogue, ids, vectors)?;
+        (0..table.origins.len() as u32).for_each(|item| table.show(catalogue, item));
+        *self = VectorTable { owed: 0, ..table };
+        Ok(())
+    }
+
+    /// Adds vectors to those that will replace the present ones; beside requests, some thousand at a time.
+    ///
+    /// Errors: as `set`, and `bad_vectors` for another dimension than that of what waits already.
+    pub fn stage(&mut self, catalogue: &Catalogue, ids: &[&str], vectors: &[f32], dimension: usize) -> Result<()> {
+        let mut table = self.staged.take().unwrap_or_else(|| Box::new(VectorTable::of(dimension)));
+        if table.dimension != dimension {
+            let message = format!("{dimension} values in a row after rows of {}", table.dimension);
+            return Err(Error::invalid("bad_vectors", "vectors", message));
+        }
+        table.add(catalogue, ids, vectors)?;
+        self.staged = Some(table);
+        Ok(())
+    }
+
+    /// What was staged replaces the present vectors; false when nothing was. Stand-ins follow with the next refreshes.
+    pub fn adopt(&mut self) -> bool {
+        let staged = self.staged.take();
+        let found = staged.is_some();
+        if let Some(table) = staged {
+            *self = VectorTable { owed: table.origins.len(), ..*table };
+        }
+        found
+    }
+
+    fn of(dimension: usize) -> VectorTable {
+        VectorTable { dimension, codes: Codes::new(dimension), ..VectorTable::default() }
+    }
+
+    fn add(&mut self, catalogue: &Catalogue, ids: &[&str], vectors: &[f32]) -> Result<()> {
+        let dimension = self.dimension;
         if dimension == 0 || vectors.len() != ids.len() * dimension {
             let message = format!("{} values are not {} rows of {dimension}", vectors.len(), ids.len());
             return Err(Error::invalid("bad_vectors", "vectors", message));
@@ -82,20 +121,17 @@ impl VectorTable {
             let message = format!("the vector of {:?} is not finite", ids[at / dimension]);
             return Err(Error::invalid("not_finite", "vectors", message));
         }
-        *self = VectorTable { dimension, codes: Codes::new(dimension), ..VectorTable::default() };
-        self.grow(catalogue.ids().len());
+        self.refresh(catalogue, &[]);
         for (id, row) in ids.iter().zip(vectors.chunks_exact(dimension)) {
-            match catalogue.ids().index(id) {
-                Some(item) => self.put(item, row, Origin::Own),
-                None => drop(self.waiting.insert((*id).into(), row.into())),
-            }
+            let Some(item) = catalogue.ids().index(id) else {
+                self.waiting.insert((*id).into(), row.into());
+                continue;
+            };
+            self.count(catalogue, item, None);
+            self.put(item, row, Origin::Own);
+            self.count(catalogue, item, catalogue.get(item));
+            self.show(catalogue, item);
         }
-        self.ids_seen = catalogue.ids().len();
-        for (item, data) in catalogue.iter_present() {
-            self.count(catalogue, item, Some(data));
-        }
-        (0..self.origins.len() as u32).for_each(|item| self.show(catalogue, item));
-        self.owed = 0;
         Ok(())
     }
 
@@ -105,6 +141,9 @@ impl VectorTable {
 
     /// Takes in what changed in the catalogue: new ids, items put or deleted.
     pub fn refresh(&mut self, catalogue: &Catalogue, changed: &[u32]) {
+        if let Some(staged) = &mut self.staged {
+            staged.refresh(catalogue, changed);
+        }
         if self.dimension == 0 {
             return;
         }
@@ -151,6 +190,30 @@ impl VectorTable {
             Some(row) if row.len() == vector.len() => dot(row, vector),
             _ => 0.0,
         }
+    }
+
+    /// `affinity` of many items, in their order, into `out`.
+    pub fn affinities(
+        &self,
+        items: impl Iterator<Item = u32>,
+        vector: &[f32],
+        hits: &mut Vec<Hit>,
+        out: &mut Vec<f32>,
+    ) {
+        out.clear();
+        hits.clear();
+        let fits = self.dimension > 0 && vector.len() == self.dimension;
+        // An item without a vector is asked for the first one instead, and what comes out is not used.
+        hits.extend(items.map(|item| hit(item, 0.0)));
+        let known = |one: &Hit| fits && self.has(item_of(*one));
+        let asked: Vec<bool> = hits.iter().map(known).collect();
+        if !asked.contains(&true) {
+            out.resize(hits.len(), 0.0);
+            return;
+        }
+        hits.iter_mut().zip(&asked).filter(|(_, asked)| !**asked).for_each(|(one, _)| *one = hit(0, 0.0));
+        rescore(&self.rows, vector, hits);
+        out.extend(hits.iter().zip(asked).map(|(one, asked)| if asked { score_of(*one) } else { 0.0 }));
     }
 
     /// Cosine of two items within [0, 1]: opposites are not alike, that is all. `None` unless both have a vector.
@@ -375,7 +438,9 @@ mod tests {
     #[test]
     fn likeness_is_the_cosine_and_opposites_are_merely_not_alike() {
         let mut c = Catalogue::default();
-        ["a", "b", "c", "zero"].map(|id| put(&mut c, id, &[], true));
+        for id in ["a", "b", "c", "zero"] {
+            put(&mut c, id, &[], true);
+        }
         let bare = put(&mut c, "bare", &[], true);
         let mut table = VectorTable::default();
         table.set(&c, &["a", "b", "c", "zero"], &[3.0, 4.0, 8.0, 6.0, -3.0, -4.0, 0.0, 0.0], 2).unwrap();
@@ -402,9 +467,41 @@ mod tests {
     }
 
     #[test]
+    fn what_is_staged_in_parts_becomes_what_is_set_at_once() {
+        let mut c = Catalogue::default();
+        let ids: Vec<String> = (0..30).map(|i| format!("i{i}")).collect();
+        let given: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let rows: Vec<f32> = (0..60).map(|i| (i * 17 % 31) as f32).collect();
+        ids[..20].iter().enumerate().for_each(|(i, id)| assert_eq!(put(&mut c, id, &["m"], true), i as u32));
+        put(&mut c, "bare", &["m"], true);
+        let mut table = VectorTable::default();
+        table.set(&c, &["i3"], &[7.0], 1).unwrap();
+        assert!(!table.adopt(), "nothing waits");
+        table.stage(&c, &given[..9], &rows[..18], 2).unwrap();
+        assert_eq!((table.row(3), table.row(1)), (Some(&[7.0][..]), Some(&[7.0][..])), "the old ones still serve");
+        c.delete("i2");
+        ids[20..].iter().for_each(|id| assert!(put(&mut c, id, &["m", "w"], true) > 20));
+        table.refresh(&c, &(2..31).collect::<Vec<u32>>());
+        table.stage(&c, &given[5..], &rows[10..], 2).unwrap();
+        assert!(table.adopt() && !table.adopt());
+        table.refresh(&c, &[]);
+        let mut wanted = VectorTable::default();
+        wanted.set(&c, &given, &rows, 2).unwrap();
+        for item in 0..31 {
+            assert_eq!(table.row(item), wanted.row(item), "{item}");
+            assert_eq!(table.may_be_found(item), wanted.may_be_found(item), "{item}");
+        }
+        table.stage(&c, &["i1"], &[1.0, 2.0], 2).unwrap();
+        assert_eq!(table.stage(&c, &["i1"], &[1.0], 1).unwrap_err().code(), "bad_vectors");
+        assert!(!table.adopt(), "what was refused takes the rest with it");
+    }
+
+    #[test]
     fn an_index_outside_is_told_of_every_change_once() {
         let mut c = Catalogue::default();
-        ["a", "b", "c"].map(|id| put(&mut c, id, &["m"], true));
+        for id in ["a", "b", "c"] {
+            put(&mut c, id, &["m"], true);
+        }
         let mut table = VectorTable::default();
         table.set(&c, &["a", "b"], &[1.0, 2.0], 1).unwrap();
         assert_eq!((table.take_untold(), table.take_untold()), (vec![0, 1, 2], vec![]));

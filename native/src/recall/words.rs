@@ -53,21 +53,25 @@ pub fn each_word(text: &str, word: &mut String, emit: &mut impl FnMut(&str)) -> 
 
 fn fold(c: char, word: &mut String) {
     for c in c.to_lowercase() {
-        match c {
-            'ß' => ['s', 's'].map(|x| push(word, x)).len(),
-            'æ' => ['a', 'e'].map(|x| push(word, x)).len(),
-            'œ' => ['o', 'e'].map(|x| push(word, x)).len(),
-            'þ' => ['t', 'h'].map(|x| push(word, x)).len(),
-            'ø' => [push(word, 'o')].len(),
-            'đ' | 'ð' => [push(word, 'd')].len(),
-            'ł' => [push(word, 'l')].len(),
-            'ı' => [push(word, 'i')].len(),
-            'ς' => [push(word, 'σ')].len(),
+        let written = match c {
+            'ß' => "ss",
+            'æ' => "ae",
+            'œ' => "oe",
+            'þ' => "th",
+            'ø' => "o",
+            'đ' | 'ð' => "d",
+            'ł' => "l",
+            'ı' => "i",
+            'ς' => "σ",
             // Accents, and the vowel points of Hebrew and Arabic, which few people type.
-            '\u{300}'..='\u{36f}' | '\u{591}'..='\u{5bd}' | '\u{5bf}'..='\u{5c7}' | '\u{64b}'..='\u{652}' => 0,
-            c if c.is_alphanumeric() || is_combining_mark(c) => [push(word, c)].len(),
-            _ => 0,
+            '\u{300}'..='\u{36f}' | '\u{591}'..='\u{5bd}' | '\u{5bf}'..='\u{5c7}' | '\u{64b}'..='\u{652}' => "",
+            c if c.is_alphanumeric() || is_combining_mark(c) => {
+                push(word, c);
+                ""
+            }
+            _ => "",
         };
+        written.chars().for_each(|c| push(word, c));
     }
 }
 
