@@ -12,7 +12,6 @@ from rtp_monolith._native import Ask, Ranked, SurfacePlan
 from rtp_monolith.errors import NativeError
 
 from .conftest import Shop
-from .test_decision import decisions
 
 K = 10
 SLOT: dict[str, Any] = {"k": K, "slot": 4, "pool_max": 8, "impressions_max": 50, "prior_clicks": 1.0,
@@ -60,7 +59,7 @@ def test_the_drawn_item_takes_its_slot(shop: Shop) -> None:
     assert propensity is not None and 0 < propensity < 1
     assert [id for id, *_ in after[:4] + after[5:]] == [id for id, *_ in before[:9]], "the last one left"
     decide(shop, ask, ranked, "r")
-    (logged,) = decisions(shop)
+    (logged,) = shop.decisions()
     item = logged["items"][4]
     assert (item["id"], sorted(item["source"])) == (after[4][0], ["explore", "new"])
     assert item["propensity"] == np.float32(propensity)
@@ -86,7 +85,7 @@ def test_the_log_draws_again_and_gets_the_same_bits(shop: Shop) -> None:
         drawn[item] += 1
         assert propensities.setdefault(item, propensity) == propensity, "the seed decides the draw, not its probability"
         decide(shop, ask, ranked, f"r{seed}")
-    logged = decisions(shop)
+    logged = shop.decisions()
     assert len(logged) == len(seeds)
     for each in logged:
         explored, item = each["explore"], each["items"][each["explore"]["slot"]]
@@ -105,7 +104,7 @@ def test_a_list_that_is_shown_again_forgets_what_it_explored(shop: Shop) -> None
     assert core.explore(ask, ranked, seed=3, **SLOT) is not None
     core.prerank(ask, ranked, K, K, light=False)
     decide(shop, ask, ranked, "again")
-    (logged,) = decisions(shop)
+    (logged,) = shop.decisions()
     assert logged["explore"] is None
     assert {item["propensity"] for item in logged["items"]} == {1.0}
     assert not any("explore" in item["source"] for item in logged["items"])
@@ -132,5 +131,5 @@ def test_a_surface_that_counts_what_it_serves_explores_by_that(shop: Shop) -> No
     ask, ranked = listed(shop, counts_served=True)
     core.explore(ask, ranked, seed=3, **SLOT)
     decide(shop, ask, ranked, "r")
-    (logged,) = decisions(shop)
+    (logged,) = shop.decisions()
     assert {arm["impressions"] for arm in logged["explore"]["pool"]} == {0}

@@ -16,7 +16,6 @@ from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.ranking.reply import SOURCES
 
 from .conftest import Shop
-from .test_decision import decisions
 
 SOURCES_ASKED = ("popular", "new", "same_category", "covis")
 
@@ -263,7 +262,7 @@ def test_a_decision_carries_the_rows_that_it_is_given(shop: Shop) -> None:
         with pytest.raises(NativeError) as refused:
             decide("wrong", wrong)
         assert refused.value.reason == "bad_shape"
-    logged = {each["request_id"]: each for each in decisions(shop)}
+    logged = {each["request_id"]: each for each in shop.decisions()}
     assert list(logged) == ["own", "strided"]
     for each in logged.values():
         assert each["features"] == given[:3].tolist()
