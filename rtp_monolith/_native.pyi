@@ -23,9 +23,7 @@ __all__ = [
 _Refusal = tuple[int, str | None, str, str, bytes]
 _Wanted = tuple[int, bytes]
 # offset, event type, user (linked ones included), session, items, ts_ms, request_id, position, props
-_LoggedEvent = tuple[
-    int, str, str | None, str, tuple[str, ...], int, str | None, int | None, dict[str, str]
-]
+_LoggedEvent = tuple[int, str, str | None, str, tuple[str, ...], int, str | None, int | None, dict[str, str]]
 
 @final
 class Log:

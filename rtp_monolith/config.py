@@ -148,9 +148,9 @@ class Explore(Section, frozen=True):
 class Surface(Section, frozen=True):
     """A place where lists are shown. `diversity` is the weight of MMR, 0 = off.
 
-    `value` is what an item is worth there, over the ranker's heads, `price` and `attributes.NAME`. `text_weight` is the
-    share of the recall's score (on a search: how well the words match) in the final one. `within` restricts a list to
-    the category that the request must then name.
+    `value` is what an item is worth there, over the ranker's heads, `price` and `attributes.NAME`. `recall_weight` is
+    the share of the sources' score in the final one: on a search how well the words match. `within` restricts a list
+    to the category that the request must then name.
     """
 
     sources: Annotated[dict[SourceName, Source], Meta(min_length=1)]
@@ -162,7 +162,7 @@ class Surface(Section, frozen=True):
     k: Annotated[int, Meta(ge=1, le=200)] = 20
     rank: Literal["model", "off"] = "model"
     value: Annotated[str, Meta(min_length=1, max_length=500)] = DEFAULT_VALUE
-    text_weight: Share = 0.0
+    recall_weight: Share = 0.0
     explore: Explore | None = None
     within: Literal["category"] | None = None
 

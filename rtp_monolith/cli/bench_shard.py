@@ -63,8 +63,9 @@ class Running(msgspec.Struct, frozen=True):
 
 @contextlib.contextmanager
 def own_shard(
-    cores: Cores, data: Path | None = None, config: Path | None = None, models: Path | None = None
-) -> Iterator[Running]:
+    cores: Cores, data: Path | None = None, config: Path | None = None, models: Path | None = None,
+    options: Sequence[str] = (),
+) -> Iterator[Running]:  # fmt: skip
     """A shard on a folder that goes with it, or on `data`, which stays; default settings unless told otherwise."""
     with tempfile.TemporaryDirectory(prefix="rtp-bench-") as folder:
         where = data or Path(folder) / "data"
@@ -73,6 +74,7 @@ def own_shard(
             command += ["--config", str(config)]
         if models is not None:
             command += ["--models", str(models)]
+        command += options
         with _child(command, cores, Path(folder) / "stderr") as (pid, address):
             _wait_ready(address)
             yield Running(address, pid, where)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Literal, cast
 
 import click
 
-from rtp_monolith.cli.output import emit_json, json_option, progress, table
+from rtp_monolith.cli.output import Failure, emit_json, json_option, progress, table
 from rtp_monolith.clock import WallClock
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 PROTOCOLS = ("prefixes", "leave-one-out", "stream")
+Protocol = Literal["prefixes", "leave-one-out", "stream"]
 
 
 @click.command()
@@ -41,16 +42,16 @@ def evaluate(
         if protocol != "leave-one-out":
             raise click.UsageError("--test is missing")
         test = train
-    request, evaluate_, told = _prepare(model, threads)
-    report = evaluate_(
-        request(
-            train=train, test=test, model=model, protocol=protocol, attributes=attributes,
-            refit=protocol != "leave-one-out" if refit is None else refit,
-            k=k, seed=seed, until_s=began_s + minutes * 60,
-        ),
-        clock,
-        told,
+    prepare_torch(model, threads)
+    from rtp_monolith.training.evaluate import Request
+    from rtp_monolith.training.evaluate import evaluate as evaluate_
+
+    request = Request(
+        train=train, test=test, model=model, protocol=cast(Protocol, protocol), attributes=attributes,
+        refit=protocol != "leave-one-out" if refit is None else refit,
+        k=k, seed=seed, until_s=began_s + minutes * 60,
     )  # fmt: skip
+    report = evaluate_(request, clock, progress)
     if as_json:
         emit_json(report)
         return
@@ -59,21 +60,22 @@ def evaluate(
     click.echo(table(columns, [[report[key] for key in keys]]))
 
 
-def _prepare(model: str, threads: int) -> tuple[Any, Any, Any]:
-    """torch with its threads, imported only here; refuses a model nobody knows before anything is read."""
+def prepare_torch(model: str, threads: int) -> None:
+    """torch with its threads; refuses a model nobody knows before anything is read."""
+    load_torch(threads)
+    from rtp_monolith.training import auto
+
+    if not auto.is_name(model):
+        raise click.BadParameter(f"{model!r} is none of {', '.join(auto.NAMES)}", param_hint="--model")
+
+
+def load_torch(threads: int) -> None:
+    """torch with its threads, imported only here. Raises Failure `torch_missing` in a serving install."""
     # Threads that wait must not spin: on a shared machine they take the core from the one they wait for.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ["OMP_NUM_THREADS"] = str(threads)
     try:
-        import torch
+        from rtp_monolith.training.threads import use_threads
     except ImportError as error:
-        raise click.ClickException("training needs torch: install rtp-monolith[train]") from error
-    from rtp_monolith.training import auto
-    from rtp_monolith.training.evaluate import Request
-    from rtp_monolith.training.evaluate import evaluate as evaluate_
-
-    if not auto.is_name(model):
-        raise click.BadParameter(f"{model!r} is none of {', '.join(auto.NAMES)}", param_hint="--model")
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    return Request, evaluate_, progress
+        raise Failure("torch_missing", f"training needs torch, install rtp-monolith[train]: {error}") from error
+    use_threads(threads)

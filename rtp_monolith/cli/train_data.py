@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 import msgspec
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -76,11 +75,9 @@ def train_data(
     loss: str,
     drop: str,
     epochs: int | None,
-    threads: int,
     as_json: bool,
 ) -> None:
     """Trains, writes, shows. Raises what `train_cascade` raises."""
-    torch.set_num_threads(threads)
     settings = CascadeSettings(share=share, drop=msgspec.convert(drop, Drop))
     ranker = msgspec.structs.replace(settings.ranker, loss=loss)
     if epochs is not None:
@@ -89,7 +86,15 @@ def train_data(
     settings = msgspec.structs.replace(settings, ranker=ranker)
     with Bar() as bar:
         made = train_cascade(
-            data, load_config(config), out, name, version, settings, seed=seed, clock=WallClock(), watch=bar
+            data,
+            load_config(config),
+            out,
+            name,
+            version,
+            settings,
+            seed=seed,
+            clock=WallClock(),
+            watch=bar,
         )
     _show(made, as_json)
 

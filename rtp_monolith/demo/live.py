@@ -17,6 +17,7 @@ import orjson
 
 from rtp_monolith.demo import behaviour
 from rtp_monolith.demo.market import Floats, Ints
+from rtp_monolith.demo.policy import DRAW_CHANCES, DRAWN, shop_lists
 from rtp_monolith.demo.shoppers import Population
 from rtp_monolith.demo.visits import CATEGORY, DEVICES, FOUND, NOTHING, PRODUCT, SEARCH, SURFACES, begin, joined
 from rtp_monolith.demo.wishes import wishes_of
@@ -25,8 +26,6 @@ from rtp_monolith.demo.written import Pen
 Event = dict[str, Any]
 
 VISITS_PER_SHOPPER_MAX = 1_000
-# Page chances come from streams of their own; this one is the arrival's.
-_ARRIVAL = VISITS_PER_SHOPPER_MAX
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -102,6 +101,12 @@ class LiveVisit:
         there = np.flatnonzero(market.available[: int(market.arrived(self.now_ms))])
         worth = self._population.preference(self.shopper, there, self.intent)
         return [market.ids[item] for item in there[np.argsort(-worth, kind="stable")[:k]]]
+
+    def listing(self) -> list[str]:
+        """What the shop itself shows on the present page, as in the generated log: for pages that are not judged."""
+        chance = np.random.default_rng([*self._stream, 1, int(self._visit["page"][0])]).random((1, DRAWN, DRAW_CHANCES))
+        shown = shop_lists(self._market, self._visit, chance)[0]
+        return [self._market.ids[item] for item in shown.tolist() if item != NOTHING]
 
     def turn(self) -> Page:
         """Goes on to the next page. Raises ValueError when the visit is over."""

@@ -29,14 +29,14 @@ ACTIVITY_MAX = 30.0
 class Weights(msgspec.Struct, frozen=True):
     """What a true preference is made of: terms of a log-odds. The defaults are those of setting `intent`."""
 
-    bias: float = -3.7
-    aisle: float = 4.2
-    category: float = 2.4
+    bias: float = -4.7
+    aisle: float = 5.2
+    category: float = 3.4
     department: float = 0.5
-    taste: float = 1.1
+    taste: float = 1.3
     brand: float = 0.7
     colour: float = 0.5
-    quality: float = 0.55
+    quality: float = 0.5
     price: float = 0.8
     # Of the log-odds to take what was opened, and to buy what was taken.
     cart_bias: float = -1.3
@@ -49,7 +49,7 @@ class Weights(msgspec.Struct, frozen=True):
 # Nobody in `markov` has a taste: what is wanted next depends on what was opened last, and on nothing that lasts.
 WEIGHTS: dict[Setting, Weights] = {
     "intent": Weights(),
-    "markov": Weights(bias=-3.5, aisle=4.4, category=2.7, department=0.0, taste=0.0, brand=0.0, colour=0.0),
+    "markov": Weights(bias=-4.5, aisle=5.5, category=3.8, department=0.0, taste=0.0, brand=0.0, colour=0.0),
 }
 
 TRAITS = np.dtype(

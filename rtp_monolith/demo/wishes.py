@@ -23,7 +23,8 @@ FROM_TASTE, BY_HABIT = 0.78, 0.6
 SWITCH, DRIFT, DRIFT_AFTER_CART = 0.07, 0.16, 0.5
 SAME_CATEGORY = 0.5
 
-SUCCESSORS = (0.4, 0.3, 0.2, 0.1)
+# A category follows itself, or one of four others.
+STAY, SUCCESSORS = 0.35, (0.28, 0.18, 0.12, 0.07)
 LEAP, LEAP_UNMOVED, SAME_STYLE = 0.05, 0.12, 0.7
 
 
@@ -79,7 +80,7 @@ class TasteWishes:
 
 
 class MarkovWishes:
-    """Setting `markov`: `successors` (c, 4) are the categories that may follow a category, likeliest first."""
+    """Setting `markov`: `successors` (c, 4) are the others that may follow a category, likeliest first."""
 
     def __init__(self, population: Population) -> None:
         self._market = market = population.market
@@ -93,8 +94,9 @@ class MarkovWishes:
 
     def next(self, visits: Rows, chance: Floats) -> Ints:
         market = self._market
-        follow = np.searchsorted(np.cumsum(SUCCESSORS)[:-1], chance[:, 1], side="right")
-        category = self.successors[market.category[visits["last"]], follow]
+        last = market.category[visits["last"]]
+        follow = np.searchsorted(np.cumsum((STAY, *SUCCESSORS))[:-1], chance[:, 1], side="right")
+        category = np.where(follow == 0, last, self.successors[last, follow - 1])
         style = np.where(chance[:, 3] < SAME_STYLE, market.style_of[visits["intent"]], _digit(chance[:, 2], 64))
         led = np.where(visits["opened"], market.aisle_in(category, style), visits["intent"])
         leaps = chance[:, 0] < np.where(visits["opened"], LEAP, LEAP_UNMOVED)

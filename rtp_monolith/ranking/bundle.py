@@ -8,6 +8,7 @@ is refused with a code, and nothing was changed. It does not know which bundle i
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -66,14 +67,15 @@ def load(folder: Path) -> Bundle:
     """Reads and verifies `folder`. Raises BundleError; slow (files are hashed, graphs are run), so not for the loop."""
     manifest = bundle_files.read_manifest(folder)
     files = bundle_files.read_files(folder, manifest)
-    _check_features(manifest)
+    prerank = files[manifest.prerank.file]
+    light = [column.name for column in _prerank(prerank).columns]
+    _check_features(manifest, light)
     items = _items(files["items.txt"], manifest)
     vectors = _vectors(files["items.npy"], manifest, len(items))
     embedding = hashlib.sha256(files["items.npy"] + files["items.txt"]).hexdigest()[:16]
     if embedding != manifest.embedding.version:
         raise refuse("bundle_checksum", f"embedding {embedding}, the manifest says {manifest.embedding.version}")
-    prerank = files[manifest.prerank.file]
-    prerank_plan = _plan([column.name for column in _prerank(prerank).columns], "the pre-ranker")
+    prerank_plan = _plan(light, "the pre-ranker")
     try:
         Core().set_prerank(prerank, prerank_plan)
     except RtpError as error:
@@ -86,7 +88,7 @@ def load(folder: Path) -> Bundle:
     return Bundle(manifest, folder, items, vectors, encoder, ranker, plan, prerank, prerank_plan)
 
 
-def _check_features(manifest: Manifest) -> None:
+def _check_features(manifest: Manifest, light: Sequence[str]) -> None:
     """The catalogue has every feature of the bundle, and each means what it did."""
     for name, fingerprint in manifest.features.items():
         feature = _CATALOGUE.get(name)
@@ -95,9 +97,9 @@ def _check_features(manifest: Manifest) -> None:
         if feature.fingerprint() != fingerprint:
             text = f"{name}: trained as {fingerprint}, the catalogue has {feature.fingerprint()}"
             raise refuse("bundle_feature_differs", text, "features")
-    for name in manifest.ranker.inputs:
+    for name in (*manifest.ranker.inputs, *light):
         if name in _CATALOGUE and name not in manifest.features:
-            raise refuse("bundle_format", f"the ranker reads {name!r}, features says nothing of it", "features")
+            raise refuse("bundle_format", f"a model reads {name!r}, features says nothing of it", "features")
 
 
 def _plan(names: list[str], whose: str) -> Plan:

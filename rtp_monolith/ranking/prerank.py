@@ -18,8 +18,8 @@ class Prerank:
     def __call__(self, run: Run) -> None:
         limit = max(self._ranked_max, run.k)
         declared = run.surface.declared
-        # On a search the words decide what is looked at closer; a last list keeps its order.
-        light = run.active is not None and declared.rank == "model" and declared.text_weight == 0
+        # Where the sources' own score counts it decides what is looked at closer; a last list keeps its order.
+        light = run.active is not None and declared.rank == "model" and declared.recall_weight == 0
         if run.is_last_list or not self._gate.run(run, lambda share: self._prerank(run, limit, share, light)):
             self._prerank(run, limit, 1.0, light=False)
         if run.scores is not None:

@@ -38,10 +38,10 @@ class Rank:
         probabilities = active.bundle.ranker.score(core.rows(run.ask, ranked, active.bundle.plan))
         fields = core.numbers(ranked, surface.value.fields) if surface.value.fields else _NO_FIELDS
         worth = surface.value(probabilities[:, active.columns[surface.name]], fields)
-        found = core.shown(ranked) if surface.declared.text_weight > 0 or run.scores is not None else []
-        if surface.declared.text_weight > 0:
-            matches = np.array([score for _, score, _ in found], np.float32)
-            worth = blend(matches, worth, surface.declared.text_weight)
+        found = core.shown(ranked) if surface.declared.recall_weight > 0 or run.scores is not None else []
+        if surface.declared.recall_weight > 0:
+            merged = np.array([score for _, score, _ in found], np.float32)
+            worth = blend(merged, worth, surface.declared.recall_weight)
         if run.scores is not None:
             ids = [item_id for item_id, _, _ in found]
             for head, column in zip(active.bundle.ranker.heads, probabilities.T.tolist(), strict=True):
@@ -50,9 +50,9 @@ class Rank:
         core.set_scores(ranked, worth)
 
 
-def blend(matches: NDArray[np.float32], worth: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
-    """`weight` of how well the words match, the rest of what the item is worth; each scaled to [0, 1] in the list."""
-    return (weight * _scaled(matches) + (1.0 - weight) * _scaled(worth)).astype(np.float32)
+def blend(found: NDArray[np.float32], worth: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
+    """`weight` of how surely the sources found it, the rest of what it is worth; each scaled to [0, 1] in the list."""
+    return (weight * _scaled(found) + (1.0 - weight) * _scaled(worth)).astype(np.float32)
 
 
 def _scaled(scores: NDArray[np.float32]) -> NDArray[np.float32]:

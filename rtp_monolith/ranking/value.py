@@ -70,13 +70,16 @@ class Value:
 
     def __call__(self, heads: NDArray[np.float32], fields: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values [n] of heads [n, len(self.heads)] and fields [n, len(self.fields)], NaN where a field is absent."""
-        n = len(heads)
+        given = fields.T.astype(np.float64)
+        if self.fields:
+            given[np.isnan(given)] = 0.0
+        worth = np.empty(len(heads), np.float32)
         with np.errstate(all="ignore"):
-            given = np.nan_to_num(fields.T.astype(np.float64), nan=0.0)
-            worth = np.broadcast_to(self._compute(heads.T.astype(np.float64), given), (n,)).astype(np.float32)
-            finite = np.isfinite(worth)
-        if not finite.all():
-            worth[~finite] = worth[finite].min() if finite.any() else 0.0
+            worth[:] = self._compute(heads.T.astype(np.float64), given)
+            # A sum is finite only if every part of it is; where it is not, one look more says why.
+            if not np.isfinite(worth.sum()):
+                finite = np.isfinite(worth)
+                worth[~finite] = worth[finite].min() if finite.any() else 0.0
         return worth
 
     def _node(self, node: ast.expr, depth: int) -> Node:

@@ -121,9 +121,9 @@ def is_name(name: str) -> bool:
 
 
 def make(
-    name: str, seen: Profile, seed: int, clock: Clock, tell: Callable[[str], None], checkpoint: Path | None = None
+    name: str, seen: Profile, seed: int, clock: Clock, tell: Callable[[str], None], checkpoints: Path | None = None
 ) -> Learner:
-    """The learner of a name that `is_name` takes. A checkpoint is for one neural model alone."""
+    """The learner of a name that `is_name` takes. Checkpoints are of one neural model alone."""
     if name == "auto":
         return choose(seen, seed, clock, tell)
     if name == "popularity":
@@ -134,6 +134,6 @@ def make(
         return NearSessions(clock, tell)
     parts = [each for each in name.split("+") if each != "session-knn"]
     if name in NEURAL:
-        return Encoder(name, recipe(name, seen), seed, clock, tell, checkpoint)
+        return Encoder(name, recipe(name, seen), seed, clock, tell, checkpoints)
     knn = NearSessions(clock, tell) if "session-knn" in name.split("+") else None
     return Mixture([Encoder(each, recipe(each, seen), seed, clock, tell) for each in parts], knn, clock, tell)

@@ -17,7 +17,14 @@ from rtp_monolith._native import Plan, SurfacePlan
 from rtp_monolith.training.lists import SeenList
 from rtp_monolith.training.past import Past
 
-SOURCES = (("popular", 200), ("trending", 50), ("new", 50), ("session_knn", 200), ("covis", 100), ("same_category", 250))
+SOURCES = (
+    ("popular", 200),
+    ("trending", 50),
+    ("new", 50),
+    ("session_knn", 200),
+    ("covis", 100),
+    ("same_category", 250),
+)
 
 
 class CandidateSettings(msgspec.Struct, frozen=True):
@@ -112,5 +119,7 @@ class CandidateWriter:
     def close(self) -> CandidateSets:
         """Seals the folder."""
         self._file.close()
-        (self._folder / "candidates.json").write_bytes(msgspec.json.encode(self._card))
+        draft = self._folder / "candidates.draft"
+        draft.write_bytes(msgspec.json.encode(self._card))
+        draft.replace(self._folder / "candidates.json")
         return CandidateSets(self._folder)

@@ -26,7 +26,7 @@ from rtp_monolith.state.recovery import open_log
 from rtp_monolith.training import report as words
 from rtp_monolith.training.bundle import Parts, check_name, next_version, write_bundle
 from rtp_monolith.training.candidates import CandidateSets, CandidateSettings, CandidateWriter
-from rtp_monolith.training.dataset import SESSION_COLUMNS, REQUEST_COLUMNS, Slice, compose
+from rtp_monolith.training.dataset import REQUEST_COLUMNS, SESSION_COLUMNS, Slice, compose
 from rtp_monolith.training.distill import Distilled, distill
 from rtp_monolith.training.export_mmoe import PARITY_MAX, parity, ranker_graph, run_encoder, run_ranker
 from rtp_monolith.training.gains import Gain, permutation_gains
@@ -122,8 +122,11 @@ def train_cascade(
     clock: Clock,
     watch: Watch,
 ) -> Made:
-    """Makes `out/name/version` from the log of `data`. Raises DataError: `bundle_exists`, `nothing_to_learn`, what
-    reading the log refuses, or `parity` when a graph does not say what its model says."""
+    """Makes `out/name/version` from the log of `data`, with as many threads as torch has.
+
+    Raises DataError: `bundle_exists`, `nothing_to_learn`, what reading the log refuses, or `parity` when a graph does
+    not say what its model says.
+    """
     version = check_name(version, "version") if version is not None else next_version(out, name)
     if (out / check_name(name, "name") / version).exists():
         raise DataError(f"{out / name / version} exists: a version never changes", code="bundle_exists")
@@ -169,9 +172,7 @@ class _Run:
         trained = self._ranker(slices)
         graph = ranker_graph(trained)
         self.watch.stage("pre-rank")
-        distilled = distill(
-            pools, trained, slices[0].names, vectors, HEADS, cuts.calibration, drop=self.drop
-        )
+        distilled = distill(pools, trained, slices[0].names, vectors, HEADS, cuts.calibration, drop=self.drop)
         self.watch.stage("gain of every feature")
         gains = permutation_gains(
             trained.probabilities, slices[3], trained.model.columns.names, self.seed, self.watch.progress
@@ -255,7 +256,12 @@ class _Run:
     def _ranker(self, slices: list[Rows]) -> TrainedRanker:
         self.watch.stage("ranker")
         train, stopping, calibration, judged = slices
-        for rows, what in ((train, "train on"), (stopping, "stop by"), (calibration, "calibrate on"), (judged, "judge by")):
+        for rows, what in (
+            (train, "train on"),
+            (stopping, "stop by"),
+            (calibration, "calibrate on"),
+            (judged, "judge by"),
+        ):
             if not len(rows):
                 raise DataError(f"no rows to {what}: the log is too short for these shares", code="nothing_to_learn")
 
@@ -320,7 +326,10 @@ class _Run:
             "cuts_ms": cuts,
             "rows": {
                 "counts": table.card.counts,
-                **{name: len(rows) for name, rows in zip(("train", "stopping", "calibration", "judged"), slices, strict=True)},
+                **{
+                    name: len(rows)
+                    for name, rows in zip(("train", "stopping", "calibration", "judged"), slices, strict=True)
+                },
             },
             "epochs": trained.epochs,
             "judged": words.judgement(trained, judged),

@@ -12,13 +12,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from rtp_monolith.features.cascade import CASCADE, SURFACES
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.training.ranker import Rows
 from rtp_monolith.training.replay import RowTable
 
-AFFINITY = "cascade_affinity"
-SURFACES = ("home", "category", "search", "product", "cart")
-SURFACE_COLUMNS = tuple(f"cascade_surface_{name}" for name in SURFACES)
+AFFINITY, *SURFACE_COLUMNS = (column.name for column in CASCADE)
 REQUEST_COLUMNS = frozenset(
     {feature.name for feature in FEATURES if feature.scope in ("user", "session", "context")} | set(SURFACE_COLUMNS)
 )
@@ -78,8 +77,11 @@ def affinity(
         packed, lengths = _known(numbers, prefix[part], prefix_length[part], vectors.length)
         sessions[part] = vectors.encode(packed, lengths)
     own = numbers[item] if len(names) else np.zeros(0, np.int64)
-    made = np.einsum("nd,nd->n", sessions[lists], vectors.table[np.maximum(own, 0)]).astype(np.float32)
-    return np.where(own >= 0, made, np.float32(0.0))
+    made: NDArray[np.float32] = np.einsum("nd,nd->n", sessions[lists], vectors.table[np.maximum(own, 0)]).astype(
+        np.float32
+    )
+    made[own < 0] = 0.0
+    return made
 
 
 def _known(
@@ -100,7 +102,8 @@ def surface_columns(table: RowTable, lists: NDArray[np.int32]) -> NDArray[np.flo
     """One column per surface of SURFACES: 1 where the list was shown on it."""
     at = np.array([SURFACES.index(name) if name in SURFACES else -1 for name in table.card.surfaces], dtype=np.int64)
     own = at[table.surface][lists] if len(at) else np.zeros(len(lists), np.int64)
-    return (own[:, None] == np.arange(len(SURFACES))[None, :]).astype(np.float32)
+    made: NDArray[np.float32] = (own[:, None] == np.arange(len(SURFACES))[None, :]).astype(np.float32)
+    return made
 
 
 def compose(table: RowTable, vectors: Vectors | None, where: Slice, drop: frozenset[str] = frozenset()) -> Rows:

@@ -82,14 +82,19 @@ def evaluate(request: Request, clock: Clock, tell: Callable[[str], None]) -> dic
 
 
 def learn(
-    request: Request, parts: Split, described: dict[str, list[str]], clock: Clock, tell: Callable[[str], None]
+    request: Request,
+    parts: Split,
+    described: dict[str, list[str]],
+    clock: Clock,
+    tell: Callable[[str], None],
+    checkpoints: Path | None = None,
 ) -> Trained:
     """Fits, validates and, if asked, fits again on training and validation together."""
     began_s = clock.monotonic_s()
     first = _data(parts, parts.fit, described, request.k)
     validation = parts.validation(first.known)
     seen = auto.profile(first.sessions, int(first.trained.sum()), validation.removes_seen)
-    learner = auto.make(request.model, seen, request.seed, clock, tell)
+    learner = auto.make(request.model, seen, request.seed, clock, tell, checkpoints)
     tests = len(parts.test(first.known))
     reserved_s = (len(validation) + tests) * len(parts.vocabulary) * SCORING_S_PER_CELL
     scorer = learner.learn(first, validation, request.until_s - reserved_s, again=request.refit)

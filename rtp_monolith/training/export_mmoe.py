@@ -8,6 +8,8 @@ not know how the weights came about.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -34,7 +36,7 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(kept, name))
         return name
 
-    def add(self, kind: str, inputs: list[str], *outputs: str, **attributes: object) -> str:
+    def add(self, kind: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, inputs, list(outputs), **attributes))
         return outputs[0]
 
@@ -72,8 +74,10 @@ def ranker_graph(trained: TrainedRanker) -> bytes:
 
 def _inputs(graph: _Graph, weights: dict[str, NDArray[np.float64]], request: int, plain: int, f: int) -> str:
     """Splits, logarithm and clip; `request` f32 [1, r] and what it returns, f32 [n, F - r]."""
-    graph.constant("one", np.float32([1.0]))
-    groups = [(name, size) for name, size in (("head", request), ("plain", plain), ("tail", f - request - plain)) if size]
+    graph.constant("one", np.ones(1))
+    groups = [
+        (name, size) for name, size in (("head", request), ("plain", plain), ("tail", f - request - plain)) if size
+    ]
     graph.constant("groups", np.array([size for _, size in groups]))
     graph.add("Split", ["rows", "groups"], *(name for name, _ in groups), axis=1)
     names = [name for name, _ in groups]
@@ -105,12 +109,16 @@ def _mix(graph: _Graph, weights: dict[str, NDArray[np.float64]], e: int, heads: 
     [n, heads * out]. The softmax is spelled out: with four entries a row, the operator costs more than its parts."""
     out = weights["expert_out"].shape[2]
     graph.add("Relu", ["expert_sum"], "hidden")
-    graph.add("Reshape", ["hidden", graph.constant("by_expert", np.array([-1, e, weights["expert_out"].shape[1]]))], "cut")
+    graph.add(
+        "Reshape", ["hidden", graph.constant("by_expert", np.array([-1, e, weights["expert_out"].shape[1]]))], "cut"
+    )
     graph.add("Transpose", ["cut"], "turned", perm=[1, 0, 2])
     graph.add("MatMul", ["turned", graph.constant("expert_out", weights["expert_out"])], "second")
     graph.add("Relu", ["second"], "expert")
     graph.add("Transpose", ["expert"], "experts", perm=[1, 0, 2])
-    low, high = (graph.constant(n, np.float32(v)) for n, v in (("gate_low", -GATE_LOGIT_MAX), ("gate_high", GATE_LOGIT_MAX)))
+    low, high = (
+        graph.constant(n, np.array(v)) for n, v in (("gate_low", -GATE_LOGIT_MAX), ("gate_high", GATE_LOGIT_MAX))
+    )
     graph.add("Clip", ["gate_sum", low, high], "gate_bounded")
     graph.add("Exp", ["gate_bounded"], "gate_exp")
     total = np.kron(np.eye(heads), np.ones((e, e)))

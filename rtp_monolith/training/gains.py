@@ -18,7 +18,7 @@ from rtp_monolith.training.ranker import Rows
 SHUFFLES = 3
 ROWS_MAX = 16_384
 PARTS = 20
-DEVIATIONS = 3.0
+DEVIATIONS = 2.0
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 

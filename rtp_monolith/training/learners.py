@@ -148,10 +148,10 @@ class Encoder:
         seed: int,
         clock: Clock,
         tell: loop.Tell = lambda _: None,
-        checkpoint: Path | None = None,
+        checkpoints: Path | None = None,
     ) -> None:
         self.name, self.settings, self.seed = name, settings, seed
-        self.clock, self.tell, self.checkpoint = clock, tell, checkpoint
+        self.clock, self.tell, self.checkpoints = clock, tell, checkpoints
         self.epochs = 0.0
         self.to_run: loop.Pass | None = None
         self.history = loop.History()
@@ -172,7 +172,7 @@ class Encoder:
             judge=None if validation is None or not len(validation) else self._judge(validation, data),
             budget_s=budget_s,
             to_run=self.to_run if validation is None else None,
-            checkpoint=self.checkpoint,
+            checkpoint=self.checkpoint(validation is not None),
             tell=lambda text: self.tell(f"{self.name}: {text}"),
         )
         history = self.history
@@ -185,6 +185,10 @@ class Encoder:
             self.ndcg = max((each.metric or 0.0 for each in history.epochs), default=0.0)
         self.model = model
         return Neural(model)
+
+    def checkpoint(self, first: bool) -> Path | None:
+        """The file of a learning, if there are files."""
+        return None if self.checkpoints is None else self.checkpoints / ("first.ckpt" if first else "again.ckpt")
 
     def _judge(self, validation: Cases, data: Data) -> Callable[[SessionModel], float]:
         # A live protocol does not change a neural model's answers, so any of its cases may be left out.

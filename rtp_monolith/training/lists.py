@@ -175,7 +175,9 @@ class ListReader:
     def _attach(self, seen: SeenList, decision: Served) -> None:
         """The list's moment is its decision's."""
         seen.offset, seen.as_of_ms, seen.surface = decision.applied_offset, decision.as_of_ms, decision.surface
-        seen.context = [(name, value) for name in CONTEXT_KEYS if (value := getattr(decision.context, name)) is not None]
+        seen.context = [
+            (name, value) for name in CONTEXT_KEYS if (value := getattr(decision.context, name)) is not None
+        ]
         seen.user_id, seen.served = decision.user_id, decision
         session = self._sessions.get(seen.session_id)
         if session is not None:
@@ -252,8 +254,9 @@ class ListReader:
                 session.person.touched[item] = (seen, True)
 
     def _refunded(self, order: str | None, session_id: str, item: str, ts_ms: int) -> bool:
-        found = self._refunds.get(("order", order), ()) if order is not None else ()
-        found = (*found, *self._refunds.get(("session", session_id), ()))
+        found = list(self._refunds.get(("session", session_id), []))
+        if order is not None:
+            found += self._refunds.get(("order", order), [])
         longest = self._windows.refund_ms
         return any(0 <= at - ts_ms <= longest and (not items or item in items) for at, items in found)
 

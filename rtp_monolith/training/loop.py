@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from rtp_monolith.clock import Clock
 from rtp_monolith.errors import DataError
@@ -289,7 +290,7 @@ class Objective:
         targets = torch.from_numpy(batch.items[:, 1:])[inside]
         if self.settings.loss == "full":
             table = self.model.item_vectors()
-            states = self.model.body.states(table[inputs], lengths)[inside]
+            states = self.model.body.states(F.embedding(inputs, table), lengths)[inside]
             return losses.full_cross_entropy(states, table, targets)
         drawn = torch.empty(0, dtype=torch.long)
         if self.negatives is not None:
@@ -298,13 +299,13 @@ class Objective:
         used, place = torch.unique(torch.cat([inputs.flatten(), targets, drawn]), return_inverse=True)
         rows = self.model.rows(used)
         own_inputs, own_targets, own_drawn = place.split([inputs.numel(), len(targets), len(drawn)])
-        states = self.model.body.states(rows[own_inputs.view_as(inputs)], lengths)[inside]
-        positives = rows[own_targets]
+        states = self.model.body.states(F.embedding(own_inputs.view_as(inputs), rows), lengths)[inside]
+        positives = F.embedding(own_targets, rows)
         if self.negatives is None:
             return losses.in_batch(states, positives, targets, self.log_share)
         column = torch.searchsorted(drawn, targets).clamp(max=len(drawn) - 1)
         own = torch.where(drawn[column] == targets, column, -1)
-        return self._sampled(states, rows[own_drawn], positives, own, drawn)
+        return self._sampled(states, F.embedding(own_drawn, rows), positives, own, drawn)
 
     def _sampled(self, states: Tensor, columns: Tensor, positives: Tensor, own: Tensor, drawn: Tensor) -> Tensor:
         assert self.negatives is not None

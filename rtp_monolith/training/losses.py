@@ -65,7 +65,7 @@ def softmax(states: Tensor, columns: Tensor, positives: Tensor, own: Tensor, bia
 
 def full_cross_entropy(states: Tensor, table: Tensor, targets: Tensor) -> Tensor:
     """Softmax over every item: `table` [items, d], `targets` int64 [n]."""
-    return softmax(states, table, table[targets], targets)
+    return softmax(states, table, F.embedding(targets, table), targets)
 
 
 def sampled_softmax(states: Tensor, columns: Tensor, positives: Tensor, own: Tensor, log_inclusion: Tensor) -> Tensor:

@@ -30,7 +30,9 @@ class Past:
         self.core: Core = make_core(claim(data, config.partitions, create=False), config)
         self._log = log
         self._users_max = config.state.users_cached_max
-        self._surface = SurfacePlan("past", [], hide_clicked=False, hide_bought=False, diversity=0.0, counts_served=False)
+        self._surface = SurfacePlan(
+            "past", [], hide_clicked=False, hide_bought=False, diversity=0.0, counts_served=False
+        )
         self._folder = tempfile.TemporaryDirectory(prefix="rtp-past-")
         self._store: ViewStore | None = None
         self._flusher: Flusher | None = None
@@ -40,7 +42,9 @@ class Past:
     def __enter__(self) -> Past:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._store is not None:
             self._store.close()
         self._folder.cleanup()

@@ -130,6 +130,20 @@ def split(protocol: Protocol, train: Recorded, test: Recorded, described: Iterab
     return _split_prefixes(train, test, described)
 
 
+def split_for_training(train: Recorded, described: Iterable[str] = ()) -> Split:
+    """The sessions alone, with nothing to test on."""
+    vocabulary = Vocabulary.of([*train.sessions, described])
+    sessions = [vocabulary.encode(each) for each in train.sessions]
+    cut = _cut(len(sessions))
+    return Split(
+        vocabulary,
+        sessions[:cut],
+        sessions,
+        lambda known: prefix_cases(sessions[cut:], known),
+        lambda known: prefix_cases([], known),
+    )
+
+
 def _split_prefixes(train: Recorded, test: Recorded, described: Iterable[str]) -> Split:
     vocabulary = Vocabulary.of([*train.sessions, described])
     sessions = [vocabulary.encode(each) for each in train.sessions]

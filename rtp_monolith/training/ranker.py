@@ -51,9 +51,7 @@ class Rows(msgspec.Struct, frozen=True):
         return len(self.labels)
 
     def part(self, where: slice) -> Rows:
-        return Rows(
-            self.features[where], self.names, self.labels[where], self.position[where], self.lists[where]
-        )
+        return Rows(self.features[where], self.names, self.labels[where], self.position[where], self.lists[where])
 
 
 class Calibration(msgspec.Struct, frozen=True):
@@ -203,7 +201,7 @@ def _pass(
             order_loss = listwise if settings.loss == "listwise" else pairwise
             loss = loss + settings.order_weight * order_loss(logits[:, 0], data.labels[at][:, 0], lists)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         total += float(loss.detach())

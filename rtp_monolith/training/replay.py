@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from rtp_monolith._native import Log, Plan
+from rtp_monolith._native import Plan
 from rtp_monolith.config import Config
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
@@ -145,11 +146,11 @@ class RowTable:
         self.prefix: NDArray[np.int32] = self._map("prefix", "<i4", (lists, card.prefix_length))
         self.prefix_length: NDArray[np.int32] = self._map("prefix_length", "<i4", (lists,))
 
-    def _map(self, name: str, dtype: str, shape: tuple[int, ...]) -> NDArray[np.generic]:  # type: ignore[type-var]
-        path = self.folder / f"{name}.bin"
+    def _map(self, name: str, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        """An array of the file, which cannot be mapped when it is empty."""
         if 0 in shape:
             return np.zeros(shape, dtype)
-        return np.memmap(path, dtype=dtype, mode="r", shape=shape)
+        return np.memmap(self.folder / f"{name}.bin", dtype=dtype, mode="r", shape=shape)
 
     def __len__(self) -> int:
         return self.card.rows
@@ -208,5 +209,7 @@ def write_table(
     if before_sealing is not None:
         before_sealing()
     card = TableCard(rows, number, list(names), list(items), list(surfaces), length, counts)
-    (folder / "rows.json").write_bytes(msgspec.json.encode(card))
+    draft = folder / "rows.draft"
+    draft.write_bytes(msgspec.json.encode(card))
+    draft.replace(folder / "rows.json")
     return RowTable(folder)

@@ -99,7 +99,7 @@ def encoder_file(vectors: SessionVectors, path: Path, seed: int) -> float:
 
 
 def _forget_origins(model: onnx.ModelProto) -> None:
-    """Stack traces and names of modules: a bundle says nothing of where it was made, and equal seeds give equal bytes."""
+    """Stack traces and paths: a bundle says nothing of where it was made, and equal seeds give equal bytes."""
     del model.metadata_props[:]
     model.doc_string = ""
     graphs = [model.graph, *model.functions]

@@ -28,7 +28,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     scoring: Scoring = "cosine"
     temperature: float = 0.07
     loss: Loss = "sampled"
-    negatives: int = 4096
+    negatives: int = 2048
     negatives_power: float = 0.75
     calibration: float = 0.75
     learning_rate: float = 1e-3

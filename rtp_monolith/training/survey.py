@@ -41,7 +41,7 @@ class Session(msgspec.Struct):
 
 
 class Survey(msgspec.Struct, frozen=True):
-    """`minutes`: impressions by minute of their `ts_ms`; `sessions` by id; `catalogue` in the order of first mention."""
+    """`minutes`: impressions by minute of their `ts_ms`; `sessions` by id; `catalogue` by first mention."""
 
     minutes: Counter[int]
     sessions: dict[str, Session]
@@ -54,7 +54,9 @@ class Survey(msgspec.Struct, frozen=True):
     def cut_ms(self, share: float) -> int:
         """The minute before which `share` of the impressions were made. Raises DataError without impressions."""
         if not self.minutes:
-            raise DataError("the log has no impressions: nothing was shown, so nothing can be learned", code="nothing_to_learn")
+            raise DataError(
+                "the log has no impressions: nothing was shown, so nothing can be learned", code="nothing_to_learn"
+            )
         wanted, seen = share * self.impressions, 0
         for minute in sorted(self.minutes):
             if seen >= wanted:
@@ -122,7 +124,7 @@ def _catalogue(log: Log) -> list[CatalogueItem]:
 
 
 def _words(item: CatalogueItem) -> list[str]:
-    words = []
+    words: list[str] = []
     for path in item.categories:
         parts = path.split(" > ")
         words.extend(f"category {' > '.join(parts[: n + 1])}" for n in reversed(range(len(parts))))

@@ -143,19 +143,32 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def contexts(chromium: Browser) -> Callable[..., BrowserContext]:
+    """One context for each kind of visitor: pages of a context share what was fetched, never who is looking."""
+    made: dict[str, BrowserContext] = {}
+
+    def context(**options: Any) -> BrowserContext:
+        key = repr(sorted(options.items()))
+        if key not in made:
+            made[key] = chromium.new_context(**options)
+            made[key].set_default_timeout(10_000)
+        return made[key]
+
+    return context
+
+
 @pytest.fixture
-def visit(chromium: Browser, shop_url: str) -> Iterator[OpenPage]:
+def visit(contexts: Callable[..., BrowserContext], shop_url: str) -> Iterator[OpenPage]:
     """Opens the shop as somebody new; at the end nothing wrong may have happened."""
-    opened: list[tuple[BrowserContext, Visit]] = []
+    opened: list[Visit] = []
 
     def open_page(path: str = "", **options: Any) -> Visit:
-        context = chromium.new_context(**options)
-        context.set_default_timeout(10_000)
-        shown = Visit(context.new_page(), shop_url, path)
-        opened.append((context, shown))
+        shown = Visit(contexts(**options).new_page(), shop_url, path)
+        opened.append(shown)
         return shown
 
     yield open_page
-    for context, shown in opened:
-        context.close()
+    for shown in opened:
+        shown.page.close()
         assert shown.wrong == []

@@ -143,7 +143,8 @@ def test_steps_down_are_said_in_plain_words_and_the_model_by_name(visit: OpenPag
         body = reply.json()
         body["degraded"] = ["ranker_slow", "source_failed:ann"]
         body["model"] = {"name": "demo-shop", "version": "2026-01-05"}
-        body["items"][4] |= {"slot": "new", "propensity": 0.0625, "source": ["new", "explore"]}
+        for entry in body["items"][4:5]:
+            entry |= {"slot": "new", "propensity": 0.0625, "source": ["new", "explore"]}
         route.fulfill(response=reply, json=body)
 
     shown.page.route("**/v1/recommend", change)

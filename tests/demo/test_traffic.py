@@ -31,7 +31,7 @@ def test_one_seed_gives_the_same_bytes(items: list[Item], log: Log) -> None:
 
 def test_the_settings_are_two_shops(items: list[Item]) -> None:
     one, other = (played(traffic_of(items, 2_000, setting=setting)).lines for setting in ("intent", "markov"))
-    assert len(set(one) & set(other)) < 20
+    assert len(set(one) & set(other)) < 400
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 17, 500, 34_567, 120_001])

@@ -116,7 +116,8 @@ class Recipe:
         self.vectors = clustered(len(self.items)) if vectors is None else vectors
         self.heads = list(heads)
         self.inputs = list(weights)
-        self.features = {name: FINGERPRINTS[name] for name in weights if name in FINGERPRINTS}
+        read = [*weights, "item_ctr_1d", "cross_session_category_share"]
+        self.features = {name: FINGERPRINTS[name] for name in read if name in FINGERPRINTS}
         self.files: dict[str, bytes] = {
             "items.txt": b"".join(json.dumps(each).encode() + b"\n" for each in self.items),
             "items.npy": npy(self.vectors),

@@ -127,7 +127,7 @@ def test_a_surface_within_a_category_lists_that_category(open_shop: OpenShop) ->
 
 
 def test_a_search_lists_what_matches_and_what_is_liked_first(open_shop: OpenShop) -> None:
-    shop = open_shop(surface("search", "text_weight = 0.3", source="text"))
+    shop = open_shop(surface("search", "recall_weight = 0.3", source="text"))
     shop.put(*[Shop.item(n, title=("red shoe", "blue shoe", "shoe rack")[n % 3]) for n in range(60)])
     found = shop.home(surface="search", context={"query": "shoe"}, k=20)
     assert all("text" in item["source"] for item in found["items"])

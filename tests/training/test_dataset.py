@@ -1,8 +1,9 @@
-"""The cascade's columns: affinity as serving computes it, surfaces, slices by time, what `--drop session` leaves out."""
+"""The cascade's columns: affinity as serving computes it, surfaces, slices by time, what the session adds."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ NAMES = [feature.name for feature in FEATURES]
 class Sums:
     """A session's vector is the sum of its items' vectors, the newest two."""
 
-    items = {"a": 0, "b": 1, "c": 2}
+    items: ClassVar = {"a": 0, "b": 1, "c": 2}
     table = np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]], np.float32)
     length = 2
 

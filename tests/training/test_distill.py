@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import numpy as np
@@ -22,7 +23,7 @@ POOL = 300
 class Near:
     """Item vectors on a line; a session's vector is its last item's."""
 
-    items = {f"i{n}": n for n in range(POOL)}
+    items: ClassVar = {f"i{n}": n for n in range(POOL)}
     table = np.linspace(-1, 1, POOL, dtype=np.float32)[:, None] * np.ones((1, 2), np.float32)
     length = 50
 

@@ -70,7 +70,11 @@ def test_only_the_window_counts(tmp_path: Path) -> None:
 
 def test_others_do_not_count(tmp_path: Path) -> None:
     other = {"session_id": "s2", "user_id": "v"}
-    events = [*seen("r1", "a", 0), event("click", "a", MINUTE_MS, **other), event("add_to_cart", "a", MINUTE_MS, **other)]
+    events = [
+        *seen("r1", "a", 0),
+        event("click", "a", MINUTE_MS, **other),
+        event("add_to_cart", "a", MINUTE_MS, **other),
+    ]
     assert labels(tmp_path, events) == {"r1": [[0, 0, 0]]}
 
 

@@ -86,7 +86,9 @@ def serve(path: Path) -> Path:
     take(event("click", "c", 0))
     for list_number in range(2):
         request = {"surface": "home", "session_id": "s", "user_id": "u", "request_id": f"r{list_number}", "k": 2}
-        reply = json.loads(asyncio.run(pipeline.recommend(read_recommend(json.dumps(request).encode()), deadline_ms=1000)))
+        reply = json.loads(
+            asyncio.run(pipeline.recommend(read_recommend(json.dumps(request).encode()), deadline_ms=1000))
+        )
         for position, item in enumerate(reply["items"]):
             at = clock.now_ms() - T + 500 * (position + 1)
             take(event("impression", item["id"], at, request_id=f"r{list_number}", position=position))
@@ -109,7 +111,12 @@ def test_served_vectors_are_taken_and_equal_the_replayed(tmp_path: Path) -> None
 
 
 def test_a_table_gives_back_what_was_written(tmp_path: Path) -> None:
-    events = [event("click", "c", 0), *seen("r1", "ab", MINUTE_MS, props={"surface": "home"}), *seen("r2", "c", HOUR_MS), *END]
+    events = [
+        event("click", "c", 0),
+        *seen("r1", "ab", MINUTE_MS, props={"surface": "home"}),
+        *seen("r2", "c", HOUR_MS),
+        *END,
+    ]
     made = rows(folder(tmp_path / "data", events))
     counts = RowCounts(lists=2, rows=3)
     table = write_table(tmp_path / "rows", iter(made), NAMES, 4, counts)

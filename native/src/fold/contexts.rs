@@ -5,6 +5,7 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::ahead::fetch;
 use crate::fold::counter::{Counter, When};
 use crate::fold::marks::Marks;
 use crate::fold::shared::Stats;
@@ -39,6 +40,13 @@ fn place_of(context: u32, item: u32) -> u64 {
 impl Context {
     pub fn item(&self, item: u32) -> Option<&Counter> {
         self.items.get(&item).map(|e| &e.counter)
+    }
+
+    /// Asks for the counter of an item.
+    pub fn fetch(&self, item: u32) {
+        if let Some(entry) = self.items.get(&item) {
+            fetch(entry);
+        }
     }
 
     /// Items with their counters, in no order.

@@ -16,6 +16,7 @@ pub mod persist;
 pub mod plan;
 pub mod queue;
 pub mod ring;
+pub mod run;
 pub mod said;
 #[cfg(test)]
 pub mod scene;

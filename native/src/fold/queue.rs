@@ -12,9 +12,6 @@ use crate::hash::{key_hash, partition_of, Namespace};
 use crate::log::{push_frame, FrameHeader, FrameIter, Log, HEADER_BYTES};
 use crate::record::{Event, Hashes, Kind};
 
-/// Events whose memory is asked for together: what they touch has to stay in the nearest caches until it is used.
-const FETCHED_TOGETHER: usize = 16;
-
 /// Answer to one admitted batch, in the order of admission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
@@ -272,25 +269,21 @@ impl Queue {
 
     fn fold_batch(&mut self, state: &mut State, batch: &Batch) -> Result<Settled> {
         let (mut accepted, mut duplicates) = (0, batch.answer.repeated);
-        for (n, frame) in FrameIter::new(&batch.frames, batch.start).enumerate() {
-            let frame = frame?;
-            if n % FETCHED_TOGETHER == 0 {
-                let until = batch.hashes.len().min(n + FETCHED_TOGETHER);
-                state.fetch(batch.hashes.get(n..until).unwrap_or_default());
-            }
-            let hashes = batch.hashes.get(n);
-            if state.fold_hashed(&frame, hashes)? {
+        let frames = FrameIter::new(&batch.frames, batch.start).collect::<Result<Vec<_>>>()?;
+        state.fold_run(&frames, &batch.hashes, |n, duplicate| {
+            if duplicate {
                 duplicates += 1;
             } else {
                 accepted += 1;
             }
-            if let Some(hashes) = hashes.filter(|h| h.user.is_some() && !self.linking.is_empty()) {
-                let user = Event::user_of(frame.body)?;
-                if self.linking.get(&hashes.session).map(|u| &**u) == user {
-                    self.linking.remove(&hashes.session);
-                }
+            let Some(hashes) = batch.hashes.get(n).filter(|h| h.user.is_some() && !self.linking.is_empty()) else {
+                return;
+            };
+            let user = Event::user_of(frames[n].body).ok().flatten();
+            if self.linking.get(&hashes.session).map(|u| &**u) == user {
+                self.linking.remove(&hashes.session);
             }
-        }
+        })?;
         Ok(Settled { ticket: batch.ticket, accepted, duplicates, position: batch.end })
     }
 

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, VecDeque};
 
 use rustc_hash::FxHashMap;
 
-use crate::ahead::fetch;
 use crate::error::{Error, Result};
 use crate::fold::caps::CapLimits;
 use crate::fold::contexts::Contexts;
@@ -16,7 +15,7 @@ use crate::fold::facts::{FactTable, Known};
 use crate::fold::marks::Marks;
 use crate::fold::persist::Change;
 use crate::fold::shared::{Categories, Stats, SERVED};
-use crate::fold::step::{is_positive, step, Contribution, Outcome, Told};
+use crate::fold::step::{step, Contribution, Outcome, Told};
 use crate::fold::user::{EventIds, User};
 use crate::hash::{key_hash, Namespace};
 use crate::items::Catalogue;
@@ -179,11 +178,6 @@ impl State {
     /// Folds one frame; true when it was an event that had been counted before. Links that become due are kept in
     /// `links_due` until their own record is folded.
     pub fn fold(&mut self, frame: &Frame<'_>) -> Result<bool> {
-        self.fold_hashed(frame, None)
-    }
-
-    /// `fold` of a frame whose event was hashed before.
-    pub fn fold_hashed(&mut self, frame: &Frame<'_>, hashes: Option<&Hashes>) -> Result<bool> {
         if frame.end <= self.applied {
             return Ok(true);
         }
@@ -192,8 +186,7 @@ impl State {
         match Kind::from_u8(frame.header.kind)? {
             Kind::Event => {
                 let event = Event::decode(body)?;
-                let hashes = hashes.copied().unwrap_or_else(|| Hashes::of(&event));
-                duplicate = !self.fold_event(frame.end, &Told::of(&event, &hashes));
+                duplicate = !self.fold_event(frame.end, &Told::of(&event, Hashes::of(&event)));
             }
             Kind::Item => self.put_item(body, frame.header.received_ms as i64)?,
             Kind::ItemDelete => self.delete_item(body)?,
@@ -208,45 +201,8 @@ impl State {
         Ok(duplicate)
     }
 
-    /// Asks for the memory that a few events are about to touch, so that they do not wait for it one by one.
-    pub fn fetch(&self, events: &[Hashes]) {
-        let known = |hash: u64| match self.users.get(&hash) {
-            Some(Slot { person: Person::Known(user), .. }) => Some(user),
-            _ => None,
-        };
-        let ids = self.catalogue.ids();
-        for hashes in events {
-            if let Some(user) = known(hashes.own()) {
-                fetch(&**user);
-            }
-            if let Some(item) = hashes.item.and_then(|item| ids.by_hash(item)) {
-                if let Some(stats) = self.items.get(item as usize) {
-                    fetch(stats);
-                }
-                self.facts.fetch(item);
-                if is_positive(hashes.event_type) {
-                    self.covis.fetch(item, false);
-                    self.knn.fetch(hashes.session, item);
-                }
-            }
-        }
-        for hashes in events {
-            if let Some(user) = known(hashes.own()) {
-                user.fetch(hashes.event_type);
-            }
-            if let Some(item) = hashes.item.and_then(|item| ids.by_hash(item)) {
-                if let Some(stats) = self.items.get(item as usize) {
-                    stats.fetch(hashes.event_type as u8);
-                }
-                if is_positive(hashes.event_type) {
-                    self.covis.fetch(item, true);
-                }
-            }
-        }
-    }
-
     /// False when the event was counted before.
-    fn fold_event(&mut self, offset: u64, told: &Told<'_>) -> bool {
+    pub(super) fn fold_event(&mut self, offset: u64, told: &Told<'_>) -> bool {
         let Told { event, hashes, .. } = told;
         self.intern_items(told);
         let resolved: Box<str>;

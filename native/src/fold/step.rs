@@ -43,13 +43,13 @@ pub trait Items {
 /// An event with all that follows from it alone.
 pub struct Told<'e> {
     pub event: &'e Event<'e>,
-    pub hashes: &'e Hashes,
+    pub hashes: Hashes,
     pub said: Said<'e>,
     pub when: When,
 }
 
 impl<'e> Told<'e> {
-    pub fn of(event: &'e Event<'e>, hashes: &'e Hashes) -> Told<'e> {
+    pub fn of(event: &'e Event<'e>, hashes: Hashes) -> Told<'e> {
         Told { event, hashes, said: Said::read(event), when: When::at(event.ts_ms) }
     }
 }
@@ -457,8 +457,7 @@ mod tests {
                 props: Props { count: props.len() as u32, bytes: &bytes },
             };
             let mut out = Vec::new();
-            let hashes = Hashes::of(&event);
-            let told = Told::of(&event, &hashes);
+            let told = Told::of(&event, Hashes::of(&event));
             let outcome = step(&mut self.user, &told, &Nothing, &CapLimits::default(), &mut out);
             (outcome, out.iter().map(|c| format!("{c:?}")).collect())
         }

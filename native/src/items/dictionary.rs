@@ -3,6 +3,7 @@
 //! Invariant: an index never changes its string and is never reused. All text lies in one arena; what a string means is
 //! not known here.
 
+use crate::ahead::fetch;
 use crate::hash::id_hash;
 use rustc_hash::FxHashMap;
 
@@ -48,6 +49,13 @@ impl Dictionary {
 
     pub fn index(&self, text: &str) -> Option<u32> {
         self.find(text, id_hash(text)).ok()
+    }
+
+    /// Asks for what `index` compares a string with.
+    pub fn fetch(&self, index: u32) {
+        if let Some(end) = self.ends.get(index as usize) {
+            fetch(&self.arena.as_bytes()[end.saturating_sub(1)..*end]);
+        }
     }
 
     /// The string of an index that this dictionary gave; empty for any other.

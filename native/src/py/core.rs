@@ -269,9 +269,8 @@ impl Core {
 
     /// Folds frames read from the log; recovery and rebuild.
     fn replay(&mut self, frames: &[u8], start: u64) -> PyResult<()> {
-        for frame in FrameIter::new(frames, start) {
-            self.state.fold(&frame.map_err(to_py)?).map_err(to_py)?;
-        }
+        let frames = FrameIter::new(frames, start).collect::<crate::error::Result<Vec<_>>>().map_err(to_py)?;
+        self.state.fold_run(&frames, &[], |_, _| ()).map_err(to_py)?;
         // What these frames used may leave memory before what the next ones use.
         self.state.admissions += 1;
         Ok(())

@@ -59,7 +59,9 @@ class Columns(msgspec.Struct, frozen=True):
         return (at < self.request) | (at >= self.request + self.plain)
 
 
-def fit_columns(rows: NDArray[np.float32], names: list[str], request_names: frozenset[str]) -> tuple[Columns, list[int]]:
+def fit_columns(
+    rows: NDArray[np.float32], names: list[str], request_names: frozenset[str]
+) -> tuple[Columns, list[int]]:
     """Columns of training rows, and which column of `rows` each of them is; those that never vary are left out: what
     a model makes of a value it never saw is chance. Raises ValueError when nothing varies."""
     varies = [at for at in range(len(names)) if float(rows[:, at].max()) > float(rows[:, at].min())]
@@ -84,14 +86,18 @@ def fit_columns(rows: NDArray[np.float32], names: list[str], request_names: froz
         deviation.append(s)
         low.append(max(float(column.min()), m - CLIP_DEVIATIONS * s))
         high.append(min(float(column.max()), m + CLIP_DEVIATIONS * s))
-    columns = Columns(
-        [names[at] for at in order], groups.count(0), groups.count(1), mean, deviation, low, high
-    )
+    columns = Columns([names[at] for at in order], groups.count(0), groups.count(1), mean, deviation, low, high)
     return columns, order
 
 
 class Mmoe(nn.Module):
     """Rows f32 [n, F] → logits f32 [n, heads], position left out."""
+
+    mean: Tensor
+    deviation: Tensor
+    low: Tensor
+    high: Tensor
+    logs: Tensor
 
     def __init__(self, columns: Columns, heads: int, settings: MmoeSettings, generator: torch.Generator) -> None:
         super().__init__()

@@ -25,7 +25,9 @@ def model() -> tuple[Mmoe, np.ndarray]:
 def reference(made: Mmoe, row: np.ndarray) -> list[float]:
     """One row's logits, head by head, as the paper says it."""
     w = {name: value.detach().numpy().astype(np.float64) for name, value in made.state_dict().items()}
-    x = np.array([np.log1p(max(v, 0.0)) if log else v for v, log in zip(row.astype(np.float64), w["logs"], strict=True)])
+    x = np.array(
+        [np.log1p(max(v, 0.0)) if log else v for v, log in zip(row.astype(np.float64), w["logs"], strict=True)]
+    )
     x = (np.clip(x, w["low"], w["high"]) - w["mean"]) / w["deviation"]
     experts = []
     for e in range(3):
