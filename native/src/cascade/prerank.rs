@@ -48,7 +48,8 @@ pub struct Prerank {
     bias: f32,
     affinity: f32,
     recall: f32,
-    sources: [f32; SOURCES.len()],
+    /// By bit mask of sources: the sum of their weights.
+    sources: Vec<f32>,
     of_category: Cross,
     of_item: Cross,
     /// Of this request: the candidates' places in the blocks, and scores by `Head::category_at`.
@@ -93,7 +94,7 @@ impl Prerank {
             bias: number("bias", file.bias)?,
             affinity: number("affinity", file.affinity)?,
             recall: number("recall", file.recall)?,
-            sources,
+            sources: (0..1u32 << SOURCES.len()).map(|mask| sum_of(&sources, mask)).collect(),
             of_category,
             of_item,
             places: Vec::new(),
@@ -127,7 +128,7 @@ impl Prerank {
         let minute = minute_of(asker.as_of_ms);
         self.bring(state, asker.as_of_ms, candidates);
         for (candidate, at) in candidates.iter_mut().zip(&self.places) {
-            let found = self.sources_score(candidate.sources);
+            let found = self.sources[candidate.sources as usize % self.sources.len()];
             candidate.score = self.bias + self.recall * candidate.score + found + self.blocks.score(state, *at, minute);
         }
         if self.affinity != 0.0 {
@@ -150,15 +151,6 @@ impl Prerank {
         self.blocks.bring(state, more, minute_of(as_of_ms), &mut self.places);
     }
 
-    fn sources_score(&self, mut found: u32) -> f32 {
-        let mut sum = 0.0;
-        while found != 0 {
-            sum += self.sources.get(found.trailing_zeros() as usize).copied().unwrap_or_default();
-            found &= found - 1;
-        }
-        sum
-    }
-
     /// What depends on the primary category alone: computed for those that the user had to do with, and once for the rest.
     fn add_categories(&mut self, shared: &Shared<'_>, candidates: &mut [Candidate]) {
         if self.of_category.is_empty() {
@@ -178,6 +170,10 @@ impl Prerank {
             candidate.score += self.by_category.get(place).copied().unwrap_or(homeless);
         }
     }
+}
+
+fn sum_of(weights: &[f32], mask: u32) -> f32 {
+    weights.iter().enumerate().filter(|(bit, _)| mask >> bit & 1 == 1).map(|(_, weight)| weight).sum()
 }
 
 fn category_score(columns: &Cross, shared: &Shared<'_>, category: Category) -> f32 {
