@@ -4,6 +4,8 @@
 //! gives, to the bit: the bytes are summed as integers, and f32 are added in one stated order of lanes without fused
 //! multiply-add, so an answer does not depend on the processor. What the numbers mean is not known here.
 
+use crate::ahead::fetch;
+
 /// Items of a block.
 pub const BLOCK: usize = 32;
 
@@ -155,24 +157,11 @@ fn rescore_lanes(rows: &[f32], query: &[f32], hits: &mut [Hit]) {
     let row = |one: Hit| &rows[item_of(one) as usize * dimension..][..dimension];
     for at in 0..hits.len() {
         if let Some(next) = hits.get(at + AHEAD) {
-            prefetch(row(*next));
+            fetch(row(*next));
         }
         // Adding 0 turns -0 into 0: as keys they would not tie.
         hits[at] = hit(item_of(hits[at]), dot_portable(row(hits[at]), query) + 0.0);
     }
-}
-
-/// Begins to fetch a row.
-#[inline(always)]
-fn prefetch(row: &[f32]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in row.chunks(16) {
-        use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
-        // SAFETY: it is an address inside a slice, and a prefetch changes nothing and cannot fail.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = row;
 }
 
 #[cfg(target_arch = "x86_64")]
