@@ -118,7 +118,7 @@ class _Run:
         self.optimizers = optimizers(model, settings)
         self.history = History()
         self.best: dict[str, Tensor] | None = None
-        self.spent_s = 0.0
+        self.whole_plan = 0
         self.spent_steps = 0
         self.told_s = self.began_s
 
@@ -141,7 +141,8 @@ class _Run:
         history.steps_per_epoch = len(batches)
         if not history.steps_planned:
             history.steps_planned = max(1, math.ceil(self.to_run.epochs * len(batches)))
-        last = min(history.steps_planned, math.ceil(self.to_run.stop_after * len(batches)))
+        self.whole_plan = max(self.whole_plan, history.steps_planned)
+        last = math.ceil(self.to_run.stop_after * len(batches))
         rng = np.random.default_rng([self.seed, epoch, 1])
         total, count, began_s = 0.0, 0, self.clock.monotonic_s()
         model.train()
@@ -182,8 +183,8 @@ class _Run:
         now_s, history = self.clock.monotonic_s(), self.history
         self.spent_steps += 1
         if self.spent_steps > 2:  # the first steps warm caches and allocators
-            self.spent_s += now_s - started_s
-            history.seconds_per_step = self.spent_s / (self.spent_steps - 2)
+            weight = 1.0 / min(self.spent_steps - 2, REPLAN_STEPS)
+            history.seconds_per_step += weight * (now_s - started_s - history.seconds_per_step)
         if self.spent_steps == PROBE_STEPS or self.spent_steps % REPLAN_STEPS == 0 or now_s > self.ends_s:
             self._replan(now_s)
         if now_s - self.told_s >= TELL_EVERY_S:
@@ -194,14 +195,14 @@ class _Run:
             )
 
     def _replan(self, now_s: float) -> None:
+        """Cuts the plan to the time that is left, and takes a cut back when a busy machine has become faster."""
         if math.isinf(self.ends_s):
             return
         history = self.history
         judged = history.judge_s * math.ceil((history.steps_planned - history.steps) / history.steps_per_epoch)
         affordable = max(0, int((self.ends_s - now_s - judged) / max(history.seconds_per_step, 1e-9)))
-        if history.steps + affordable < history.steps_planned:
-            history.steps_planned = max(history.steps, history.steps + affordable)
-            history.cut = True
+        history.steps_planned = min(self.whole_plan, history.steps + affordable)
+        history.cut = history.steps_planned < self.whole_plan
 
     def _finish(self, epoch: int, loss: float, began_s: float, last: int) -> bool:
         history, metric = self.history, None

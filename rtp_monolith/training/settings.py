@@ -52,8 +52,8 @@ SASREC_DOT = Settings(
 )
 """The recipe for long histories without repeats: plain dot products, full cross-entropy."""
 
-SASREC_COSINE = Settings(dropout=0.25, embedding_dropout=0.25)
+SASREC_COSINE = Settings(layers=1, dropout=0.25, embedding_dropout=0.25)
 """The recipe for short sessions with repeats: cosine scores, sampled softmax with unique negatives."""
 
 CORE = Settings(body="core", layers=1, dropout=0.25, embedding_dropout=0.25)
-GRU4REC = Settings(body="gru4rec", layers=1, dropout=0.2, embedding_dropout=0.2)
+GRU4REC = Settings(body="gru4rec", layers=1, scoring="dot", learning_rate=2e-3, dropout=0.2, embedding_dropout=0.2)
