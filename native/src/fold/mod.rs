@@ -7,6 +7,7 @@ pub mod contexts;
 pub mod counter;
 pub mod facts;
 pub mod footprint;
+mod lines;
 pub mod marks;
 pub mod moments;
 pub mod persist;
