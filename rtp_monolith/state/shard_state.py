@@ -140,6 +140,14 @@ class ShardState:
         ticket = self._guard(self.core.submit_item_delete, self.log, item_id, self.wall_ms())
         return self._reply(await self._answer(ticket), [])
 
+    async def record_activation(self, name: str, version: str) -> None:
+        """Writes down which bundle is served; it is on disk when this returns. Raises Overloaded."""
+        await self._answer(self._guard(self.core.submit_activation, self.log, name, version, self.wall_ms()))
+
+    def record_activation_sync(self, name: str, version: str) -> None:
+        """`record_activation` for commands that work on a stopped shard."""
+        self._answer_sync(self._guard(self.core.submit_activation, self.log, name, version, self.wall_ms()))
+
     def _submit_patch(self, item_id: str, body: bytes) -> int:
         return self.core.submit_item_patch(self.log, item_id, body, self.wall_ms())
 

@@ -27,7 +27,7 @@ pub struct FactTable {
 impl FactTable {
     /// Takes over what the catalogue now says of one item.
     pub fn update(&mut self, catalogue: &Catalogue, item: u32) {
-        let hash = id_hash(catalogue.ids().id(item));
+        let hash = catalogue.ids().hash(item);
         let at = item as usize;
         if self.rows.len() <= at {
             self.rows.resize_with(at + 1, Row::default);

@@ -231,6 +231,11 @@ impl State {
             put_u64(&mut out, *hash);
             put_bytes(&mut out, body);
         }
+        put_u64(&mut out, self.activations.len() as u64);
+        for (name, version) in &self.activations {
+            put_str(&mut out, name);
+            put_str(&mut out, version);
+        }
         out
     }
 
@@ -291,6 +296,11 @@ impl State {
         for _ in 0..r.u64()? {
             let (source, hash) = (r.u64()?, r.u64()?);
             self.links_due.insert(source, (hash, r.bytes()?.to_vec()));
+        }
+        // Views that were written before there were activations end here.
+        let activations = if r.is_empty() { 0 } else { r.u64()? };
+        for _ in 0..activations {
+            self.activations.push((r.str()?.to_owned(), r.str()?.to_owned()));
         }
         Ok(())
     }

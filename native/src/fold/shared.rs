@@ -163,7 +163,13 @@ pub fn rate(hits: f64, trials: f64, prior_rate: f64, prior_strength: f64) -> f64
 pub struct Categories {
     rows: FxHashMap<u64, (Stats, bool)>,
     dirty: Vec<u64>,
+    /// The last changes, over and over in the same places, and how many there ever were.
+    changed: Vec<u64>,
+    changes: u64,
 }
+
+/// Changes remembered for caches; who looks less often than this forgets everything.
+const CHANGES_MAX: usize = 4_096;
 
 impl Categories {
     pub fn len(&self) -> usize {
@@ -178,8 +184,30 @@ impl Categories {
         self.rows.get(&category).map(|(stats, _)| stats)
     }
 
+    /// How often counts were changed, for `changed_since`.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// The categories whose counts changed after `changes` answered that number; None when that is too long ago.
+    pub fn changed_since(&self, changes: u64) -> Option<impl Iterator<Item = u64> + '_> {
+        let new = self.changes.checked_sub(changes).filter(|new| *new <= CHANGES_MAX as u64)?;
+        Some((self.changes - new..self.changes).map(|at| self.changed[at as usize % CHANGES_MAX]))
+    }
+
+    fn tell(&mut self, category: u64) {
+        let at = self.changes as usize % CHANGES_MAX;
+        self.changes += 1;
+        if at == self.changed.len() {
+            self.changed.push(category);
+        } else {
+            self.changed[at] = category;
+        }
+    }
+
     /// The stats to count in, counted as changed.
     pub fn change(&mut self, category: u64) -> &mut Stats {
+        self.tell(category);
         let (stats, dirty) = self.rows.entry(category).or_default();
         if !*dirty {
             *dirty = true;
@@ -189,6 +217,7 @@ impl Categories {
     }
 
     pub fn restore(&mut self, category: u64, stats: Stats) {
+        self.tell(category);
         self.rows.insert(category, (stats, false));
     }
 
@@ -235,6 +264,26 @@ mod tests {
         let mut out = Vec::new();
         bc.encode(&mut out);
         assert_eq!(Stats::decode(&mut Reader::new(&out)).unwrap(), bc);
+    }
+
+    #[test]
+    fn changes_are_told_while_they_are_remembered() {
+        let mut categories = Categories::default();
+        let since = |c: &Categories, n: u64| c.changed_since(n).map(Iterator::collect::<Vec<u64>>);
+        assert_eq!(since(&categories, 0), Some(vec![]));
+        assert_eq!(since(&categories, 1), None, "a number of another table");
+        for n in 0..CHANGES_MAX as u64 {
+            categories.change(n % 3);
+        }
+        let before = categories.changes();
+        assert_eq!(since(&categories, 0).map(|all| all.len()), Some(CHANGES_MAX));
+        categories.change(7);
+        categories.change(8);
+        categories.change(7);
+        assert_eq!(since(&categories, before), Some(vec![7, 8, 7]));
+        assert_eq!(since(&categories, before + 3), Some(vec![]));
+        assert_eq!(since(&categories, 2), None);
+        assert!(since(&categories, 3).is_some());
     }
 
     #[test]

@@ -22,7 +22,10 @@ use crate::items::Catalogue;
 use crate::log::Frame;
 use crate::recall::covis::Covis;
 use crate::recall::knn::{KnnLimits, SessionKnn};
-use crate::record::{Decision, Event, EventType, Hashes, Kind, Link};
+use crate::record::{Activation, Decision, Event, EventType, Hashes, Kind, Link};
+
+/// The bundle in use and the one before it, for going back.
+const ACTIVATIONS_MAX: usize = 2;
 
 /// What is fixed when a data directory is made or a shard is started.
 #[derive(Debug, Clone)]
@@ -101,6 +104,8 @@ pub struct State {
     pub users: FxHashMap<u64, Slot>,
     /// By item index.
     pub items: Vec<Stats>,
+    /// By item index: grows with every change of the item's counts or data, for caches over them; never written.
+    revisions: Vec<u32>,
     pub categories: Categories,
     pub contexts: Contexts,
     pub global: Stats,
@@ -114,6 +119,8 @@ pub struct State {
     pub decisions_total: u64,
     /// User keys with at least one event of their own.
     pub users_total: u64,
+    /// Bundles in the order of their activation, the latest first: (name, version), at most `ACTIVATIONS_MAX`.
+    pub activations: Vec<(String, String)>,
     /// Links folded on the session's side and not yet on the user's, by source offset.
     pub links_due: BTreeMap<u64, (u64, Vec<u8>)>,
     pub admissions: u64,
@@ -123,6 +130,8 @@ pub struct State {
     pub flushing: VecDeque<Change>,
     /// Items whose counts or data changed since the lists were last made.
     pub touched: Marks,
+    /// Items put, changed or deleted since the tables of recall (vectors, text) last took them in.
+    pub renewed: Marks,
     /// Empty between two events, kept for its memory.
     contributions: Vec<Contribution>,
 }
@@ -142,6 +151,7 @@ impl State {
             facts: FactTable::default(),
             users: FxHashMap::default(),
             items: Vec::new(),
+            revisions: Vec::new(),
             categories: Categories::default(),
             contexts: Contexts::default(),
             global: Stats::default(),
@@ -152,12 +162,14 @@ impl State {
             events_total: 0,
             decisions_total: 0,
             users_total: 0,
+            activations: Vec::new(),
             links_due: BTreeMap::new(),
             admissions: 0,
             dirty: Dirty::default(),
             unencoded: VecDeque::new(),
             flushing: VecDeque::new(),
             touched: Marks::default(),
+            renewed: Marks::default(),
             contributions: Vec::new(),
             config,
         }
@@ -182,6 +194,7 @@ impl State {
             Kind::User => self.put_profile(frame.header.key_hash, body)?,
             Kind::Link => self.fold_link(&Link::decode(body)?)?,
             Kind::Decision => self.fold_decision(&Decision::decode(body)?),
+            Kind::Activation => self.fold_activation(&Activation::decode(body)?),
         }
         self.applied = frame.end;
         self.dirty.any = true;
@@ -312,6 +325,14 @@ impl State {
         }
     }
 
+    fn fold_activation(&mut self, activation: &Activation<'_>) {
+        let bundle = (activation.name.to_owned(), activation.version.to_owned());
+        if self.activations.first() != Some(&bundle) {
+            self.activations.insert(0, bundle);
+            self.activations.truncate(ACTIVATIONS_MAX);
+        }
+    }
+
     fn contribute(&mut self, told: &Told<'_>, c: Contribution) {
         let slot = told.event.event_type as u8;
         let ts_ms = told.event.ts_ms;
@@ -347,10 +368,25 @@ impl State {
     /// The stats of an item, made if need be, without counting them as changed.
     pub fn item_stats(&mut self, item: u32) -> &mut Stats {
         let at = item as usize;
+        self.revise(item);
         if self.items.len() <= at {
             self.items.resize_with(at + 1, Stats::default);
         }
         &mut self.items[at]
+    }
+
+    /// What was made of the item's counts and data while this answered the same is still right.
+    #[inline]
+    pub fn revision(&self, item: u32) -> u32 {
+        self.revisions.get(item as usize).copied().unwrap_or_default()
+    }
+
+    fn revise(&mut self, item: u32) {
+        let at = item as usize;
+        if self.revisions.len() <= at {
+            self.revisions.resize(at + 1, 0);
+        }
+        self.revisions[at] = self.revisions[at].wrapping_add(1);
     }
 
     fn intern_items(&mut self, told: &Told<'_>) {
@@ -396,7 +432,9 @@ impl State {
 
     fn item_changed(&mut self, item: u32) {
         self.facts.update(&self.catalogue, item);
+        self.revise(item);
         self.touched.insert(item);
+        self.renewed.insert(item);
     }
 
     fn put_profile(&mut self, hash: u64, json: &[u8]) -> Result<()> {

@@ -12,7 +12,6 @@ use crate::fold::counter::When;
 use crate::fold::lines::{event_lines, Line};
 use crate::fold::said::Said;
 use crate::fold::user::{Recent, User, TEXT_CHARS_MAX};
-use crate::hash::id_hash;
 use crate::record::{Event, EventType, Hashes};
 
 /// Items of a session that a new interaction is paired with.
@@ -321,6 +320,7 @@ fn pair(user: &User, event: &Event<'_>, item: u64, session: u32, mut with: impl 
 mod tests {
     use super::*;
     use crate::codec::put_str;
+    use crate::hash::id_hash;
     use crate::record::Props;
 
     const T: i64 = 1_700_000_000_000;

@@ -12,6 +12,8 @@ pub struct Dictionary {
     arena: String,
     /// Where each string ends in the arena.
     ends: Vec<usize>,
+    /// `id_hash` of each string, so that nobody hashes it again.
+    hashes: Vec<u64>,
     /// Hash to index. Two strings of one hash: the later one lies at the next free number, so `index` stays exact even
     /// for ids made to collide.
     by_hash: FxHashMap<u64, u32>,
@@ -40,6 +42,7 @@ impl Dictionary {
         let index = self.ends.len() as u32;
         self.arena.push_str(text);
         self.ends.push(self.arena.len());
+        self.hashes.push(hash);
         self.by_hash.insert(slot, index);
         index
     }
@@ -64,6 +67,12 @@ impl Dictionary {
         &self.arena[start..end]
     }
 
+    /// `id_hash` of the string of an index that this dictionary gave; 0 for any other.
+    #[inline]
+    pub fn hash(&self, index: u32) -> u64 {
+        self.hashes.get(index as usize).copied().unwrap_or_default()
+    }
+
     /// The index of the string with this `id_hash`; of several, the first that came.
     #[inline]
     pub fn by_hash(&self, hash: u64) -> Option<u32> {
@@ -76,7 +85,9 @@ impl Dictionary {
 
     /// Bytes of memory, roughly: the arena, the ends and a hash table at its usual load.
     pub fn memory_bytes(&self) -> usize {
-        self.arena.capacity() + self.ends.capacity() * 8 + self.by_hash.capacity() * 8 / 7 * 17
+        self.arena.capacity()
+            + (self.ends.capacity() + self.hashes.capacity()) * 8
+            + self.by_hash.capacity() * 8 / 7 * 17
     }
 
     /// The index, or the free number to keep it under.
@@ -107,6 +118,7 @@ mod tests {
         assert_eq!(d.by_hash(id_hash("a")), Some(1));
         assert_eq!(d.by_hash(id_hash("nobody")), None);
         assert_eq!(d.id(4), "");
+        assert_eq!((d.hash(1), d.hash(4)), (id_hash("a"), 0));
     }
 
     #[test]

@@ -5,8 +5,10 @@ use pyo3::types::{PyBytes, PyList};
 
 use crate::cascade::candidates::Indices;
 use crate::cascade::lists::Lists;
+use crate::cascade::prerank::Prerank;
 use crate::error::Error;
 use crate::event::{self, Media};
+use crate::explore::Tables;
 use crate::fold::caps::CapLimits;
 use crate::fold::persist::user_key;
 use crate::fold::queue::Queue;
@@ -16,6 +18,9 @@ use crate::log::FrameIter;
 use crate::py::error::to_py;
 use crate::py::log::PyLog;
 use crate::record::{Event, Hashes, Kind, Link};
+
+/// Items taken into the text index by one refresh.
+const TEXT_SHARE: usize = 64;
 
 /// (index, id, code, message, payload) of something refused.
 type Refusal<'py> = (usize, Option<String>, String, String, Bound<'py, PyBytes>);
@@ -28,6 +33,8 @@ pub struct Core {
     pub queue: Queue,
     pub lists: Lists,
     pub indices: Indices,
+    pub prerank: Option<Prerank>,
+    pub posteriors: Tables,
     custom_types: Vec<String>,
     purchase_requires_trusted: bool,
     event_limits: event::Limits,
@@ -107,6 +114,8 @@ impl Core {
             queue: Queue::default(),
             lists: Lists::default(),
             indices: Indices::default(),
+            prerank: None,
+            posteriors: Tables::default(),
             custom_types,
             purchase_requires_trusted,
             event_limits: event::Limits { events_max, props_max, ..event::Limits::default() },
@@ -341,7 +350,8 @@ impl Core {
         let later = self.state.touched.split(LISTED_TOGETHER);
         let done = self.lists.refresh(&mut self.state, now_ms) && later.is_empty();
         self.state.touched.extend(later);
-        done
+        self.refresh_tables();
+        self.indices.text.keep_up(&self.state.catalogue, TEXT_SHARE) && done
     }
 
     fn rebuild_lists(&mut self, now_ms: i64) {
@@ -389,6 +399,10 @@ impl Core {
             ("covis_bytes", s.covis.memory_bytes() as u64),
             ("catalogue_bytes", s.catalogue.memory_bytes() as u64),
             ("links_due", s.links_due.len() as u64),
+            ("vector_items", self.indices.vectors.len() as u64),
+            ("vector_bytes", self.indices.vectors.memory_bytes() as u64),
+            ("text_items", self.indices.text.len() as u64),
+            ("text_bytes", self.indices.text.memory_bytes() as u64),
         ]
     }
 

@@ -92,6 +92,12 @@ impl Covis {
         found
     }
 
+    /// How many neighbours an item has.
+    #[inline]
+    pub fn degree(&self, a: u32) -> usize {
+        self.rows.get(a as usize).map_or(0, |r| r.neighbours.len())
+    }
+
     /// Adds the counts of another table, then drops beyond `neighbours_max` in the order of eviction.
     pub fn merge(&mut self, other: &Covis) {
         for (a, theirs) in other.rows.iter().enumerate() {

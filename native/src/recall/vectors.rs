@@ -1,0 +1,515 @@
+//! Item vectors of the model in use: a row per item, and a stand-in for items that have none.
+//!
+//! An item that the model never saw gets the mean of the vectors of its most specific category, else of the levels above
+//! it. Invariant: after `set`, and after `refresh` has revisited what it owes, the table is a function of the vectors
+//! given and of the catalogue, whatever order things came in. Nothing here is written to disk: the vectors belong to a
+//! bundle. It does not know users or sessions.
+
+use rustc_hash::FxHashMap;
+
+use crate::error::{Error, Result};
+use crate::fold::marks::Marks;
+use crate::items::{Catalogue, Item};
+use crate::recall::scan::{Codes, Scratch};
+use crate::recall::simd::{dot, hit, item_of, rescore, score_of, Hit};
+
+/// No category: the item has no vector of its own, or is not there.
+const NOWHERE: u32 = u32::MAX;
+/// Items whose stand-in is looked at again per refresh after a mean has moved.
+const REVISITED_MAX: usize = 2_048;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Origin {
+    #[default]
+    Missing,
+    Own,
+    /// The mean of a category.
+    Mean,
+}
+
+/// Sum of the vectors of a category's items; f64, so that the order of additions cannot be seen in an f32.
+#[derive(Debug, Clone, Default)]
+struct Mean {
+    count: u32,
+    sum: Box<[f64]>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct VectorTable {
+    /// 0 while there are no vectors.
+    dimension: usize,
+    /// Row by row, by item; zeros where there is no vector.
+    rows: Vec<f32>,
+    inverse_lengths: Vec<f32>,
+    origins: Vec<Origin>,
+    /// By item: the category whose mean its own vector counts in, with all levels above it.
+    counted_in: Vec<u32>,
+    codes: Codes,
+    means: FxHashMap<u32, Mean>,
+    /// Vectors of ids that nobody named yet.
+    waiting: FxHashMap<Box<str>, Box<[f32]>>,
+    ids_seen: usize,
+    /// Items still to be revisited, and where the round goes on.
+    owed: usize,
+    at: usize,
+    /// What an index outside has not been told yet.
+    untold: Marks,
+    /// What will replace all of this.
+    staged: Option<Box<VectorTable>>,
+}
+
+impl VectorTable {
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// Items that a search may find: with a vector, their own or a mean, in the catalogue and available.
+    pub fn len(&self) -> usize {
+        self.codes.live_len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Replaces everything. `vectors` are rows of `dimension` values, one for each id; of an id given twice the last counts.
+    ///
+    /// Errors: `bad_vectors` when the sizes do not fit, `not_finite`.
+    pub fn set(&mut self, catalogue: &Catalogue, ids: &[&str], vectors: &[f32], dimension: usize) -> Result<()> {
+        let mut table = VectorTable::of(dimension);
+        table.add(catalogue, ids, vectors)?;
+        (0..table.origins.len() as u32).for_each(|item| table.show(catalogue, item));
+        *self = VectorTable { owed: 0, ..table };
+        Ok(())
+    }
+
+    /// Adds vectors to those that will replace the present ones; beside requests, some thousand at a time.
+    ///
+    /// Errors: as `set`, and `bad_vectors` for another dimension than that of what waits already.
+    pub fn stage(&mut self, catalogue: &Catalogue, ids: &[&str], vectors: &[f32], dimension: usize) -> Result<()> {
+        let mut table = self.staged.take().unwrap_or_else(|| Box::new(VectorTable::of(dimension)));
+        if table.dimension != dimension {
+            let message = format!("{dimension} values in a row after rows of {}", table.dimension);
+            return Err(Error::invalid("bad_vectors", "vectors", message));
+        }
+        table.add(catalogue, ids, vectors)?;
+        self.staged = Some(table);
+        Ok(())
+    }
+
+    /// What was staged replaces the present vectors; false when nothing was. Stand-ins follow with the next refreshes.
+    pub fn adopt(&mut self) -> bool {
+        let staged = self.staged.take();
+        let found = staged.is_some();
+        if let Some(table) = staged {
+            *self = VectorTable { owed: table.origins.len(), ..*table };
+        }
+        found
+    }
+
+    fn of(dimension: usize) -> VectorTable {
+        VectorTable { dimension, codes: Codes::new(dimension), ..VectorTable::default() }
+    }
+
+    fn add(&mut self, catalogue: &Catalogue, ids: &[&str], vectors: &[f32]) -> Result<()> {
+        let dimension = self.dimension;
+        if dimension == 0 || vectors.len() != ids.len() * dimension {
+            let message = format!("{} values are not {} rows of {dimension}", vectors.len(), ids.len());
+            return Err(Error::invalid("bad_vectors", "vectors", message));
+        }
+        if let Some(at) = vectors.iter().position(|x| !x.is_finite()) {
+            let message = format!("the vector of {:?} is not finite", ids[at / dimension]);
+            return Err(Error::invalid("not_finite", "vectors", message));
+        }
+        self.refresh(catalogue, &[]);
+        for (id, row) in ids.iter().zip(vectors.chunks_exact(dimension)) {
+            let Some(item) = catalogue.ids().index(id) else {
+                self.waiting.insert((*id).into(), row.into());
+                continue;
+            };
+            self.count(catalogue, item, None);
+            self.put(item, row, Origin::Own);
+            self.count(catalogue, item, catalogue.get(item));
+            self.show(catalogue, item);
+        }
+        Ok(())
+    }
+
+    pub fn clear(&mut self) {
+        *self = VectorTable::default();
+    }
+
+    /// Takes in what changed in the catalogue: new ids, items put or deleted.
+    pub fn refresh(&mut self, catalogue: &Catalogue, changed: &[u32]) {
+        if let Some(staged) = &mut self.staged {
+            staged.refresh(catalogue, changed);
+        }
+        if self.dimension == 0 {
+            return;
+        }
+        let ids = catalogue.ids();
+        self.grow(ids.len());
+        for item in self.ids_seen..ids.len() {
+            if let Some(row) = self.waiting.remove(ids.id(item as u32)) {
+                self.put(item as u32, &row, Origin::Own);
+            }
+        }
+        self.ids_seen = ids.len();
+        for item in changed {
+            if self.count(catalogue, *item, catalogue.get(*item)) {
+                self.owed = self.origins.len();
+            }
+            self.show(catalogue, *item);
+        }
+        for _ in 0..self.owed.min(REVISITED_MAX) {
+            self.at = if self.at + 1 < self.origins.len() { self.at + 1 } else { 0 };
+            if self.origins[self.at] != Origin::Own {
+                self.show(catalogue, self.at as u32);
+            }
+        }
+        self.owed = self.owed.saturating_sub(REVISITED_MAX);
+    }
+
+    /// The vector of an item.
+    #[inline]
+    pub fn row(&self, item: u32) -> Option<&[f32]> {
+        let origin = *self.origins.get(item as usize)?;
+        let from = item as usize * self.dimension;
+        (origin != Origin::Missing).then(|| &self.rows[from..from + self.dimension])
+    }
+
+    #[inline]
+    pub fn has(&self, item: u32) -> bool {
+        self.origins.get(item as usize).is_some_and(|o| *o != Origin::Missing)
+    }
+
+    /// How well an item fits a vector of the same space; 0 when it has none or the lengths differ.
+    #[inline]
+    pub fn affinity(&self, item: u32, vector: &[f32]) -> f32 {
+        match self.row(item) {
+            Some(row) if row.len() == vector.len() => dot(row, vector),
+            _ => 0.0,
+        }
+    }
+
+    /// `affinity` of many items, in their order, into `out`.
+    pub fn affinities(
+        &self,
+        items: impl Iterator<Item = u32>,
+        vector: &[f32],
+        hits: &mut Vec<Hit>,
+        out: &mut Vec<f32>,
+    ) {
+        out.clear();
+        hits.clear();
+        let fits = self.dimension > 0 && vector.len() == self.dimension;
+        // An item without a vector is asked for the first one instead, and what comes out is not used.
+        hits.extend(items.map(|item| hit(item, 0.0)));
+        let known = |one: &Hit| fits && self.has(item_of(*one));
+        let asked: Vec<bool> = hits.iter().map(known).collect();
+        if !asked.contains(&true) {
+            out.resize(hits.len(), 0.0);
+            return;
+        }
+        hits.iter_mut().zip(&asked).filter(|(_, asked)| !**asked).for_each(|(one, _)| *one = hit(0, 0.0));
+        rescore(&self.rows, vector, hits);
+        out.extend(hits.iter().zip(asked).map(|(one, asked)| if asked { score_of(*one) } else { 0.0 }));
+    }
+
+    /// Cosine of two items within [0, 1]: opposites are not alike, that is all. `None` unless both have a vector.
+    #[inline]
+    pub fn similarity(&self, a: u32, b: u32) -> Option<f32> {
+        let (x, y) = (self.row(a)?, self.row(b)?);
+        let lengths = self.inverse_lengths[a as usize] * self.inverse_lengths[b as usize];
+        Some((dot(x, y) * lengths).clamp(0.0, 1.0))
+    }
+
+    /// The `n` items that may be shown with the largest dot product, best first, ties to the lower item, into `out`.
+    pub fn nearest(&self, vector: &[f32], n: usize, scratch: &mut Scratch, out: &mut Vec<(u32, f32)>) {
+        out.clear();
+        if n == 0 || self.dimension == 0 || vector.len() != self.dimension {
+            return;
+        }
+        self.codes.top(vector, n + n / 4 + 32, scratch);
+        rescore(&self.rows, vector, &mut scratch.hits);
+        let hits = &mut scratch.hits;
+        if hits.len() > n {
+            hits.select_nth_unstable_by(n - 1, |a, b| b.cmp(a));
+            hits.truncate(n);
+        }
+        hits.sort_unstable_by(|a, b| b.cmp(a));
+        out.extend(hits.iter().map(|h| (item_of(*h), score_of(*h))));
+    }
+
+    /// True when a search may find the item: it has a vector, is there and is available.
+    pub fn may_be_found(&self, item: u32) -> bool {
+        self.codes.is_live(item)
+    }
+
+    /// Items whose vector or visibility changed since the last call, ascending; all of them after `set`.
+    pub fn take_untold(&mut self) -> Vec<u32> {
+        self.untold.take()
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        let lists = self.rows.capacity() + self.inverse_lengths.capacity() + self.counted_in.capacity();
+        let waiting = self.waiting.len() * (self.dimension * 4 + 64);
+        let means = self.means.len() * (self.dimension * 8 + 32);
+        lists * 4 + self.origins.capacity() + self.codes.memory_bytes() + waiting + means
+    }
+
+    fn grow(&mut self, len: usize) {
+        if len > self.origins.len() {
+            if len > self.origins.capacity() {
+                // An eighth ahead: rows are large.
+                let more = len + len / 8 - self.origins.len();
+                self.rows.reserve_exact(more * self.dimension);
+                self.origins.reserve_exact(more);
+            }
+            self.rows.resize(len * self.dimension, 0.0);
+            self.inverse_lengths.resize(len, 0.0);
+            self.origins.resize(len, Origin::Missing);
+            self.counted_in.resize(len, NOWHERE);
+            self.codes.grow(len);
+        }
+    }
+
+    fn put(&mut self, item: u32, row: &[f32], origin: Origin) {
+        let i = item as usize;
+        self.rows[i * self.dimension..(i + 1) * self.dimension].copy_from_slice(row);
+        let length = dot(row, row).sqrt();
+        self.inverse_lengths[i] = if length > 0.0 { 1.0 / length } else { 0.0 };
+        self.origins[i] = origin;
+        self.codes.set(item, row);
+        self.untold.insert(item);
+    }
+
+    /// Counts an item's own vector in the mean of its first category and no other; true when a mean moved.
+    fn count(&mut self, catalogue: &Catalogue, item: u32, data: Option<&Item>) -> bool {
+        let i = item as usize;
+        let own = self.origins[i] == Origin::Own;
+        let here = data.filter(|_| own).and_then(|d| d.categories.first().copied()).unwrap_or(NOWHERE);
+        let before = std::mem::replace(&mut self.counted_in[i], here);
+        if before == here {
+            return false;
+        }
+        let row = &self.rows[i * self.dimension..(i + 1) * self.dimension];
+        for (category, sign) in [(before, -1.0), (here, 1.0)] {
+            for level in catalogue.categories().ancestors(category) {
+                let mean = self.means.entry(level).or_default();
+                if mean.sum.is_empty() {
+                    mean.sum = vec![0.0; row.len()].into();
+                }
+                mean.count = if sign > 0.0 { mean.count + 1 } else { mean.count - 1 };
+                // Nothing left is exactly nothing, whatever was added and taken before.
+                let keep = if mean.count > 0 { 1.0 } else { 0.0 };
+                mean.sum.iter_mut().zip(row).for_each(|(s, x)| *s = keep * (*s + sign * f64::from(*x)));
+            }
+        }
+        true
+    }
+
+    /// Gives an item its stand-in if it needs one, and says whether a search may find it.
+    fn show(&mut self, catalogue: &Catalogue, item: u32) {
+        let (i, data) = (item as usize, catalogue.get(item));
+        let had = self.origins[i];
+        if had != Origin::Own {
+            match data.and_then(|d| self.mean_of(catalogue, d)) {
+                Some(mean) => {
+                    if had == Origin::Missing || self.row(item) != Some(&mean[..]) {
+                        self.put(item, &mean, Origin::Mean);
+                    }
+                }
+                None => self.origins[i] = Origin::Missing,
+            }
+        }
+        let live = self.origins[i] != Origin::Missing && data.is_some_and(|d| d.available);
+        if live != self.codes.is_live(item) {
+            self.codes.set_live(item, live);
+            self.untold.insert(item);
+        }
+    }
+
+    fn mean_of(&self, catalogue: &Catalogue, item: &Item) -> Option<Vec<f32>> {
+        let levels = item.categories.iter().flat_map(|leaf| catalogue.categories().ancestors(*leaf));
+        let mean = levels.filter_map(|level| self.means.get(&level)).find(|m| m.count > 0)?;
+        Some(mean.sum.iter().map(|s| (s / f64::from(mean.count)) as f32).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(c: &mut Catalogue, id: &str, categories: &[&str], available: bool) -> u32 {
+        let json = serde_json::json!({"id": id, "categories": categories, "available": available}).to_string();
+        c.upsert(json.as_bytes(), 1).unwrap()
+    }
+
+    fn nearest(table: &VectorTable, vector: &[f32], n: usize) -> Vec<(u32, f32)> {
+        let mut out = Vec::new();
+        table.nearest(vector, n, &mut Scratch::default(), &mut out);
+        out
+    }
+
+    #[test]
+    fn an_item_without_a_vector_gets_the_mean_of_its_most_specific_category() {
+        let mut c = Catalogue::default();
+        for (id, path) in [("a", "m > s > r"), ("b", "m > s > r"), ("c", "m > s > t"), ("d", "w")] {
+            put(&mut c, id, &[path], true);
+        }
+        let same = put(&mut c, "same", &["nobody", "m > s > r"], true);
+        let sibling = put(&mut c, "sibling", &["m > s > other"], true);
+        let stranger = put(&mut c, "stranger", &["x > y"], true);
+        let bare = put(&mut c, "bare", &[], true);
+        let mut table = VectorTable::default();
+        let rows = [1.0, 0.0, 3.0, 2.0, 5.0, 7.0, 0.0, 1.0];
+        table.set(&c, &["a", "b", "c", "d"], &rows, 2).unwrap();
+        assert_eq!(table.row(0), Some(&[1.0, 0.0][..]));
+        assert_eq!(table.row(same), Some(&[2.0, 1.0][..]));
+        assert_eq!(table.row(sibling), Some(&[3.0, 3.0][..]));
+        assert_eq!((table.row(stranger), table.row(bare), table.row(99)), (None, None, None));
+        assert_eq!((table.len(), table.has(same), table.has(bare)), (6, true, false));
+        assert_eq!(nearest(&table, &[1.0, 0.0], 9), [(2, 5.0), (1, 3.0), (5, 3.0), (4, 2.0), (0, 1.0), (3, 0.0)]);
+        assert_eq!((table.affinity(2, &[1.0, 2.0]), table.affinity(bare, &[1.0, 2.0])), (19.0, 0.0));
+        assert_eq!(table.affinity(2, &[1.0]), 0.0, "another space");
+    }
+
+    #[test]
+    fn what_is_put_later_is_found_and_what_goes_is_not() {
+        let mut c = Catalogue::default();
+        put(&mut c, "a", &["m"], true);
+        let mut table = VectorTable::default();
+        table.set(&c, &["a", "late", "never"], &[1.0, 0.0, 0.0, 2.0, 9.0, 9.0], 2).unwrap();
+        assert_eq!(nearest(&table, &[1.0, 1.0], 9), [(0, 1.0)]);
+        let (late, mean) = (put(&mut c, "late", &["m"], true), put(&mut c, "mean", &["m"], true));
+        table.refresh(&c, &[late, mean]);
+        assert_eq!(nearest(&table, &[1.0, 1.0], 9), [(late, 2.0), (mean, 1.5), (0, 1.0)]);
+        put(&mut c, "late", &["m"], false);
+        c.delete("a");
+        table.refresh(&c, &[0, late]);
+        assert_eq!(nearest(&table, &[1.0, 1.0], 9), [(mean, 2.0)], "only `late` is left to make the mean");
+        assert!(table.has(0) && !table.may_be_found(0), "a deleted item may still stand in a session");
+        put(&mut c, "a", &["elsewhere"], true);
+        table.refresh(&c, &[0]);
+        assert_eq!(nearest(&table, &[1.0, 0.0], 1), [(0, 1.0)]);
+        let seen = c.intern("never");
+        table.refresh(&c, &[]);
+        assert_eq!((table.row(seen), table.may_be_found(seen)), (Some(&[9.0, 9.0][..]), false));
+        table.clear();
+        assert_eq!((table.dimension(), table.len(), table.row(0)), (0, 0, None));
+        table.refresh(&c, &[0]);
+        assert!(nearest(&table, &[1.0, 0.0], 1).is_empty());
+    }
+
+    #[test]
+    fn the_order_in_which_things_come_does_not_show() {
+        let paths = ["m > s", "m > t", "w", "m"];
+        let ids: Vec<String> = (0..60).map(|i| format!("i{i}")).collect();
+        let rows: Vec<f32> = (0..40 * 3).map(|i| ((i * 37 % 101) as f32 - 50.0) / 7.0).collect();
+        let given: Vec<&str> = ids[..40].iter().map(String::as_str).collect();
+        let item = |c: &mut Catalogue, i: usize| put(c, &ids[i], &[paths[i % 4]], i % 7 != 0);
+        let mut at_once = Catalogue::default();
+        (0..60).for_each(|i| assert_eq!(item(&mut at_once, i), i as u32));
+        let mut wanted = VectorTable::default();
+        wanted.set(&at_once, &given, &rows, 3).unwrap();
+
+        let mut c = Catalogue::default();
+        ids.iter().enumerate().for_each(|(i, id)| assert_eq!(c.intern(id), i as u32));
+        let mut table = VectorTable::default();
+        table.set(&c, &given, &rows, 3).unwrap();
+        for i in (0..60).map(|i| i * 23 % 60) {
+            put(&mut c, &ids[i], &["w"], true);
+            table.refresh(&c, &[i as u32]);
+            if i % 2 == 0 {
+                c.delete(&ids[i]);
+                table.refresh(&c, &[i as u32]);
+            }
+            item(&mut c, i);
+            table.refresh(&c, &[i as u32]);
+        }
+        for i in 0..60 {
+            assert_eq!(table.row(i), wanted.row(i), "{i}");
+            assert_eq!(table.may_be_found(i), wanted.may_be_found(i), "{i}");
+        }
+        assert_eq!(nearest(&table, &[1.0, 0.5, -1.0], 99), nearest(&wanted, &[1.0, 0.5, -1.0], 99));
+    }
+
+    #[test]
+    fn likeness_is_the_cosine_and_opposites_are_merely_not_alike() {
+        let mut c = Catalogue::default();
+        for id in ["a", "b", "c", "zero"] {
+            put(&mut c, id, &[], true);
+        }
+        let bare = put(&mut c, "bare", &[], true);
+        let mut table = VectorTable::default();
+        table.set(&c, &["a", "b", "c", "zero"], &[3.0, 4.0, 8.0, 6.0, -3.0, -4.0, 0.0, 0.0], 2).unwrap();
+        assert!((table.similarity(0, 1).unwrap() - 0.96).abs() < 1e-6);
+        assert_eq!((table.similarity(0, 2), table.similarity(0, 3)), (Some(0.0), Some(0.0)));
+        assert_eq!((table.similarity(0, bare), table.similarity(bare, bare)), (None, None));
+    }
+
+    #[test]
+    fn vectors_that_do_not_fit_are_refused_and_the_old_ones_stay() {
+        let mut c = Catalogue::default();
+        put(&mut c, "a", &[], true);
+        let mut table = VectorTable::default();
+        table.set(&c, &["a"], &[1.0, 2.0], 2).unwrap();
+        for (rows, dimension, code) in
+            [(&[1.0, 2.0, 3.0][..], 2, "bad_vectors"), (&[], 0, "bad_vectors"), (&[1.0, f32::NAN], 2, "not_finite")]
+        {
+            assert_eq!(table.set(&c, &["a"], rows, dimension).unwrap_err().code(), code);
+        }
+        assert_eq!(table.row(0), Some(&[1.0, 2.0][..]));
+        assert!(nearest(&table, &[1.0], 5).is_empty(), "a query of another length");
+        table.set(&c, &["a", "a"], &[1.0, 2.0, 3.0, 4.0], 2).unwrap();
+        assert_eq!(table.row(0), Some(&[3.0, 4.0][..]), "the last of one id");
+    }
+
+    #[test]
+    fn what_is_staged_in_parts_becomes_what_is_set_at_once() {
+        let mut c = Catalogue::default();
+        let ids: Vec<String> = (0..30).map(|i| format!("i{i}")).collect();
+        let given: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let rows: Vec<f32> = (0..60).map(|i| (i * 17 % 31) as f32).collect();
+        ids[..20].iter().enumerate().for_each(|(i, id)| assert_eq!(put(&mut c, id, &["m"], true), i as u32));
+        put(&mut c, "bare", &["m"], true);
+        let mut table = VectorTable::default();
+        table.set(&c, &["i3"], &[7.0], 1).unwrap();
+        assert!(!table.adopt(), "nothing waits");
+        table.stage(&c, &given[..9], &rows[..18], 2).unwrap();
+        assert_eq!((table.row(3), table.row(1)), (Some(&[7.0][..]), Some(&[7.0][..])), "the old ones still serve");
+        c.delete("i2");
+        ids[20..].iter().for_each(|id| assert!(put(&mut c, id, &["m", "w"], true) > 20));
+        table.refresh(&c, &(2..31).collect::<Vec<u32>>());
+        table.stage(&c, &given[5..], &rows[10..], 2).unwrap();
+        assert!(table.adopt() && !table.adopt());
+        table.refresh(&c, &[]);
+        let mut wanted = VectorTable::default();
+        wanted.set(&c, &given, &rows, 2).unwrap();
+        for item in 0..31 {
+            assert_eq!(table.row(item), wanted.row(item), "{item}");
+            assert_eq!(table.may_be_found(item), wanted.may_be_found(item), "{item}");
+        }
+        table.stage(&c, &["i1"], &[1.0, 2.0], 2).unwrap();
+        assert_eq!(table.stage(&c, &["i1"], &[1.0], 1).unwrap_err().code(), "bad_vectors");
+        assert!(!table.adopt(), "what was refused takes the rest with it");
+    }
+
+    #[test]
+    fn an_index_outside_is_told_of_every_change_once() {
+        let mut c = Catalogue::default();
+        for id in ["a", "b", "c"] {
+            put(&mut c, id, &["m"], true);
+        }
+        let mut table = VectorTable::default();
+        table.set(&c, &["a", "b"], &[1.0, 2.0], 1).unwrap();
+        assert_eq!((table.take_untold(), table.take_untold()), (vec![0, 1, 2], vec![]));
+        c.delete("b");
+        table.refresh(&c, &[1]);
+        assert_eq!(table.take_untold(), [1, 2], "the mean of `c` has moved too");
+        put(&mut c, "a", &["m"], true);
+        table.refresh(&c, &[0]);
+        assert_eq!(table.take_untold(), [0; 0], "nothing of its vector or visibility changed");
+    }
+}

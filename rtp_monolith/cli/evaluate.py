@@ -1,0 +1,81 @@
+"""`rtp evaluate`: a model trained from scratch on a file of sessions and judged on another, by one of three protocols.
+
+Invariant: `--minutes` counts from the start of the command. It does not know models or metrics.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, cast
+
+import click
+
+from rtp_monolith.cli.output import Failure, emit_json, json_option, progress, table
+from rtp_monolith.clock import WallClock
+
+_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+PROTOCOLS = ("prefixes", "leave-one-out", "stream")
+Protocol = Literal["prefixes", "leave-one-out", "stream"]
+
+
+@click.command()
+@click.option("--train", type=_FILE, required=True, help="Sessions to learn from.")
+@click.option("--test", type=_FILE, help="Sessions to be judged on; leave-one-out uses --train.")
+@click.option("--model", default="auto", show_default=True, help="A name, or names joined by + for a blend.")
+@click.option("--protocol", type=click.Choice(PROTOCOLS), default="prefixes", show_default=True)
+@click.option("--attributes", type=_FILE, help="JSON {item: [attribute, …]}.")
+@click.option("--refit/--no-refit", default=None, help="Train again with validation; default except leave-one-out.")
+@click.option("--k", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Length of the lists.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True)
+@click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True)
+@json_option
+def evaluate(
+    train: Path, test: Path | None, model: str, protocol: str, attributes: Path | None, refit: bool | None,
+    k: int, seed: int, minutes: float, threads: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Train a session model, then measure it on held-out sessions over the whole catalogue."""
+    clock = WallClock()
+    began_s = clock.monotonic_s()
+    if test is None:
+        if protocol != "leave-one-out":
+            raise click.UsageError("--test is missing")
+        test = train
+    prepare_torch(model, threads)
+    from rtp_monolith.training.evaluate import Request
+    from rtp_monolith.training.evaluate import evaluate as evaluate_
+
+    request = Request(
+        train=train, test=test, model=model, protocol=cast(Protocol, protocol), attributes=attributes,
+        refit=protocol != "leave-one-out" if refit is None else refit,
+        k=k, seed=seed, until_s=began_s + minutes * 60,
+    )  # fmt: skip
+    report = evaluate_(request, clock, progress)
+    if as_json:
+        emit_json(report)
+        return
+    columns = ("model", "protocol", f"HR@{k}", f"MRR@{k}", f"NDCG@{k}", "coverage", "n", "train s", "eval s")
+    keys = ("model", "protocol", "hr", "mrr", "ndcg", "coverage", "n", "train_s", "eval_s")
+    click.echo(table(columns, [[report[key] for key in keys]]))
+
+
+def prepare_torch(model: str, threads: int) -> None:
+    """torch with its threads; refuses a model nobody knows before anything is read."""
+    load_torch(threads)
+    from rtp_monolith.training import auto
+
+    if not auto.is_name(model):
+        raise click.BadParameter(f"{model!r} is none of {', '.join(auto.NAMES)}", param_hint="--model")
+
+
+def load_torch(threads: int) -> None:
+    """torch with its threads, imported only here. Raises Failure `torch_missing` in a serving install."""
+    # Threads that wait must not spin: on a shared machine they take the core from the one they wait for.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    try:
+        from rtp_monolith.training.threads import use_threads
+    except ImportError as error:
+        raise Failure("torch_missing", f"training needs torch, install rtp-monolith[train]: {error}") from error
+    use_threads(threads)

@@ -1,0 +1,139 @@
+"""Which model for which data: looks at size, lengths, repeats and density, and says why.
+
+Nothing here sees test data. Sizes and epochs follow from the profile; which of the candidates wins, and with which
+weights they are blended, is decided on validation by `learners.Mixture`. Invariant: the same profile gives the same
+plan. It does not know how long anything takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from rtp_monolith.clock import Clock
+from rtp_monolith.training.learners import BestOf, Encoder, Learner, Mixture, NearItems, NearSessions, Popular
+from rtp_monolith.training.settings import CORE, GRU4REC, SASREC_COSINE, SASREC_DOT, Settings
+
+TARGETS_MIN = 300
+"""Below this many next items a neural model learns nothing that counting does not know."""
+REFERENCE_TARGETS, REFERENCE_EPOCHS = 131_000, 18.0
+"""Beauty's, from which the number of epochs goes with the square root of the size."""
+FULL_ITEMS_MAX = 16_000
+"""Up to here a softmax over all items costs little more than one over a sample."""
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """What is looked at. `repeats`: share of targets that the session already holds; `density`: clicks per item."""
+
+    sessions: int
+    items: int
+    targets: int
+    length_mean: float
+    length_p90: int
+    repeats: float
+    density: float
+    removes_seen: bool
+
+
+def profile(sessions: Sequence[Sequence[int]], items: int, removes_seen: bool) -> Profile:
+    """Of training sessions as item numbers."""
+    lengths = np.array([len(each) for each in sessions if each], dtype=np.int64)
+    targets = repeated = 0
+    for session in sessions:
+        before: set[int] = set()
+        for place, item in enumerate(session):
+            targets += place > 0
+            repeated += place > 0 and item in before
+            before.add(item)
+    clicks = int(lengths.sum())
+    return Profile(
+        sessions=len(sessions),
+        items=items,
+        targets=targets,
+        length_mean=float(lengths.mean()) if len(lengths) else 0.0,
+        length_p90=int(np.quantile(lengths, 0.9, method="higher")) if len(lengths) else 0,
+        repeats=repeated / max(1, targets),
+        density=clicks / max(1, items),
+        removes_seen=removes_seen,
+    )
+
+
+def recipe(name: str, seen: Profile) -> Settings:
+    """The settings of a model for such data: `sasrec`, `sasrec-cosine`, `sasrec-dot`, `core`, `gru4rec`."""
+    base = {
+        "sasrec": SASREC_DOT if seen.removes_seen else SASREC_COSINE,
+        "sasrec-dot": SASREC_DOT,
+        "sasrec-cosine": SASREC_COSINE,
+        "core": CORE,
+        "gru4rec": GRU4REC,
+    }[name]
+    epochs = round(REFERENCE_EPOCHS * (REFERENCE_TARGETS / max(1, seen.targets)) ** 0.5)
+    small = seen.targets < 20_000
+    length_max = 50 if seen.length_p90 <= 50 else min(200, -(-seen.length_p90 // 50) * 50)
+    return msgspec.structs.replace(
+        base,
+        epochs=min(60, max(3, epochs)),
+        patience=max(3, min(60, epochs) // 6),
+        width=64 if small else base.width,
+        length_max=length_max,
+        batch_tokens=int(min(base.batch_tokens, max(128, 2 ** round(np.log2(max(1, seen.targets) / 64))))),
+        loss="full"
+        if seen.items <= FULL_ITEMS_MAX and base.loss in ("full", "sampled") and seen.removes_seen
+        else "sampled",
+    )
+
+
+def choose(seen: Profile, seed: int, clock: Clock, tell: Callable[[str], None]) -> Learner:
+    """`--model auto`."""
+    tell(
+        f"auto: {seen.sessions} sessions of {seen.length_mean:.1f} clicks, {seen.items} items with {seen.density:.1f} "
+        f"clicks each, {seen.repeats:.0%} of the next items seen before in the session"
+    )
+    if seen.targets < TARGETS_MIN:
+        tell(f"auto: {seen.targets} next items are too few for a neural model; the best of the counting ones")
+        return BestOf([Popular(), NearItems(), NearSessions(clock, tell)], tell)
+    if seen.removes_seen:
+        tell("auto: what was seen is not shown, so the order of a history counts: SASRec with dot products first")
+        names = ["sasrec-dot", "core"]
+    else:
+        tell("auto: short sessions that may come back to an item: CORE with cosine scores first, then SASRec")
+        names = ["core", "sasrec-cosine"]
+    tell("auto: session-kNN is blended in, and the second model, as far as validation says so and the time allows")
+    encoders = [Encoder(name, recipe(name, seen), seed, clock, tell) for name in names]
+    return Mixture(encoders, NearSessions(clock, tell), clock, tell, optional=True)
+
+
+NAMES = ("auto", "popularity", "item-knn", "session-knn", "sasrec", "sasrec-dot", "sasrec-cosine", "core", "gru4rec")
+NEURAL = ("sasrec", "sasrec-dot", "sasrec-cosine", "core", "gru4rec")
+
+
+def is_name(name: str) -> bool:
+    """A model, or neural models and at most one `session-knn` joined by `+`: a blend."""
+    if name in NAMES:
+        return True
+    parts = name.split("+")
+    neural = [each for each in parts if each in NEURAL]
+    others = [each for each in parts if each not in NEURAL]
+    return 1 <= len(neural) <= 2 and len(set(parts)) == len(parts) and others in ([], ["session-knn"])
+
+
+def make(
+    name: str, seen: Profile, seed: int, clock: Clock, tell: Callable[[str], None], checkpoints: Path | None = None
+) -> Learner:
+    """The learner of a name that `is_name` takes. Checkpoints are of one neural model alone."""
+    if name == "auto":
+        return choose(seen, seed, clock, tell)
+    if name == "popularity":
+        return Popular()
+    if name == "item-knn":
+        return NearItems()
+    if name == "session-knn":
+        return NearSessions(clock, tell)
+    parts = [each for each in name.split("+") if each != "session-knn"]
+    if name in NEURAL:
+        return Encoder(name, recipe(name, seen), seed, clock, tell, checkpoints)
+    knn = NearSessions(clock, tell) if "session-knn" in name.split("+") else None
+    return Mixture([Encoder(each, recipe(each, seen), seed, clock, tell) for each in parts], knn, clock, tell)

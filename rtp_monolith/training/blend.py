@@ -1,0 +1,130 @@
+"""Several models as one list: a weighted sum of log-probabilities, its weights tuned on validation.
+
+A neural model's log-probability is the log-softmax of its scores. Session-kNN names few items; with a share λ of its
+probability spread evenly, log q = constant + log(1 + sharpness · vote share) and only the named items move, so blending
+costs no second pass over the catalogue. Invariant: a weight of zero leaves a part out altogether. It does not know
+which parts there should be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rtp_monolith.training.metrics import Tally, ranks
+from rtp_monolith.training.models.session_knn import SessionKnn
+from rtp_monolith.training.protocols import Cases
+from rtp_monolith.training.scoring import BLOCK_ROWS, Scorer, hide
+
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
+SHARPNESS = (300.0, 3_000.0, 30_000.0)
+SHARES = (0.3, 0.5, 0.7)
+GAIN_MIN = 1.002
+"""A blend must be this much better on validation, or the simpler model stays."""
+
+
+class Mix(msgspec.Struct, frozen=True):
+    """`shares` of the neural models (they sum to one), `weight` and `sharpness` of session-kNN."""
+
+    shares: tuple[float, ...]
+    weight: float = 0.0
+    sharpness: float = 3_000.0
+
+
+class Blend:
+    """Neural scorers and maybe session-kNN under a mix."""
+
+    def __init__(self, neural: Sequence[Scorer], knn: SessionKnn | None, mix: Mix) -> None:
+        self.neural, self.knn, self.mix = list(neural), knn, mix
+
+    def scores(self, cases: Cases, start: int, stop: int) -> Tensor:
+        scores = mixed([each.scores(cases, start, stop) for each in self.neural], self.mix.shares)
+        if self.knn is not None and self.mix.weight:
+            add_votes(scores, [self.knn.votes(cases, case) for case in range(start, stop)], self.mix)
+        return scores
+
+
+def mixed(parts: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    """Σ share · log-softmax; one part alone is not normalized, as that moves nothing."""
+    if len(parts) == 1:
+        return parts[0].clone()
+    total = torch.zeros_like(parts[0])
+    for part, share in zip(parts, shares, strict=True):
+        if share:
+            total.add_(part.log_softmax(1), alpha=share)
+    return total
+
+
+Votes = tuple[NDArray[np.int64], NDArray[np.float32]]
+
+
+def add_votes(scores: Tensor, votes: Sequence[Votes], mix: Mix) -> None:
+    """Adds weight · log(1 + sharpness · share of the votes), in place."""
+    array = scores.numpy()
+    for row, (items, voted) in enumerate(votes):
+        positive = np.maximum(voted, 0.0)
+        if (total := float(positive.sum())) > 0.0:
+            array[row, items] += np.float32(mix.weight) * np.log1p(np.float32(mix.sharpness / total) * positive)
+
+
+def tune(
+    neural: Sequence[Scorer],
+    knn: SessionKnn | None,
+    cases: Cases,
+    known: NDArray[np.bool_],
+    k: int,
+) -> tuple[Mix, dict[Mix, float]]:
+    """The mix with the best validation NDCG, and the NDCG of everything tried; gains below GAIN_MIN go to the simpler.
+
+    First the shares of the neural models, then the weight of session-kNN beside the best of those.
+    """
+    alone = [Mix(tuple(float(n == place) for n in range(len(neural)))) for place in range(len(neural))]
+    shared = [Mix((share, 1.0 - share)) for share in SHARES] if len(neural) == 2 else []
+    tried = _judged(neural, None, cases, known, k, [*alone, *shared])
+    best = _simplest_good(tried)
+    if knn is not None:
+        beside = [Mix(best.shares, weight, sharpness) for weight in WEIGHTS for sharpness in SHARPNESS]
+        tried |= _judged(neural, knn, cases, known, k, beside)
+        best = _simplest_good({mix: ndcg for mix, ndcg in tried.items() if mix == best or mix in beside})
+    return best, tried
+
+
+def _simplest_good(tried: dict[Mix, float]) -> Mix:
+    """The best, unless the first is as good but for GAIN_MIN."""
+    first = next(iter(tried))
+    best = max(tried, key=lambda mix: tried[mix])
+    return best if tried[best] > tried[first] * GAIN_MIN else first
+
+
+def _judged(
+    neural: Sequence[Scorer],
+    knn: SessionKnn | None,
+    cases: Cases,
+    known: NDArray[np.bool_],
+    k: int,
+    mixes: Sequence[Mix],
+) -> dict[Mix, float]:
+    """NDCG of each mix. Cases without a history are left out: popularity answers them under every mix."""
+    tallies = {mix: Tally(k, torch.from_numpy(known)) for mix in mixes}
+    knn = None if knn is None else knn.fresh()
+    with torch.inference_mode():
+        for start in range(0, len(cases), BLOCK_ROWS):
+            stop = min(start + BLOCK_ROWS, len(cases))
+            asked = torch.from_numpy(cases.upto[start:stop] > 0)
+            targets = torch.from_numpy(cases.targets[start:stop])[asked]
+            parts = [each.scores(cases, start, stop) for each in neural]
+            votes = [] if knn is None else [knn.votes(cases, case) for case in range(start, stop)]
+            bases = {shares: mixed(parts, shares) for shares in dict.fromkeys(mix.shares for mix in mixes)}
+            for base in bases.values():
+                hide(base, cases, start, stop, known)
+            for mix, tally in tallies.items():
+                scores = bases[mix.shares].clone()
+                if mix.weight:
+                    add_votes(scores, votes, mix)
+                tally.add_ranks(ranks(scores[asked], targets))
+    return {mix: tally.metrics().ndcg for mix, tally in tallies.items()}

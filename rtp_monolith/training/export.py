@@ -1,0 +1,109 @@
+"""Trained encoder → ONNX, with the proof that both say the same.
+
+The exported graph takes `vectors` float32 [batch, length, d] (item vectors of the session, oldest first, right-padded
+with zeros) and `lengths` int64 [batch], and gives `session` float32 [batch, d]: zeros for an empty session. Scores are
+its dot products with `item_vectors`. Invariant: `length` is at most the model's `length_max`; a caller cuts the oldest
+items away. It does not know what a bundle is.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch.export import Dim
+
+from rtp_monolith.errors import DataError
+from rtp_monolith.training.models.encoder import Body, SessionModel
+
+OPSET = 18
+TOLERANCE = 1e-5
+
+
+def item_vectors(model: SessionModel) -> NDArray[np.float32]:
+    """What sessions are scored against, [items, d]: under cosine normalized and divided by the temperature."""
+    with torch.no_grad():
+        return np.ascontiguousarray(model.item_vectors().numpy(), dtype=np.float32)
+
+
+def export_encoder(model: SessionModel, path: Path) -> None:
+    """Writes the encoder of `model` with dynamic batch and length. Leaves the model in evaluation mode."""
+    model.eval()
+    settings = model.settings
+    # Two of each: a size of one is taken for a constant.
+    example = (torch.zeros(2, min(3, settings.length_max), settings.width), torch.tensor([2, 1]))
+    shapes = ({0: Dim.DYNAMIC, 1: Dim.DYNAMIC}, {0: Dim.DYNAMIC})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            model.body,
+            example,
+            input_names=["vectors", "lengths"],
+            output_names=["session"],
+            dynamic_shapes=shapes,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(path), external_data=False)
+
+
+def session_options(threads: int = 1) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return options
+
+
+def check_parity(model: SessionModel, path: Path, seed: int = 0) -> float:
+    """The largest difference between ONNX Runtime and torch on padded, unpadded, empty and longest sessions.
+
+    Raises DataError `parity` when it is above 1e-5 of the vectors' scale, or when anything is not finite.
+    """
+    model.eval()
+    runtime = onnxruntime.InferenceSession(str(path), session_options(), providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for vectors, lengths in _probes(model, seed):
+        with torch.no_grad():
+            want = model.body(torch.from_numpy(vectors), torch.from_numpy(lengths)).numpy()
+            every = model.body.states(torch.from_numpy(vectors), torch.from_numpy(lengths)).numpy()
+        got = runtime.run(["session"], {"vectors": vectors, "lengths": lengths})[0]
+        alone = _each_alone(model.body, vectors, lengths)
+        trained = np.where(lengths[:, None] > 0, every[np.arange(len(lengths)), np.maximum(lengths - 1, 0)], 0.0)
+        for other in (got, alone, trained):
+            difference = float(np.abs(other - want).max() / max(1.0, np.abs(want).max()))
+            if not difference <= TOLERANCE:
+                raise DataError(f"{path.name} differs from the model by {difference:.1e}", code="parity")
+            worst = max(worst, difference)
+    return worst
+
+
+def _probes(model: SessionModel, seed: int) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Batches of (vectors, lengths): padded with an empty one, unpadded, one empty alone, the longest, one item."""
+    rng, table, length_max = np.random.default_rng(seed), item_vectors(model), model.settings.length_max
+    made = []
+    for lengths in ([3, 0, length_max, 1, 7 % length_max + 1], [4 % length_max + 1] * 3, [0], [length_max] * 2, [1]):
+        counts = np.array(lengths, dtype=np.int64)
+        vectors = table[rng.integers(len(table), size=(len(lengths), max(1, *lengths, 1)))]
+        vectors[np.arange(vectors.shape[1]) >= np.minimum(counts, vectors.shape[1])[:, None]] = 0.0
+        made.append((np.ascontiguousarray(vectors), np.minimum(counts, length_max)))
+    return made
+
+
+def _each_alone(body: Body, vectors: NDArray[np.float32], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Every session by itself and without padding."""
+    out = []
+    for own, length in zip(vectors, lengths.tolist(), strict=True):
+        with torch.no_grad():
+            out.append(body(torch.from_numpy(own[None, : max(1, length)]), torch.tensor([length])).numpy()[0])
+    return np.stack(out)
+
+
+logging.getLogger("torch.onnx").setLevel(logging.ERROR)

@@ -1,0 +1,352 @@
+"""The one training loop of all neural session models.
+
+AdamW (SparseAdam for the rows of a sampled table), linear warm-up, cosine decay to zero, early stopping on a judge's
+word, a checkpoint after every epoch from which a killed run goes on, and a budget of seconds that the plan is cut to
+as soon as the speed is known. Invariant: without a binding budget, data, settings and seed determine the weights on
+one machine, resumed or not. It does not know what the judge measures (larger is better).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from rtp_monolith.clock import Clock
+from rtp_monolith.errors import DataError
+from rtp_monolith.training import losses
+from rtp_monolith.training.batches import Batch, Windows
+from rtp_monolith.training.models.encoder import SessionModel
+from rtp_monolith.training.negatives import Negatives
+from rtp_monolith.training.settings import Settings
+
+Judge = Callable[[SessionModel], float]
+Tell = Callable[[str], None]
+
+BETAS = (0.9, 0.98)
+PROBE_STEPS = 12
+REPLAN_STEPS = 50
+TELL_EVERY_S = 15.0
+
+
+class Epoch(msgspec.Struct, frozen=True):
+    """What became of one epoch; `metric` is the judge's, or None."""
+
+    epoch: int
+    loss: float
+    metric: float | None
+    seconds: float
+
+
+class History(msgspec.Struct):
+    """`best_epoch` (from 1) is what the weights are of; `steps_planned` is what the decay of the rate was laid out for;
+    `cut` says whether the budget shortened the plan."""
+
+    epochs: list[Epoch] = []
+    best_epoch: int = 0
+    steps: int = 0
+    steps_planned: int = 0
+    steps_per_epoch: int = 0
+    seconds_per_step: float = 0.0
+    judge_s: float = 0.0
+    cut: bool = False
+
+
+class Pass(NamedTuple):
+    """How far to go: `epochs` lays out the decay, `stop_after` ends earlier, as a run that was stopped early did."""
+
+    epochs: float
+    stop_after: float
+
+
+def train(
+    model: SessionModel,
+    sessions: Sequence[Sequence[int]],
+    settings: Settings,
+    *,
+    seed: int,
+    clock: Clock,
+    judge: Judge | None = None,
+    budget_s: float = math.inf,
+    to_run: Pass | None = None,
+    checkpoint: Path | None = None,
+    tell: Tell = lambda _: None,
+) -> History:
+    """Trains in place on sessions of item numbers, oldest first; with a judge the best epoch's weights are left in the
+    model, else the last's.
+
+    Raises DataError `nothing_to_learn` when no session has two items and `loss_not_finite` when the loss is NaN or
+    infinite; a checkpoint then holds the last epoch that was good.
+    """
+    windows = Windows(sessions, settings.length_max, settings.batch_tokens)
+    if not len(windows):
+        raise DataError("no session has two items: there is no next item to learn", code="nothing_to_learn")
+    run = _Run(model, windows, settings, seed, clock, judge, budget_s, to_run, checkpoint, tell)
+    return run.go()
+
+
+class _Run:
+    """The state of one training."""
+
+    def __init__(
+        self,
+        model: SessionModel,
+        windows: Windows,
+        settings: Settings,
+        seed: int,
+        clock: Clock,
+        judge: Judge | None,
+        budget_s: float,
+        to_run: Pass | None,
+        checkpoint: Path | None,
+        tell: Tell,
+    ) -> None:
+        self.model, self.windows, self.settings, self.seed = model, windows, settings, seed
+        self.clock, self.judge, self.tell, self.checkpoint = clock, judge, tell, checkpoint
+        self.to_run = to_run or Pass(settings.epochs, settings.epochs)
+        self.began_s = clock.monotonic_s()
+        self.ends_s = self.began_s + budget_s
+        self.objective = Objective(model, windows, settings)
+        self.optimizers = optimizers(model, settings)
+        self.history = History()
+        self.best: dict[str, Tensor] | None = None
+        self.spent_s = 0.0
+        self.spent_steps = 0
+        self.told_s = self.began_s
+
+    def go(self) -> History:
+        history, history_epoch = self.history, self._resume()
+        torch.manual_seed(self.seed if history_epoch == 0 else torch.initial_seed())
+        if history_epoch:
+            torch.set_rng_state(self.rng_state)
+        while self._epoch(history_epoch):
+            history_epoch += 1
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+        self.model.eval()
+        return history
+
+    def _epoch(self, epoch: int) -> bool:
+        """Trains one epoch, judges it; whether another one follows."""
+        history, model = self.history, self.model
+        batches = self.windows.epoch(self.seed, epoch)
+        history.steps_per_epoch = len(batches)
+        if not history.steps_planned:
+            history.steps_planned = max(1, math.ceil(self.to_run.epochs * len(batches)))
+        last = min(history.steps_planned, math.ceil(self.to_run.stop_after * len(batches)))
+        rng = np.random.default_rng([self.seed, epoch, 1])
+        total, count, began_s = 0.0, 0, self.clock.monotonic_s()
+        model.train()
+        for at, windows in enumerate(batches):
+            if history.steps >= min(last, history.steps_planned):
+                break
+            batch = self.windows.batch(windows)
+            started_s = self.clock.monotonic_s()
+            loss = self._step(batch, rng)
+            if not math.isfinite(loss):
+                raise DataError(
+                    f"the loss is {loss} in epoch {epoch + 1}, step {at + 1}: lower the learning rate",
+                    code="loss_not_finite",
+                )
+            total, count = total + loss * int(batch.lengths.sum()), count + int(batch.lengths.sum())
+            self._note(started_s, epoch, total / count)
+        if not count:
+            return False
+        return self._finish(epoch, total / count, began_s, last)
+
+    def _step(self, batch: Batch, rng: np.random.Generator) -> float:
+        history = self.history
+        rate = self.settings.learning_rate * schedule(history.steps, history.steps_planned, self.settings.warmup_steps)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad(set_to_none=True)
+        loss = self.objective(batch, rng)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.body.parameters(), 5.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        history.steps += 1
+        return float(loss.detach())
+
+    def _note(self, started_s: float, epoch: int, loss: float) -> None:
+        """Keeps the speed, cuts the plan when the budget asks for it, says how far it is."""
+        now_s, history = self.clock.monotonic_s(), self.history
+        self.spent_steps += 1
+        if self.spent_steps > 2:  # the first steps warm caches and allocators
+            self.spent_s += now_s - started_s
+            history.seconds_per_step = self.spent_s / (self.spent_steps - 2)
+        if self.spent_steps == PROBE_STEPS or self.spent_steps % REPLAN_STEPS == 0 or now_s > self.ends_s:
+            self._replan(now_s)
+        if now_s - self.told_s >= TELL_EVERY_S:
+            self.told_s = now_s
+            left_s = (history.steps_planned - history.steps) * history.seconds_per_step
+            self.tell(
+                f"step {history.steps} of {history.steps_planned}, epoch {epoch + 1}, loss {loss:.4f}: {left_s:.0f} s"
+            )
+
+    def _replan(self, now_s: float) -> None:
+        if math.isinf(self.ends_s):
+            return
+        history = self.history
+        judged = history.judge_s * math.ceil((history.steps_planned - history.steps) / history.steps_per_epoch)
+        affordable = max(0, int((self.ends_s - now_s - judged) / max(history.seconds_per_step, 1e-9)))
+        if history.steps + affordable < history.steps_planned:
+            history.steps_planned = max(history.steps, history.steps + affordable)
+            history.cut = True
+
+    def _finish(self, epoch: int, loss: float, began_s: float, last: int) -> bool:
+        history, metric = self.history, None
+        if self.judge is not None:
+            self.model.eval()
+            judging_s = self.clock.monotonic_s()
+            metric = self.judge(self.model)
+            history.judge_s = self.clock.monotonic_s() - judging_s
+        seconds = self.clock.monotonic_s() - began_s
+        best = max((each.metric or 0.0 for each in history.epochs), default=-1.0)
+        history.epochs.append(Epoch(epoch + 1, loss, metric, seconds))
+        if metric is None:
+            history.best_epoch = epoch + 1
+        elif metric > best:
+            history.best_epoch = epoch + 1
+            self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
+        judged = "" if metric is None else f", validation {metric:.4f}"
+        self.tell(f"epoch {epoch + 1} of {self.to_run.epochs:g}: loss {loss:.4f}{judged}, {seconds:.1f} s")
+        self._save(epoch + 1)
+        if history.steps >= min(last, history.steps_planned) or epoch + 1 >= self.to_run.stop_after:
+            return False
+        return self.judge is None or epoch + 1 - history.best_epoch < self.settings.patience
+
+    def _signature(self) -> dict[str, Any]:
+        return {
+            "settings": msgspec.to_builtins(self.settings),
+            "seed": self.seed,
+            "targets": self.windows.targets,
+            "run": list(self.to_run),
+        }
+
+    def _save(self, epoch: int) -> None:
+        if self.checkpoint is None:
+            return
+        document = {
+            "signature": self._signature(),
+            "epoch": epoch,
+            "history": msgspec.to_builtins(self.history),
+            "model": self.model.state_dict(),
+            "best": self.best,
+            "optimizers": [each.state_dict() for each in self.optimizers],
+            "rng": torch.get_rng_state(),
+        }
+        write_whole(document, self.checkpoint)
+
+    def _resume(self) -> int:
+        """The epochs that a checkpoint of the same run has behind it."""
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return 0
+        try:
+            found = torch.load(self.checkpoint, weights_only=True)
+        except Exception as error:
+            raise DataError(f"{self.checkpoint.name} cannot be read: {error}", code="checkpoint_unreadable") from error
+        if found["signature"] != self._signature():
+            raise DataError(
+                f"{self.checkpoint.name} belongs to another training: other settings, seed or data",
+                code="checkpoint_of_another_run",
+            )
+        self.model.load_state_dict(found["model"])
+        for optimizer, state in zip(self.optimizers, found["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        self.best = found["best"]
+        loaded = msgspec.convert(found["history"], History)
+        for name in History.__struct_fields__:
+            setattr(self.history, name, getattr(loaded, name))
+        self.rng_state = found["rng"]
+        self.tell(f"going on after epoch {found['epoch']}")
+        return int(found["epoch"])
+
+
+class Objective:
+    """A batch → its loss, by the settings' name of it."""
+
+    def __init__(self, model: SessionModel, windows: Windows, settings: Settings) -> None:
+        self.model, self.settings = model, settings
+        self.items = model.table.ids.shape[0]
+        counts = windows.target_counts(self.items)
+        self.log_share = torch.from_numpy(np.log(np.maximum(counts, 0.5) / max(1, counts.sum())).astype(np.float32))
+        self.negatives: Negatives | None = None
+        if settings.loss not in ("full", "in-batch"):
+            self.negatives = Negatives(counts, settings.negatives, settings.negatives_power)
+
+    def __call__(self, batch: Batch, rng: np.random.Generator) -> Tensor:
+        inputs, lengths = torch.from_numpy(batch.items[:, :-1]), torch.from_numpy(batch.lengths)
+        inside = torch.arange(inputs.shape[1]) < lengths.unsqueeze(1)
+        targets = torch.from_numpy(batch.items[:, 1:])[inside]
+        if self.settings.loss == "full":
+            table = self.model.item_vectors()
+            states = self.model.body.states(F.embedding(inputs, table), lengths)[inside]
+            return losses.full_cross_entropy(states, table, targets)
+        drawn = torch.empty(0, dtype=torch.long)
+        if self.negatives is not None:
+            drawn = torch.from_numpy(self.negatives.draw(rng))
+        # Only the rows that this batch touches are looked up, scaled and updated.
+        used, place = torch.unique(torch.cat([inputs.flatten(), targets, drawn]), return_inverse=True)
+        rows = self.model.rows(used)
+        own_inputs, own_targets, own_drawn = place.split([inputs.numel(), len(targets), len(drawn)])
+        states = self.model.body.states(F.embedding(own_inputs.view_as(inputs), rows), lengths)[inside]
+        positives = F.embedding(own_targets, rows)
+        if self.negatives is None:
+            return losses.in_batch(states, positives, targets, self.log_share)
+        column = torch.searchsorted(drawn, targets).clamp(max=len(drawn) - 1)
+        own = torch.where(drawn[column] == targets, column, -1)
+        return self._sampled(states, F.embedding(own_drawn, rows), positives, own, drawn)
+
+    def _sampled(self, states: Tensor, columns: Tensor, positives: Tensor, own: Tensor, drawn: Tensor) -> Tensor:
+        assert self.negatives is not None
+        if self.settings.loss == "bpr":
+            return losses.bpr(states, columns, positives, own)
+        if self.settings.loss == "bpr-max":
+            return losses.bpr_max(states, columns, positives, own)
+        if self.settings.loss == "gbce":
+            return losses.gbce(states, columns, positives, own, self.items, self.settings.calibration)
+        log_inclusion = torch.from_numpy(self.negatives.log_inclusion)[drawn]
+        return losses.sampled_softmax(states, columns, positives, own, log_inclusion)
+
+
+def optimizers(model: SessionModel, settings: Settings) -> list[torch.optim.Optimizer]:
+    """AdamW for everything dense; SparseAdam for the table when the loss touches only some of its rows."""
+    table = [model.table.ids] if model.table.sparse else []
+    dense = [each for each in model.parameters() if all(each is not other for other in table)]
+    made: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(dense, lr=settings.learning_rate, betas=BETAS, weight_decay=settings.weight_decay, fused=True)
+    ]
+    if table:
+        made.append(torch.optim.SparseAdam(table, lr=settings.learning_rate, betas=BETAS))
+    return made
+
+
+def schedule(step: int, planned: int, warmup: int) -> float:
+    """The share of the learning rate at a step (from 0): linear warm-up, then a half cosine to zero."""
+    warm = min(warmup, max(1, planned // 10))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warm) / max(1, planned - warm))))
+
+
+def write_whole(document: object, path: Path) -> None:
+    """torch.save that leaves the old file or the new one, never half of one. Raises DataError `disk_refused`."""
+    beside = path.with_name(path.name + ".part")
+    try:
+        torch.save(copy.copy(document), beside)
+        beside.replace(path)
+    except (OSError, RuntimeError) as error:
+        beside.unlink(missing_ok=True)
+        raise DataError(
+            f"{path.name} cannot be written, the last good one is kept: {error}", code="disk_refused"
+        ) from error

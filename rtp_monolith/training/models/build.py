@@ -1,0 +1,24 @@
+"""Settings → a fresh model: the one place that knows every neural body by name.
+
+Invariant: the same seed, sizes and settings give the same weights. It does not know the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from rtp_monolith.training.models.core import Core
+from rtp_monolith.training.models.encoder import Body, SessionModel
+from rtp_monolith.training.models.gru4rec import Gru4Rec
+from rtp_monolith.training.models.sasrec import SasRec
+from rtp_monolith.training.settings import Settings
+
+BODIES: dict[str, type[Body]] = {"sasrec": SasRec, "core": Core, "gru4rec": Gru4Rec}
+
+
+def build(items: int, settings: Settings, seed: int, attributes: Sequence[Sequence[int]] | None = None) -> SessionModel:
+    """A model for items 0 … `items` - 1; `attributes` lists the attribute numbers of every item."""
+    torch.manual_seed(seed)
+    return SessionModel(BODIES[settings.body](settings), items, settings, attributes)

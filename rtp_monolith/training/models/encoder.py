@@ -1,0 +1,142 @@
+"""What neural session models share: an item table, a body that makes item vectors a session vector, and a score.
+
+Invariant: score(session, item) is the dot product of the session vector and the item's exported vector, for both ways
+of scoring: with `cosine` the exported vectors are unit vectors divided by the temperature and session vectors are unit
+vectors (CORE, Hou et al., SIGIR 2022; the temperature of NISER, Gupta et al., 2019). The input of a body is those same
+exported vectors, so that a server keeps one table. It does not know how a model is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rtp_monolith.training.settings import Settings
+
+TABLE_STD = 0.02
+FAR = -1e9
+"""A finite mask: minus infinity turns a row without anything to attend to into NaN."""
+
+
+class Body(nn.Module):
+    """The form that serves. `forward` gives the session, `states` what it would be after every position."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.unit = settings.scoring == "cosine"
+        # Inputs of every body have about unit variance per element under cosine, and √d · table under dot.
+        self.input_scale = (settings.temperature if self.unit else 1.0) * settings.width**0.5
+
+    def states(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+        """float32 [batch, length, d] → [batch, length, d]; what stands at a position knows nothing of later ones."""
+        return self.finish(self.hidden(vectors, lengths))
+
+    def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+        """float32 [batch, length, d] right-padded with zeros, int64 [batch] → [batch, d]; zeros for an empty one."""
+        return self.finish(self.last(vectors, lengths)) * (lengths > 0).to(vectors.dtype).unsqueeze(1)
+
+    def finish(self, hidden: Tensor) -> Tensor:
+        return F.normalize(hidden, dim=-1, eps=1e-6) if self.unit else hidden
+
+    def hidden(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+        """Before scoring's normalization, at every position."""
+        raise AssertionError("a body says what its states are")
+
+    def last(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+        """Before scoring's normalization, at position length - 1 only."""
+        return at_last(self.hidden(vectors, lengths), lengths)
+
+
+def at_last(states: Tensor, lengths: Tensor) -> Tensor:
+    """[batch, length, d] → [batch, d] at length - 1, at 0 for an empty session."""
+    place = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, states.shape[2])
+    return states.gather(1, place).squeeze(1)
+
+
+class ItemTable(nn.Module):
+    """item → id embedding + gain · Σ attribute embeddings / √count (side features as in the S3-Rec data sets)."""
+
+    # Attributes of item i are flat[starts[i] : starts[i] + sizes[i]].
+    flat: Tensor
+    starts: Tensor
+    sizes: Tensor
+    shrink: Tensor
+
+    def __init__(self, items: int, width: int, attributes: Sequence[Sequence[int]] | None, sparse: bool) -> None:
+        super().__init__()
+        self.sparse = sparse
+        self.ids = nn.Parameter(torch.empty(items, width).normal_(std=TABLE_STD))
+        self.attributes: nn.Parameter | None = None
+        if attributes is not None and any(attributes):
+            count = 1 + max(max(own, default=-1) for own in attributes)
+            self.attributes = nn.Parameter(torch.empty(count, width).normal_(std=TABLE_STD))
+            self.gain = nn.Parameter(torch.ones(()))
+            sizes = torch.tensor([len(own) for own in attributes])
+            flat = torch.tensor([each for own in attributes for each in own], dtype=torch.long)
+            self.register_buffer("flat", flat, persistent=False)
+            self.register_buffer("starts", sizes.cumsum(0) - sizes, persistent=False)
+            self.register_buffer("shrink", sizes.clamp(min=1).float().rsqrt().unsqueeze(1), persistent=False)
+            self.register_buffer("sizes", sizes, persistent=False)
+
+    def rows(self, items: Tensor) -> Tensor:
+        """int64 [n] → [n, d]."""
+        own = F.embedding(items, self.ids, sparse=self.sparse)
+        return own if self.attributes is None else own + self._described(items)
+
+    def all(self) -> Tensor:
+        """[items, d]."""
+        if self.attributes is None:
+            return self.ids
+        sums = F.embedding_bag(self.flat, self.attributes, self.starts, mode="sum")
+        return self.ids + self.gain * self.shrink * sums
+
+    def _described(self, items: Tensor) -> Tensor:
+        assert self.attributes is not None
+        sizes = self.sizes[items]
+        ends = sizes.cumsum(0)
+        places = torch.arange(int(ends[-1]) if len(ends) else 0) - torch.repeat_interleave(ends - sizes, sizes)
+        flat = self.flat[places + torch.repeat_interleave(self.starts[items], sizes)]
+        sums = F.embedding_bag(flat, self.attributes, ends - sizes, mode="sum")
+        return self.gain * self.shrink[items] * sums
+
+
+class SessionModel(nn.Module):
+    """An item table and a body; `attributes` lists the attribute numbers of every item, or is None."""
+
+    def __init__(
+        self, body: Body, items: int, settings: Settings, attributes: Sequence[Sequence[int]] | None = None
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        # A sampled loss touches few rows of a table, which a sparse optimizer then updates alone.
+        self.table = ItemTable(items, settings.width, attributes, sparse=settings.loss != "full")
+        self.body = body
+
+    def scaled(self, rows: Tensor) -> Tensor:
+        """Rows of the table in the form that is exported and scored."""
+        if self.settings.scoring == "dot":
+            return rows
+        return F.normalize(rows, dim=-1, eps=1e-6) / self.settings.temperature
+
+    def rows(self, items: Tensor) -> Tensor:
+        """int64 [n] → exported vectors [n, d]."""
+        return self.scaled(self.table.rows(items))
+
+    def item_vectors(self) -> Tensor:
+        """Exported vectors of all items, [items, d]."""
+        return self.scaled(self.table.all())
+
+    def sessions(self, vectors: Tensor, sessions: Sequence[Sequence[int]]) -> Tensor:
+        """The session vectors [n, d] of sessions given as item numbers, oldest first; `vectors` from `item_vectors`."""
+        length_max = self.settings.length_max
+        cut = [list(each[-length_max:]) for each in sessions]
+        lengths = torch.tensor([len(each) for each in cut], dtype=torch.long)
+        longest = max(int(lengths.max()) if len(cut) else 0, 1)
+        padded = torch.tensor([each + [0] * (longest - len(each)) for each in cut], dtype=torch.long)
+        inputs = vectors[padded] * (torch.arange(longest) < lengths.unsqueeze(1)).unsqueeze(2)
+        session: Tensor = self.body(inputs, lengths)
+        return session

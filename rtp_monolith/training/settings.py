@@ -1,0 +1,59 @@
+"""What a neural session model is and how it is trained: one frozen record that is written beside the weights.
+
+Invariant: settings, seed and data determine the weights. It does not know where the numbers come from (`auto.py`,
+a recipe, a person).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Body = Literal["sasrec", "core", "gru4rec"]
+Scoring = Literal["dot", "cosine"]
+Loss = Literal["full", "sampled", "in-batch", "bpr", "bpr-max", "gbce"]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sizes, scoring, loss and optimizer. `length_max` is in items, `batch_tokens` in padded positions."""
+
+    body: Body = "sasrec"
+    width: int = 128
+    layers: int = 2
+    heads: int = 2
+    length_max: int = 50
+    dropout: float = 0.2
+    embedding_dropout: float = 0.2
+    scoring: Scoring = "cosine"
+    temperature: float = 0.07
+    loss: Loss = "sampled"
+    negatives: int = 2048
+    negatives_power: float = 0.75
+    calibration: float = 0.75
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 200
+    batch_tokens: int = 1024
+    epochs: int = 8
+    patience: int = 3
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.loss != "full" and self.negatives < 1:
+            raise ValueError("a sampled loss needs negatives")
+        if min(self.width, self.layers, self.heads, self.length_max, self.batch_tokens) < 1:
+            raise ValueError("sizes are at least 1")
+
+
+SASREC_DOT = Settings(
+    scoring="dot", loss="full", dropout=0.3, embedding_dropout=0.5, epochs=18, patience=3, batch_tokens=1024
+)
+"""The recipe for long histories without repeats: plain dot products, full cross-entropy."""
+
+SASREC_COSINE = Settings(dropout=0.25, embedding_dropout=0.25)
+"""The recipe for short sessions with repeats: cosine scores, sampled softmax with unique negatives."""
+
+CORE = Settings(body="core", layers=1, dropout=0.25, embedding_dropout=0.25)
+GRU4REC = Settings(body="gru4rec", layers=1, dropout=0.2, embedding_dropout=0.2)

@@ -1,0 +1,147 @@
+"""`rtp evaluate` and `rtp train` as commands: options, defaults, exit codes, JSON, and a folder that can be loaded."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from rtp_monolith.training import auto
+from rtp_monolith.training.saved import load
+from rtp_monolith.training.settings import Settings
+from tests.conftest import RTP
+
+Rtp = Callable[..., tuple[int, Any]]
+LINES = "a b c\nb c a\nc a b\na b c\nb c d\n" * 30
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "sessions.txt"
+    path.write_text(LINES)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models of a second."""
+    sized = auto.recipe
+
+    def recipe(name: str, seen: auto.Profile) -> Settings:
+        return msgspec.structs.replace(sized(name, seen), width=8, heads=1, layers=1, epochs=3, learning_rate=0.01)
+
+    monkeypatch.setattr(auto, "recipe", recipe)
+
+
+def test_the_report_of_the_contract(rtp: Rtp, file: Path) -> None:
+    code, report = rtp("evaluate", "--train", file, "--test", file, "--json")
+    assert code == 0
+    assert list(report) == [
+        *("model", "protocol", "k", "refit", "hr", "mrr", "ndcg", "coverage", "n"),
+        *("validation", "train_s", "epochs", "eval_s"),
+    ]
+    assert (report["model"], report["protocol"], report["k"], report["refit"]) == ("auto", "prefixes", 20, True)
+    assert report["n"] == 300 and report["hr"] == 1.0
+
+
+def test_leave_one_out_needs_no_test_file_and_does_not_refit(rtp: Rtp, file: Path) -> None:
+    for more in ([], ["--test", file]):
+        code, report = rtp(
+            *("evaluate", "--train", file, *more, "--protocol", "leave-one-out", "--model", "popularity", "--json")
+        )
+        assert (code, report["refit"], report["protocol"]) == (0, False, "leave-one-out")
+
+
+def test_without_json_it_is_a_table(rtp: Rtp, file: Path) -> None:
+    code, said = rtp("evaluate", "--train", file, "--test", file, "--model", "item-knn", "--k", 2)
+    assert code == 0 and "HR@2" in said and "item-knn" in said
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["evaluate"],
+        ["evaluate", "--train", "FILE"],
+        ["evaluate", "--train", "no such file", "--test", "FILE"],
+        ["evaluate", "--train", "FILE", "--test", "FILE", "--model", "sasrek"],
+        ["evaluate", "--train", "FILE", "--test", "FILE", "--protocol", "prefix"],
+        ["evaluate", "--train", "FILE", "--test", "FILE", "--k", "0"],
+        ["evaluate", "--train", "FILE", "--test", "FILE", "--minutes", "0"],
+        ["evaluate", "--train", "FILE", "--test", "FILE", "--seed", "x"],
+        ["train", "--sessions", "FILE"],
+        ["train", "--out", "x"],
+        ["train", "--sessions", "FILE", "--out", "x", "--model", "sasrek"],
+    ],
+)
+def test_wrong_use_is_two(rtp: Rtp, file: Path, args: list[str]) -> None:
+    assert rtp(*(str(file) if each == "FILE" else each for each in args))[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "wanted"),
+    [
+        ("", [], "empty_file"),
+        ("a b c\n", [], "too_few_sessions"),
+        ("a b\nb a\n", ["--protocol", "stream"], "times_missing"),
+        ("a\nb\n", [], "no_cases"),
+        ("a\nb\na b\n", ["--model", "sasrec"], "nothing_to_learn"),
+    ],
+)
+def test_what_fails_is_one_with_a_code(rtp: Rtp, tmp_path: Path, text: str, more: list[str], wanted: str) -> None:
+    path = tmp_path / "odd.txt"
+    path.write_text(text)
+    code, report = rtp("evaluate", "--train", path, "--test", path, *more, "--json")
+    assert (code, report["error"]["code"]) == (1, wanted)
+
+
+def test_interrupted_is_130(tmp_path: Path) -> None:
+    path = tmp_path / "many.txt"
+    path.write_text(LINES * 300)
+    command = [*RTP, "evaluate", "--train", str(path), "--test", str(path), "--model", "sasrec", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while "sasrec: learning" not in process.stderr.readline():
+        assert process.poll() is None
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+
+
+def test_a_trained_model_can_be_loaded(rtp: Rtp, file: Path, tmp_path: Path) -> None:
+    import torch
+
+    out = tmp_path / "model"
+    code, report = rtp("train", "--sessions", file, "--model", "core+session-knn", "--out", out, "--json")
+    assert code == 0 and report["out"] == str(out)
+    document, models = load(out)
+    assert document.items == ["a", "b", "c", "d"]
+    assert report["weights"] == json.loads((out / "model.json").read_text())["weights"]
+    assert document.sessions == 150 and document.seed == 0 and document.refit
+    assert sorted(each.name for each in out.iterdir()) == ["0-core.pt", "model.json"]
+    assert len(document.sessions_sha256) == 64
+    (model,) = models
+    again = tmp_path / "again"
+    assert rtp("train", "--sessions", file, "--model", "core+session-knn", "--out", again, "--json")[0] == 0
+    (same,) = load(again)[1]
+    with torch.no_grad():
+        assert torch.equal(model.item_vectors(), same.item_vectors())
+        scores = model.sessions(model.item_vectors(), [[0]]) @ model.item_vectors().T
+    assert torch.isfinite(scores).all()
+    (out / "0-core.pt").write_bytes(b"not weights")
+    with pytest.raises(Exception, match="holds no model"):
+        load(out)
+
+
+def test_checkpoints_are_gone_when_all_is_done(rtp: Rtp, file: Path, tmp_path: Path) -> None:
+    code, _ = rtp("train", "--sessions", file, "--model", "gru4rec", "--out", tmp_path / "m", "--no-refit", "--json")
+    assert code == 0
+    assert sorted(each.name for each in (tmp_path / "m").iterdir()) == ["0-gru4rec.pt", "model.json"]
+    assert load(tmp_path / "m")[0].model == "gru4rec"

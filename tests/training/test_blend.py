@@ -1,0 +1,96 @@
+"""Blends: a weighted sum of log-probabilities, and no blend where it does not pay."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from rtp_monolith.training import blend
+from rtp_monolith.training.blend import Blend, Mix
+from rtp_monolith.training.models.session_knn import KnnSettings, SessionKnn
+from rtp_monolith.training.protocols import Cases, prefix_cases
+
+ITEMS = 12
+ALL = np.ones(ITEMS, dtype=bool)
+
+
+class Fixed:
+    """A scorer that knows the answer with noise: the smaller, the better."""
+
+    def __init__(self, noise: float, seed: int) -> None:
+        self.noise, self.seed = noise, seed
+
+    def scores(self, cases: Cases, start: int, stop: int) -> Tensor:
+        rng = np.random.default_rng([self.seed, start])
+        scores = rng.normal(size=(stop - start, ITEMS)) * self.noise
+        scores[np.arange(stop - start), cases.targets[start:stop]] += 1.0
+        return torch.from_numpy(scores.astype(np.float32))
+
+
+def asked(count: int = 300) -> Cases:
+    rng = np.random.default_rng(0)
+    return prefix_cases([rng.integers(ITEMS, size=2).tolist() for _ in range(count)], ALL)
+
+
+def test_shares_weigh_log_probabilities() -> None:
+    one, other = torch.randn(3, ITEMS), torch.randn(3, ITEMS) + 5.0
+    want = 0.3 * one.log_softmax(1) + 0.7 * other.log_softmax(1)
+    torch.testing.assert_close(blend.mixed([one, other], [0.3, 0.7]), want)
+    torch.testing.assert_close(blend.mixed([one], [1.0]), one)
+
+
+def test_votes_are_a_log_linear_blend_but_for_a_constant() -> None:
+    scores, votes = torch.zeros(1, ITEMS), np.array([3.0, 1.0], dtype=np.float32)
+    mix = Mix((1.0,), weight=0.4, sharpness=600.0)
+    blend.add_votes(scores, [(np.array([4, 7]), votes)], mix)
+    # A share λ of q spread evenly over the items, the rest as the votes are: sharpness = items (1 - λ) / λ.
+    even = ITEMS / (600.0 + ITEMS)
+    q = np.full(ITEMS, even / ITEMS)
+    q[[4, 7]] += (1 - even) * votes / 4.0
+    want = 0.4 * (np.log(q) - np.log(even / ITEMS))
+    assert scores[0].numpy() == pytest.approx(want, rel=1e-4)
+
+
+def test_no_votes_change_nothing() -> None:
+    scores = torch.zeros(2, ITEMS)
+    blend.add_votes(scores, [(np.array([], dtype=np.int64), np.array([], dtype=np.float32))] * 2, Mix((1.0,), 0.5))
+    assert scores.abs().sum() == 0
+
+
+def test_two_independent_models_are_better_than_one() -> None:
+    best, tried = blend.tune([Fixed(1.0, 1), Fixed(1.0, 2)], None, asked(), ALL, 3)
+    assert 0.0 < best.shares[0] < 1.0
+    assert tried[best] > max(tried[Mix((1.0, 0.0))], tried[Mix((0.0, 1.0))])
+
+
+def test_a_model_that_knows_nothing_gets_no_share() -> None:
+    best, _ = blend.tune([Fixed(0.05, 1), Fixed(50.0, 2)], None, asked(), ALL, 3)
+    assert best.shares == (1.0, 0.0)
+    best, _ = blend.tune([Fixed(50.0, 1), Fixed(0.05, 2)], None, asked(), ALL, 3)
+    assert best.shares == (0.0, 1.0)
+
+
+def test_session_knn_joins_only_when_it_helps() -> None:
+    cases = asked()
+    knows = SessionKnn([cases.sessions[n] for n in range(len(cases.sessions))], ITEMS, KnnSettings())
+    best, _ = blend.tune([Fixed(2.0, 1)], knows, cases, ALL, 3)
+    assert best.weight > 0.0
+    rng = np.random.default_rng(9)
+    guesses = SessionKnn([rng.integers(ITEMS, size=2).tolist() for _ in range(300)], ITEMS, KnnSettings())
+    best, _ = blend.tune([Fixed(0.05, 1)], guesses, cases, ALL, 3)
+    assert best.weight == 0.0
+
+
+def test_a_blend_scores_what_was_tuned() -> None:
+    cases, knn = asked(), SessionKnn(asked().sessions, ITEMS, KnnSettings())
+    mix, tried = blend.tune([Fixed(2.0, 1)], knn, cases, ALL, 3)
+    from rtp_monolith.training.models.popularity import Popularity
+    from rtp_monolith.training.scoring import measure
+
+    found = measure(Blend([Fixed(2.0, 1)], knn, mix), cases, Popularity.of([], ITEMS), ALL, 3, ALL)
+    assert found.ndcg == pytest.approx(tried[mix])
+    assert math.isfinite(found.mrr)

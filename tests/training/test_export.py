@@ -1,0 +1,54 @@
+"""The exported encoder says what torch says, on every shape of batch; anything else is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from rtp_monolith.errors import DataError
+from rtp_monolith.training import export
+from rtp_monolith.training.models.build import build
+from rtp_monolith.training.models.encoder import SessionModel
+from rtp_monolith.training.settings import CORE, SASREC_COSINE, SASREC_DOT, Settings
+
+
+def made(base: Settings) -> SessionModel:
+    model = build(30, msgspec.structs.replace(base, width=8, length_max=6), seed=1)
+    with torch.no_grad():
+        for each in model.parameters():
+            each.add_(0.2 * torch.randn_like(each))
+    return model
+
+
+@pytest.mark.parametrize("base", [SASREC_DOT, SASREC_COSINE, CORE], ids=["sasrec-dot", "sasrec-cosine", "core"])
+def test_the_exported_encoder_is_the_model(base: Settings, tmp_path: Path) -> None:
+    model, path = made(base), tmp_path / "encoder.onnx"
+    export.export_encoder(model, path)
+    assert [each.name for each in tmp_path.iterdir()] == ["encoder.onnx"]
+    assert export.check_parity(model, path) <= 1e-5
+    onnx.checker.check_model(str(path))
+    runtime = onnxruntime.InferenceSession(str(path), export.session_options(), providers=["CPUExecutionProvider"])
+    assert [(each.name, each.type) for each in runtime.get_inputs()] == [
+        ("vectors", "tensor(float)"),
+        ("lengths", "tensor(int64)"),
+    ]
+    table = export.item_vectors(model)
+    vectors = np.zeros((2, 3, 8), dtype=np.float32)
+    vectors[0, :2] = table[[3, 4]]
+    session = runtime.run(["session"], {"vectors": vectors, "lengths": np.array([2, 0])})[0]
+    with torch.no_grad():
+        want = model.sessions(model.item_vectors(), [[3, 4], []]) @ model.item_vectors().T
+    assert session @ table.T == pytest.approx(want.numpy(), abs=1e-4)
+    assert session[1].tolist() == [0.0] * 8
+    if base is SASREC_DOT:
+        with torch.no_grad():
+            model.body.position[0, 0] += 0.1
+        with pytest.raises(DataError) as error:
+            export.check_parity(model, path)
+        assert error.value.code == "parity"
