@@ -94,6 +94,27 @@ impl EventType {
         EVENT_TYPES.get(v as usize).map(|(t, _)| *t).ok_or_else(|| Error::corrupt(0, format!("unknown event type {v}")))
     }
 
+    /// The type of the contract with this name. Spelled out: a search of the table compares each name with a call.
+    pub fn of(name: &str) -> Option<EventType> {
+        Some(match name {
+            "impression" => EventType::Impression,
+            "click" => EventType::Click,
+            "scroll" => EventType::Scroll,
+            "dwell" => EventType::Dwell,
+            "add_to_cart" => EventType::AddToCart,
+            "remove_from_cart" => EventType::RemoveFromCart,
+            "purchase" => EventType::Purchase,
+            "refund" => EventType::Refund,
+            "search" => EventType::Search,
+            "view" => EventType::View,
+            "skip" => EventType::Skip,
+            "like" => EventType::Like,
+            "dislike" => EventType::Dislike,
+            "identify" => EventType::Identify,
+            _ => return None,
+        })
+    }
+
     /// The item is required for these (CONTRACT section 1).
     pub fn needs_item(self) -> bool {
         use EventType::*;
@@ -347,6 +368,15 @@ mod tests {
         for cut in 0..body.len() {
             assert!(Activation::decode(&body[..cut]).is_err());
         }
+    }
+
+    #[test]
+    fn every_type_of_the_table_is_found_by_its_name_and_number() {
+        for (number, (event_type, name)) in EVENT_TYPES.into_iter().enumerate() {
+            assert_eq!((EventType::of(name), event_type as usize), (Some(event_type), number));
+            assert_eq!(EventType::from_u8(number as u8), Ok(event_type));
+        }
+        assert_eq!(EventType::of("custom"), None);
     }
 
     #[test]

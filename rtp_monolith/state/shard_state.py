@@ -35,6 +35,8 @@ LOG_BYTES_BETWEEN_FLUSHES = 64 << 20
 """Bounds the tail that a restart has to fold."""
 FLUSH_RECORDS_MIN = 2_000
 """So many dirty users and items are flushed before their time: folding waits while they are encoded."""
+FLUSH_SHARE = 1 / 40
+"""Of the time, at most, that goes into flushing."""
 TICK_S = 0.05
 DECISIONS_WAIT_S = 0.005
 DISK_WAIT_MS = 30_000
@@ -392,7 +394,7 @@ class ShardState:
             more = self._flusher.step()
             busy += self._clock.monotonic_s() - at
         self.core.evict(self._config.state.users_cached_max)
-        self._flush_again_s = started + 20 * busy
+        self._flush_again_s = started + busy / FLUSH_SHARE
         self._flush_due_s = started + self._config.state.flush_interval_ms / 1000
         if self._retain_due():
             await asyncio.to_thread(self.store.persist)

@@ -9,6 +9,7 @@ pub mod counter;
 pub mod cross;
 pub mod facts;
 pub mod footprint;
+mod lines;
 pub mod lookup;
 pub mod marks;
 pub mod moments;

@@ -31,6 +31,9 @@ mod space {
 
 pub const META_KEY: &[u8] = &[space::META];
 const LAYOUT: u64 = 2;
+/// Room that is enough for most records, so that encoding one does not grow its bytes step by step.
+const USER_BYTES_USUAL: usize = 512;
+const STATS_BYTES_USUAL: usize = 128;
 
 /// Key of a user record: partition first, so that a partition is one range when it moves.
 pub fn user_key(hash: u64, partitions: u16) -> Vec<u8> {
@@ -56,14 +59,14 @@ fn context_key(space: u8, dimension: u8, value: &str, item: Option<u32>) -> Vec<
 }
 
 fn stats_bytes(stats: &Stats) -> Vec<u8> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(STATS_BYTES_USUAL);
     stats.encode(&mut out);
     out
 }
 
 impl Slot {
     fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(USER_BYTES_USUAL);
         out.push(match self.namespace {
             Namespace::User => 0,
             Namespace::Session => 1,
@@ -194,7 +197,7 @@ impl State {
             space::CONTEXT_ITEM => {
                 let (dimension, value, item, counter) = self.contexts.store_item_at(id)?;
                 let bytes = counter.map(|c| {
-                    let mut bytes = Vec::new();
+                    let mut bytes = Vec::with_capacity(STATS_BYTES_USUAL);
                     c.encode(&mut bytes);
                     bytes
                 });

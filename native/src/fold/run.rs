@@ -65,36 +65,13 @@ impl State {
 
     /// Three rounds, because a place can only be asked for when what points to it is there.
     fn fetch(&self, events: &[Told<'_>]) {
-        let item_of = |told: &Told<'_>| told.hashes.item.and_then(|item| self.catalogue.ids().by_hash(item));
-        for told in events {
+        let found: Vec<(Option<&User>, Option<u32>)> = events.iter().map(|told| self.fetch_heads(told)).collect();
+        for (told, (user, item)) in events.iter().zip(&found) {
             let hashes = &told.hashes;
-            if let Some(user) = self.fetched_user(hashes.own()) {
-                fetch(user);
-            }
-            if let Some(item) = item_of(told) {
-                self.catalogue.ids().fetch(item);
-                if let Some(stats) = self.items.get(item as usize) {
-                    fetch(stats);
-                }
-                self.facts.fetch(item);
-                if is_positive(hashes.event_type) {
-                    self.covis.fetch(item, false);
-                    self.knn.fetch(hashes.session, item);
-                }
-            }
-        }
-        for told in events {
-            let hashes = &told.hashes;
-            if let Some(user) = self.fetched_user(hashes.own()) {
+            if let Some(user) = user {
                 user.fetch(hashes.event_type);
             }
-            // Whether the session belongs to the user.
-            if hashes.user.is_some() {
-                if let Some(slot) = self.users.get(&hashes.session) {
-                    fetch(slot);
-                }
-            }
-            let Some(item) = item_of(told) else { continue };
+            let Some(item) = *item else { continue };
             if let Some(stats) = self.items.get(item as usize) {
                 stats.fetch(hashes.event_type as u8);
             }
@@ -103,8 +80,8 @@ impl State {
                 self.covis.fetch(item, true);
             }
         }
-        for told in events {
-            let Some(item) = item_of(told) else { continue };
+        for (told, (_, item)) in events.iter().zip(&found) {
+            let Some(item) = *item else { continue };
             for category in self.facts.facts_at(item).categories {
                 if let Some(stats) = self.categories.get(*category) {
                     stats.fetch(told.hashes.event_type as u8);
@@ -118,6 +95,30 @@ impl State {
                 }
             }
         }
+    }
+
+    /// The first round: the user and the item of an event.
+    fn fetch_heads(&self, told: &Told<'_>) -> (Option<&User>, Option<u32>) {
+        let hashes = &told.hashes;
+        let user = self.fetched_user(hashes.own());
+        if let Some(user) = user {
+            fetch(user);
+        }
+        // Whether the session belongs to the user.
+        if hashes.user.is_some() {
+            self.users.get(&hashes.session).into_iter().for_each(fetch);
+        }
+        let item = hashes.item.and_then(|item| self.catalogue.ids().by_hash(item));
+        if let Some(item) = item {
+            self.catalogue.ids().fetch(item);
+            self.items.get(item as usize).into_iter().for_each(fetch);
+            self.facts.fetch(item);
+            if is_positive(hashes.event_type) {
+                self.covis.fetch(item, false);
+                self.knn.fetch(hashes.session, item);
+            }
+        }
+        (user, item)
     }
 
     fn fetched_user(&self, hash: u64) -> Option<&User> {
