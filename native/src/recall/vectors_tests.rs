@@ -69,7 +69,7 @@ fn the_order_in_which_things_come_does_not_show() {
     let ids: Vec<String> = (0..60).map(|i| format!("i{i}")).collect();
     let rows: Vec<f32> = (0..40 * 3).map(|i| ((i * 37 % 101) as f32 - 50.0) / 7.0).collect();
     let given: Vec<&str> = ids[..40].iter().map(String::as_str).collect();
-    let item = |c: &mut Catalogue, i: usize| put(c, &ids[i], &[paths[i % 4]], i % 7 != 0);
+    let item = |c: &mut Catalogue, i: usize| put(c, &ids[i], &[paths[i % 4]], !i.is_multiple_of(7));
     let mut at_once = Catalogue::default();
     (0..60).for_each(|i| assert_eq!(item(&mut at_once, i), i as u32));
     let mut wanted = VectorTable::default();
