@@ -24,7 +24,7 @@ struct Snapshots {
 impl Disk for Snapshots {
     fn sync(&self, file: &File) -> io::Result<()> {
         let n = self.syncs.fetch_add(1, Ordering::SeqCst);
-        if n > 0 && n % self.every == 0 {
+        if n > 0 && n.is_multiple_of(self.every) {
             let to = self.copies.join(format!("{n}"));
             copy_dir(&self.dir, &to);
             fs::copy(&self.recorder, self.copies.join(format!("{n}.synced")))?;
