@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn sources_that_fail_or_come_too_late_are_named_and_the_rest_is_merged() {
-        let mut scene = Scene::new();
+        let mut scene = Scene::default();
         for n in 0..2_000 {
             scene.put(&format!(r#"{{"id":"i{n}"}}"#), NOW);
         }
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn numbers_of_items_are_named_by_their_field() {
-        let mut scene = Scene::new();
+        let mut scene = Scene::default();
         let a = scene.put(r#"{"id":"a","price":2.5,"attributes":{"margin":0.25,"eco":true,"color":"red"}}"#, NOW);
         let b = scene.put(r#"{"id":"b"}"#, NOW);
         for (field, want) in [("price", 2.5), ("attributes.margin", 0.25), ("attributes.eco", 1.0)] {

@@ -111,7 +111,7 @@ mod tests {
 
     /// Items 0 to 11, a day apart, the last the newest; item 11 was shown five times, 10 three times with a click.
     fn shop() -> (Scene, Lists) {
-        let mut scene = Scene::new();
+        let mut scene = Scene::default();
         for n in 0..12 {
             scene.put(&format!(r#"{{"id":"i{n}","available":{}}}"#, n != 9), NOW + n * 86_400_000);
         }
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_is_logged_gives_the_same_draw_and_the_same_bits() {
-        let (mut tables, mut scene) = (Tables::default(), Scene::new());
+        let (mut tables, mut scene) = (Tables::default(), Scene::default());
         for seed in 0..200u64 {
             let n = 1 + scene.draw(40);
             let pool: Vec<Arm> = (0..n as u32).map(|i| (i, scene.draw(4), scene.draw(60))).collect();
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn an_activation_is_folded_once_and_the_one_before_is_known() {
-        let mut scene = Scene::new();
+        let mut scene = Scene::default();
         let activate = |scene: &mut Scene, version: &str| {
             let mut body = Vec::new();
             crate::record::Activation { name: "shop", version }.encode(&mut body);

@@ -48,7 +48,7 @@ fn model(columns: &[(&str, f64, f64, f64)]) -> String {
 }
 
 fn shop() -> Scene {
-    let mut scene = Scene::new();
+    let mut scene = Scene::default();
     for n in 0..40 {
         let json = match n % 8 {
             0 => format!(r#"{{"id":"i{n}"}}"#),

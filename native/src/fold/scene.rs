@@ -2,8 +2,7 @@
 
 use crate::fold::state::{State, StateConfig};
 use crate::fold::vector::Asker;
-use crate::hash::key_hash;
-use crate::hash::Namespace;
+use crate::hash::{key_hash, Namespace};
 use crate::log::{Frame, FrameHeader};
 use crate::record::{Event, EventType, Kind, Props};
 
@@ -16,11 +15,13 @@ pub struct Scene {
     draws: u64,
 }
 
-impl Scene {
-    pub fn new() -> Scene {
+impl Default for Scene {
+    fn default() -> Scene {
         Scene { state: State::new(StateConfig::default()), events: 0, draws: 1 }
     }
+}
 
+impl Scene {
     pub fn fold(&mut self, kind: Kind, key_hash: u64, received_ms: i64, body: &[u8]) {
         let header =
             FrameHeader { kind: kind as u8, flags: 0, partition: 0, key_hash, received_ms: received_ms as u64 };

@@ -67,7 +67,7 @@ fn item_json(scene: &mut Scene, n: u64) -> String {
 #[test]
 fn kept_rows_are_the_rows_that_would_be_computed() {
     const ITEMS: u64 = 30;
-    let mut scene = Scene::new();
+    let mut scene = Scene::default();
     let plan = Plan::parse(PLAN.as_bytes()).unwrap();
     let mut kept = Plans::default();
     let mut now = NOW;
@@ -101,7 +101,7 @@ fn kept_rows_are_the_rows_that_would_be_computed() {
 
 #[test]
 fn items_are_seen_at_the_end_of_the_minute_and_the_user_at_the_moment() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::default();
     let plan = Plan::parse(PLAN.as_bytes()).unwrap();
     let at = |name: &str| plan.features.iter().position(|f| f.name == name).unwrap();
     let item = scene.put(r#"{"id":"a"}"#, NOW);
@@ -118,7 +118,7 @@ fn items_are_seen_at_the_end_of_the_minute_and_the_user_at_the_moment() {
 
 #[test]
 fn what_cannot_be_computed_is_the_default() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::default();
     let plan = Plan::parse(PLAN.as_bytes()).unwrap();
     let bare = scene.put(r#"{"id":"bare"}"#, NOW);
     scene.did("u", EventType::Click, "never put", NOW);
@@ -145,7 +145,7 @@ fn what_cannot_be_computed_is_the_default() {
 
 #[test]
 fn plans_that_come_and_go_do_not_disturb_each_other() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::default();
     let item = scene.put(r#"{"id":"a","price":5}"#, NOW);
     scene.did("u", EventType::Click, "a", NOW);
     let plan =
@@ -161,7 +161,7 @@ fn plans_that_come_and_go_do_not_disturb_each_other() {
 
 #[test]
 fn a_session_of_ten_thousand_clicks_has_rows() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::default();
     let plan = Plan::parse(PLAN.as_bytes()).unwrap();
     let items: Vec<u32> = (0..300)
         .map(|n| scene.put(&format!(r#"{{"id":"i{n}","price":3,"categories":["c{}"]}}"#, n % 9), NOW))

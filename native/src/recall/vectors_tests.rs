@@ -1,4 +1,4 @@
-//! Item vectors on small catalogues: stand-ins, changes, refusals, and that the order of arrival does not show.
+//! The table of item vectors: means for strangers, visibility, what an index outside is told.
 
 use super::*;
 
@@ -172,4 +172,29 @@ fn an_index_outside_is_told_of_every_change_once() {
     put(&mut c, "a", &["m"], true);
     table.refresh(&c, &[0]);
     assert_eq!(table.take_untold(), [0; 0], "nothing of its vector or visibility changed");
+}
+
+#[test]
+fn affinities_of_a_list_are_those_of_its_items() {
+    let mut c = Catalogue::default();
+    for id in ["a", "b", "c"] {
+        put(&mut c, id, &["m"], true);
+    }
+    let bare = put(&mut c, "bare", &[], true);
+    let mut table = VectorTable::default();
+    let vector: Vec<f32> = (0..37).map(|n| (n as f32 * 0.3).cos()).collect();
+    let (mut hits, mut found) = (Vec::new(), vec![9.0]);
+    table.affinities([0, 1].into_iter(), &vector, &mut hits, &mut found);
+    assert_eq!(found, [0.0, 0.0], "no vectors yet");
+    let rows: Vec<f32> = (0..3 * 37).map(|n| (n as f32 * 0.7).sin()).collect();
+    table.set(&c, &["a", "b", "c"], &rows, 37).unwrap();
+    let items = [2, bare, 0, 99, 2, 1];
+    table.affinities(items.into_iter(), &vector, &mut hits, &mut found);
+    let one_by_one = items.map(|item| table.affinity(item, &vector));
+    assert_eq!(found.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), one_by_one.map(f32::to_bits));
+    assert!(found[0] != 0.0 && found[1] == 0.0 && found[3] == 0.0);
+    table.affinities(items.into_iter(), &vector[..36], &mut hits, &mut found);
+    assert_eq!(found, [0.0; 6], "a vector of another space");
+    table.affinities(std::iter::empty(), &vector, &mut hits, &mut found);
+    assert!(found.is_empty());
 }
