@@ -9,6 +9,8 @@ SHELL := /bin/bash
 PORT ?= 8000
 DATA ?= data/demo
 SECONDS ?= 10
+MODEL_VERSION ?= 1
+MODEL_EVENTS ?= 1000000
 PYTEST_ARGS ?=
 
 VENV := .venv
@@ -32,7 +34,7 @@ INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes 
 CARGO_PYTHON = PYO3_PYTHON="$(CURDIR)/$(BIN)/python" \
 	LD_LIBRARY_PATH="$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR"))')$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}"
 
-.PHONY: help setup demo test lint lint-python lint-rust test-rust test-python fmt bench wheel lock clean
+.PHONY: help setup demo model test lint lint-python lint-rust test-rust test-python fmt bench wheel lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -75,6 +77,19 @@ fmt: setup ## rewrite sources to the house format
 
 bench: $(STAMP)-runtime $(STAMP)-native ## measure lists, ingestion and visibility, each beside its floor (SECONDS=10)
 	@$(BIN)/rtp bench all --seconds $(SECONDS) --json
+
+# The bundle is made beside its place and takes it whole, so a run that fails leaves the old one.
+model: setup ## train the demo shop's bundle anew into models/demo-shop/MODEL_VERSION (1): minutes
+	rm -rf data/model/shop data/model/shard
+	$(BIN)/rtp generate shop --out data/model/shop --events $(MODEL_EVENTS)
+	$(BIN)/rtp import items data/model/shop/items.jsonl --data data/model/shard
+	$(BIN)/rtp import events data/model/shop/events.jsonl --data data/model/shard
+	rm -rf data/model/out/demo-shop/$(MODEL_VERSION)
+	$(BIN)/rtp train --data data/model/shard --out data/model/out --name demo-shop --version $(MODEL_VERSION) \
+		--seed 0 --threads 1
+	mkdir -p models/demo-shop
+	rm -rf models/demo-shop/$(MODEL_VERSION)
+	mv data/model/out/demo-shop/$(MODEL_VERSION) models/demo-shop/$(MODEL_VERSION)
 
 wheel: $(STAMP)-runtime ## build a wheel into dist/
 	$(BIN)/maturin build --release --locked --out dist

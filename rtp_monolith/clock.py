@@ -27,6 +27,9 @@ class Clock(Protocol):
     def observe(self, ts_ms: int) -> None:
         """An event with this time was accepted."""
 
+    def pause(self, seconds: float) -> None:
+        """Waits, holding the thread: what an injected stall does, and nothing else."""
+
 
 class WallClock:
     """`--clock wall`: now is the time of the machine."""
@@ -42,6 +45,9 @@ class WallClock:
 
     def observe(self, ts_ms: int) -> None:
         pass
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
 
 
 class EventClock(WallClock):
@@ -75,6 +81,9 @@ class ManualClock:
 
     def observe(self, ts_ms: int) -> None:
         pass
+
+    def pause(self, seconds: float) -> None:
+        self._now_ms += round(seconds * 1000)
 
     def advance(self, ms: int) -> None:
         self._now_ms += ms

@@ -18,7 +18,7 @@ from msgspec import Meta, field
 from rtp_monolith.errors import ConfigError
 
 SourceName = Literal[
-    "session_knn", "covis", "same_category", "trending", "popular", "popular_context", "new", "catalogue"
+    "ann", "session_knn", "covis", "same_category", "text", "trending", "popular", "popular_context", "new", "catalogue"
 ]
 Scope = Literal["events", "lists", "items", "users", "admin"]
 
@@ -42,6 +42,7 @@ EVENT_TYPES: tuple[str, ...] = (
 Count = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+DEFAULT_VALUE = "0.2*click + 1.0*cart + 3.0*purchase"
 EventTypeName = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
 
 
@@ -130,8 +131,27 @@ class Source(Section, frozen=True):
     weight: Annotated[float, Meta(ge=0)] = 1.0
 
 
+class Explore(Section, frozen=True):
+    """One place of a list given to a new item by Thompson sampling. `slot` is a position from 0.
+
+    The pool is the `pool` newest items that may be shown and were seen less than `impressions_max` times; the prior of
+    an item's click rate is `prior_clicks` of `prior_impressions`.
+    """
+
+    slot: Annotated[int, Meta(ge=0, le=199)] = 4
+    pool: Annotated[int, Meta(ge=1, le=200)] = 20
+    impressions_max: Count = 50
+    prior_clicks: Positive = 1.0
+    prior_impressions: Positive = 20.0
+
+
 class Surface(Section, frozen=True):
-    """A place where lists are shown. `diversity` is the weight of MMR, 0 = off."""
+    """A place where lists are shown. `diversity` is the weight of MMR, 0 = off.
+
+    `value` is what an item is worth there, over the ranker's heads, `price` and `attributes.NAME`. `recall_weight` is
+    the share of the sources' score in the final one: on a search how well the words match. `within` restricts a list
+    to the category that the request must then name.
+    """
 
     sources: Annotated[dict[SourceName, Source], Meta(min_length=1)]
     seen: Literal["exclude", "allow"] = "exclude"
@@ -139,6 +159,30 @@ class Surface(Section, frozen=True):
     diversity: Share = 0.0
     impressions: Literal["viewed", "served"] = "viewed"
     rank_timeout_ms: Positive | None = None
+    k: Annotated[int, Meta(ge=1, le=200)] = 20
+    rank: Literal["model", "off"] = "model"
+    value: Annotated[str, Meta(min_length=1, max_length=500)] = DEFAULT_VALUE
+    recall_weight: Share = 0.0
+    explore: Explore | None = None
+    within: Literal["category"] | None = None
+
+
+class Cascade(Section, frozen=True):
+    """Sizes of the stages, what each may cost, and when a stage that failed or overran is left out for a while."""
+
+    candidates_max: Annotated[int, Meta(ge=1, le=1000)] = 1000
+    ranked_max: Annotated[int, Meta(ge=1, le=1000)] = 200
+    encode_budget_ms: Positive = 5.0
+    ann_budget_ms: Positive = 5.0
+    recall_budget_ms: Positive = 12.0
+    prerank_budget_ms: Positive = 6.0
+    rank_budget_ms: Positive = 15.0
+    rerank_budget_ms: Positive = 6.0
+    explore_budget_ms: Positive = 4.0
+    log_budget_ms: Positive = 4.0
+    breaker_failures: Count = 3
+    breaker_cooldown_ms: Positive = 1000.0
+    encodings_cached_max: Count = 20_000
 
 
 def default_surfaces() -> dict[str, Surface]:
@@ -146,6 +190,7 @@ def default_surfaces() -> dict[str, Surface]:
     return {
         "home": Surface(
             sources={
+                "ann": Source(quota=500, weight=0.8),
                 "session_knn": Source(quota=200, weight=1.0),
                 "covis": Source(quota=200, weight=0.6),
                 "same_category": Source(quota=200, weight=0.5),
@@ -156,9 +201,11 @@ def default_surfaces() -> dict[str, Surface]:
                 "catalogue": Source(quota=200, weight=0.01),
             },
             diversity=0.2,
+            explore=Explore(),
         ),
         "product": Surface(
             sources={
+                "ann": Source(quota=300, weight=0.5),
                 "session_knn": Source(quota=200, weight=0.8),
                 "covis": Source(quota=300, weight=1.0),
                 "same_category": Source(quota=200, weight=0.5),
@@ -183,6 +230,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     state: State = field(default_factory=State)
     recall: Recall = field(default_factory=Recall)
     audit: Audit = field(default_factory=Audit)
+    cascade: Cascade = field(default_factory=Cascade)
     http: Http = field(default_factory=Http)
     keys: list[ApiKey] = []
     surfaces: dict[str, Surface] = field(default_factory=default_surfaces)
@@ -241,7 +289,10 @@ def load(path: Path | None) -> Config:
 
 def _refuse_unknown(value: object, kind: msgspec.inspect.Type, at: str, source: str) -> None:
     """msgspec refuses unknown keys too, but cannot say which known one was meant."""
-    if isinstance(kind, msgspec.inspect.StructType) and isinstance(value, dict):
+    if isinstance(kind, msgspec.inspect.UnionType):
+        for each in kind.types:
+            _refuse_unknown(value, each, at, source)
+    elif isinstance(kind, msgspec.inspect.StructType) and isinstance(value, dict):
         fields = {each.encode_name: each.type for each in kind.fields}
         for key, inner in value.items():
             place = f"{at}.{key}" if at else key

@@ -156,6 +156,15 @@ class DataError(RtpError):
     default_code = "data_unreadable"
 
 
+class BundleError(RtpError):
+    """A model bundle that cannot be served; `code` is one of `BUNDLE_CODES`. What is served stays as it was."""
+
+    default_code = "bundle_missing"
+
+    def __init__(self, code: str, message: str, *, field: str | None = None) -> None:
+        super().__init__(message, code=code, field=field, status=BUNDLE_CODES[code])
+
+
 class NativeError(RtpError):
     """A failure of the compiled core that is not the caller's fault; `reason` is the core's own code."""
 
@@ -188,6 +197,20 @@ FIELD_CODES: frozenset[str] = frozenset(
         "consent_denied",
     }
 )
+BUNDLE_CODES: dict[str, int] = {
+    "bundle_missing": 404,
+    "bundle_truncated": 409,
+    "bundle_checksum": 409,
+    "bundle_format": 409,
+    "bundle_feature_missing": 409,
+    "bundle_feature_differs": 409,
+    "bundle_head_missing": 409,
+    "bundle_not_finite": 409,
+    "bundle_probe": 409,
+    "bundle_shape": 409,
+    "bundle_no_previous": 409,
+}
+"""Why a bundle is refused, and the HTTP status of that."""
 LOG_REASONS: frozenset[str] = frozenset({"disk_full", "disk_read_only", "disk_error", "log_corrupt"})
 
 _WHOLE: tuple[type[RtpError], ...] = (
@@ -211,7 +234,9 @@ _WHOLE: tuple[type[RtpError], ...] = (
     DataError,
 )
 _BY_CODE: dict[str, type[RtpError]] = {each.default_code: each for each in _WHOLE}
-CODES: dict[str, int] = {each.default_code: each.default_status for each in _WHOLE} | dict.fromkeys(FIELD_CODES, 422)
+CODES: dict[str, int] = (
+    {each.default_code: each.default_status for each in _WHOLE} | dict.fromkeys(FIELD_CODES, 422) | BUNDLE_CODES
+)
 """Every code and the HTTP status of a request refused with it."""
 
 
@@ -219,6 +244,8 @@ def from_native(code: str, field: str | None, message: str) -> RtpError:
     """The exception for an error of the compiled core. Never raises; a code nobody knows becomes a `NativeError`."""
     if code in FIELD_CODES:
         return InvalidField(code, message, field)
+    if code in BUNDLE_CODES:
+        return BundleError(code, message, field=field)
     if code in LOG_REASONS:
         return LogFailure(code, message)
     kind = _BY_CODE.get(code)

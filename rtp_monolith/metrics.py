@@ -55,6 +55,7 @@ class Metrics:
         self._outcomes: dict[str, int] = {"accepted": 0, "duplicate": 0}
         self._rejected: dict[str, int] = {}
         self._degraded: dict[str, int] = {}
+        self._bundle: tuple[str, str] | None = None
         self._stats: list[Stats] = []
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -90,6 +91,10 @@ class Metrics:
         """One list was less than it should be."""
         self._degraded[code] = self._degraded.get(code, 0) + 1
 
+    def bundle(self, name: str, version: str) -> None:
+        """This bundle is served from here on."""
+        self._bundle = (name, version)
+
     def add_stats(self, stats: Stats) -> None:
         """Numbers that somebody else keeps; read when the text is asked for, exported as gauges `rtp_<name>`."""
         self._stats.append(stats)
@@ -109,6 +114,10 @@ class Metrics:
         yield _counters("rtp_records", "Records taken in, by outcome.", "outcome", self._outcomes)
         yield _counters("rtp_records_rejected", "Records refused, by code.", "code", self._rejected)
         yield _counters("rtp_lists_degraded", "Lists that were less than they should be.", "code", self._degraded)
+        served = GaugeMetricFamily("rtp_bundle_active", "1 for the bundle that is served.", labels=["name", "version"])
+        if self._bundle is not None:
+            served.add_metric(self._bundle, 1)
+        yield served
         for stats in self._stats:
             for name, value in sorted(stats().items()):
                 yield GaugeMetricFamily(

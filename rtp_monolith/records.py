@@ -16,7 +16,6 @@ from rtp_monolith.errors import InvalidField, MalformedBody
 
 ID_CHARS_MAX = 128
 TEXT_CHARS_MAX = 1024
-K_DEFAULT = 20
 K_MAX = 200
 RANK_ITEMS_MAX = 1000
 
@@ -62,12 +61,12 @@ class Context(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class RecommendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`POST /v1/recommend`. `filter` stays the text it came as: the native side parses it."""
+    """`POST /v1/recommend`. Without `k` a list is as long as its surface says. `filter` stays the text it came as."""
 
     surface: Id
     session_id: Id
     user_id: Id | None = None
-    k: Annotated[int, msgspec.Meta(ge=1, le=K_MAX)] = K_DEFAULT
+    k: Annotated[int, msgspec.Meta(ge=1, le=K_MAX)] | None = None
     context: Context | None = None
     filter: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
     exclude: list[Id] | None = None

@@ -10,6 +10,7 @@ from rtp_monolith.config import Config, load, parse
 from rtp_monolith.errors import ConfigError
 
 KEY = "0123456789abcdef"
+HOME, POPULAR = "[surfaces.home]", "[surfaces.home.sources.popular]"
 
 
 def test_without_a_file_there_are_two_surfaces_no_key_and_no_rate_limit() -> None:
@@ -21,6 +22,15 @@ def test_without_a_file_there_are_two_surfaces_no_key_and_no_rate_limit() -> Non
     assert (config.partitions, config.limits.props_max, config.limits.rank_timeout_ms) == (256, 64, 100.0)
     assert (config.recall.m_most_recent_sessions, config.recall.neighborhood_size_k) == (500, 50)
     assert (config.recall.max_items_in_session, config.recall.idf_weighting) == (2, 1.0)
+
+
+def test_without_a_file_the_surfaces_use_a_bundle_when_there_is_one() -> None:
+    home, product = load(None).surfaces.values()
+    assert home.sources["ann"].quota == 500 and "ann" in product.sources
+    assert (home.rank, home.value, home.k) == ("model", "0.2*click + 1.0*cart + 3.0*purchase", 20)
+    assert home.explore is not None and product.explore is None
+    budgets = [value for name, value in msgspec.to_builtins(load(None).cascade).items() if name.endswith("_budget_ms")]
+    assert sum(budgets) < load(None).limits.rank_timeout_ms, "also when every stage stalls"
 
 
 def test_a_file_replaces_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
@@ -59,6 +69,16 @@ def test_a_file_replaces_what_it_names_and_leaves_the_rest(tmp_path: Path) -> No
         ),
         (f"[[keys]]\nkey = '{KEY}'\nscope = ['events']", "unknown key `keys[0].scope`, did you mean `scopes`?"),
         ("zzz = 1", "unknown key `zzz`; known are partitions"),
+        ("[cascade]\nrank_budget = 4", "unknown key `cascade.rank_budget`, did you mean `rank_budget_ms`?"),
+        (
+            f"{HOME}\nexplore = {{ solt = 4 }}\n{POPULAR}",
+            "unknown key `surfaces.home.explore.solt`, did you mean `slot`?",
+        ),
+        (f"{HOME}\nrecall_wieght = 0.1\n{POPULAR}", "did you mean `recall_weight`?"),
+        (f"{HOME}\nexplore = {{ slot = 200 }}\n{POPULAR}", "Expected `int` <= 199 - at `surfaces[...].explore.slot`"),
+        (f"{HOME}\nrank = 'best'\n{POPULAR}", "Invalid enum value 'best'"),
+        (f"{HOME}\nk = 0\n{POPULAR}", "Expected `int` >= 1"),
+        ("[surfaces.home.sources.texts]\nquota = 1", "did you mean `text`?"),
         ("partitions = 'many'", "Expected `int`, got `str` - at `partitions`"),
         ("partitions = 0", "Expected `int` >= 1 - at `partitions`"),
         ("[limits]\nk_max = 201", "Expected `int` <= 200 - at `limits.k_max`"),

@@ -2,10 +2,13 @@
 //!
 //! The fold reads records borrowed from the frame body; nothing is copied on the way from disk to state.
 
+mod decision;
+
+pub use decision::{Arm, Decision, Explored, Shown};
+
 use crate::codec::{put_bytes, put_i64, put_opt_str, put_str, put_u64, Reader};
 use crate::error::{Error, Result};
-use crate::hash::{key_hash, Namespace};
-use crate::matrix::Matrix;
+use crate::hash::{id_hash, key_hash, Namespace};
 
 /// `kind` byte of a frame. Values are on disk and never reused.
 #[repr(u8)]
@@ -24,6 +27,8 @@ pub enum Kind {
     Link = 6,
     /// Body: `Decision`.
     Decision = 7,
+    /// Body: `Activation`.
+    Activation = 8,
 }
 
 impl Kind {
@@ -36,6 +41,7 @@ impl Kind {
             5 => Kind::User,
             6 => Kind::Link,
             7 => Kind::Decision,
+            8 => Kind::Activation,
             _ => return Err(Error::corrupt(0, format!("unknown record kind {v}"))),
         })
     }
@@ -88,6 +94,27 @@ impl EventType {
         EVENT_TYPES.get(v as usize).map(|(t, _)| *t).ok_or_else(|| Error::corrupt(0, format!("unknown event type {v}")))
     }
 
+    /// The type of the contract with this name. Spelled out: a search of the table compares each name with a call.
+    pub fn of(name: &str) -> Option<EventType> {
+        Some(match name {
+            "impression" => EventType::Impression,
+            "click" => EventType::Click,
+            "scroll" => EventType::Scroll,
+            "dwell" => EventType::Dwell,
+            "add_to_cart" => EventType::AddToCart,
+            "remove_from_cart" => EventType::RemoveFromCart,
+            "purchase" => EventType::Purchase,
+            "refund" => EventType::Refund,
+            "search" => EventType::Search,
+            "view" => EventType::View,
+            "skip" => EventType::Skip,
+            "like" => EventType::Like,
+            "dislike" => EventType::Dislike,
+            "identify" => EventType::Identify,
+            _ => return None,
+        })
+    }
+
     /// The item is required for these (CONTRACT section 1).
     pub fn needs_item(self) -> bool {
         use EventType::*;
@@ -130,7 +157,8 @@ impl<'a> Event<'a> {
         key_hash(ns, id)
     }
 
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    /// Returns where in `out` the linked user stands, for `link_encoded`.
+    pub fn encode(&self, out: &mut Vec<u8>) -> usize {
         out.push(self.event_type as u8);
         out.push(u8::from(self.trusted));
         put_str(out, self.event_id);
@@ -142,9 +170,26 @@ impl<'a> Event<'a> {
         put_i64(out, self.received_ms);
         put_opt_str(out, self.request_id);
         put_u64(out, self.position.map_or(0, |p| u64::from(p) + 1));
+        let linked_at = out.len();
         put_opt_str(out, self.linked_user);
         put_u64(out, u64::from(self.props.count));
         out.extend_from_slice(self.props.bytes);
+        linked_at
+    }
+
+    /// The bytes of an event that was encoded without a linked user, with one; `linked_at` counts from their start.
+    pub fn link_encoded(body: &[u8], linked_at: usize, user: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(&body[..linked_at]);
+        put_opt_str(out, Some(user));
+        out.extend_from_slice(&body[linked_at + 1..]);
+    }
+
+    /// The user of an encoded event, without reading the rest of it.
+    pub fn user_of(body: &'a [u8]) -> Result<Option<&'a str>> {
+        let mut r = Reader::new(body);
+        r.take(2)?;
+        r.bytes()?;
+        r.opt_str()
     }
 
     pub fn decode(body: &'a [u8]) -> Result<Event<'a>> {
@@ -169,6 +214,34 @@ impl<'a> Event<'a> {
             linked_user: r.opt_str()?,
             props: Props { count: u32::try_from(r.u64()?).map_err(|_| Error::corrupt(0, "props"))?, bytes: r.rest() },
         })
+    }
+}
+
+/// Hashes of the names in an event, computed once when it is read, and its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hashes {
+    pub event_type: EventType,
+    pub event: u64,
+    pub session: u64,
+    /// Of the user that the event itself names.
+    pub user: Option<u64>,
+    pub item: Option<u64>,
+}
+
+impl Hashes {
+    pub fn of(event: &Event<'_>) -> Hashes {
+        Hashes {
+            event_type: event.event_type,
+            event: id_hash(event.event_id),
+            session: key_hash(Namespace::Session, event.session_id),
+            user: event.user_id.map(|user| key_hash(Namespace::User, user)),
+            item: event.item_id.map(id_hash),
+        }
+    }
+
+    /// The key that the event counts for when its session is nobody's.
+    pub fn own(&self) -> u64 {
+        self.user.unwrap_or(self.session)
     }
 }
 
@@ -226,112 +299,22 @@ impl<'a> Link<'a> {
     }
 }
 
-/// What one reply showed and all that replay needs to make it again.
+/// From here on lists are ranked by this bundle.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Decision<'a> {
-    pub request_id: &'a str,
-    pub user_id: Option<&'a str>,
-    pub session_id: &'a str,
-    pub surface: &'a str,
-    pub as_of_ms: i64,
-    /// End of the log that the ranked state had seen.
-    pub applied_offset: u64,
-    pub state_version: u64,
-    pub config_digest: u64,
-    pub seed: u64,
-    /// The surface's rates divide by what was served.
-    pub counts_served: bool,
-    /// Model name and version, empty without one.
-    pub bundle: &'a str,
-    /// JSON of the request's context.
-    pub context: &'a [u8],
-    pub degraded: Vec<&'a str>,
-    pub items: Vec<Shown<'a>>,
-    /// Names of `features`, one hash for the whole plan.
-    pub plan_digest: u64,
-    /// Feature vectors of the first shown items, a row each; empty when none are logged.
-    pub features: Matrix,
+pub struct Activation<'a> {
+    pub name: &'a str,
+    pub version: &'a str,
 }
 
-/// One item of a decision; its position is its place in the list.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Shown<'a> {
-    pub item_id: &'a str,
-    pub score: f32,
-    /// Bit per recall source, in the order of `recall::SOURCES`.
-    pub sources: u32,
-    /// Probability with which the policy put this item at this position given the logged state.
-    pub propensity: f32,
-}
-
-impl<'a> Decision<'a> {
+impl<'a> Activation<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) {
-        put_str(out, self.request_id);
-        put_opt_str(out, self.user_id);
-        put_str(out, self.session_id);
-        put_str(out, self.surface);
-        put_i64(out, self.as_of_ms);
-        put_u64(out, self.applied_offset);
-        put_u64(out, self.state_version);
-        out.extend_from_slice(&self.config_digest.to_le_bytes());
-        out.extend_from_slice(&self.seed.to_le_bytes());
-        out.push(u8::from(self.counts_served));
-        put_str(out, self.bundle);
-        put_bytes(out, self.context);
-        put_u64(out, self.degraded.len() as u64);
-        self.degraded.iter().for_each(|d| put_str(out, d));
-        put_u64(out, self.items.len() as u64);
-        for i in &self.items {
-            put_str(out, i.item_id);
-            out.extend_from_slice(&i.score.to_le_bytes());
-            put_u64(out, u64::from(i.sources));
-            out.extend_from_slice(&i.propensity.to_le_bytes());
-        }
-        out.extend_from_slice(&self.plan_digest.to_le_bytes());
-        self.features.encode(out);
+        put_str(out, self.name);
+        put_str(out, self.version);
     }
 
-    pub fn decode(body: &'a [u8]) -> Result<Decision<'a>> {
+    pub fn decode(body: &'a [u8]) -> Result<Activation<'a>> {
         let r = &mut Reader::new(body);
-        let mut d = Decision {
-            request_id: r.str()?,
-            user_id: r.opt_str()?,
-            session_id: r.str()?,
-            surface: r.str()?,
-            as_of_ms: r.i64()?,
-            applied_offset: r.u64()?,
-            state_version: r.u64()?,
-            config_digest: r.fixed_u64()?,
-            seed: r.fixed_u64()?,
-            counts_served: r.u8()? == 1,
-            bundle: r.str()?,
-            context: r.bytes()?,
-            degraded: Vec::new(),
-            items: Vec::new(),
-            plan_digest: 0,
-            features: Matrix::default(),
-        };
-        for _ in 0..r.u64()? {
-            d.degraded.push(r.str()?);
-        }
-        for _ in 0..r.u64()? {
-            d.items.push(Shown {
-                item_id: r.str()?,
-                score: r.f32()?,
-                sources: u32::try_from(r.u64()?).map_err(|_| Error::corrupt(0, "sources"))?,
-                propensity: r.f32()?,
-            });
-        }
-        d.plan_digest = r.fixed_u64()?;
-        d.features = Matrix::decode(r)?;
-        Ok(d)
-    }
-
-    pub fn user_key(&self) -> (Namespace, &'a str) {
-        match self.user_id {
-            Some(u) => (Namespace::User, u),
-            None => (Namespace::Session, self.session_id),
-        }
+        Ok(Activation { name: r.str()?, version: r.str()? })
     }
 }
 
@@ -366,37 +349,34 @@ mod tests {
         assert_eq!(e.user_key(), (Namespace::Session, "s1"));
         e.linked_user = Some("u1");
         assert_eq!(e.user_key(), (Namespace::User, "u1"));
+        let (mut linked, mut patched) = (Vec::new(), Vec::new());
+        let linked_at = e.encode(&mut linked);
+        Event::link_encoded(&body, linked_at, "u1", &mut patched);
+        assert_eq!(patched, linked);
+        assert_eq!(Event::user_of(&linked).unwrap(), None);
         for cut in 0..body.len() - props.len() {
             assert!(Event::decode(&body[..cut]).is_err());
         }
     }
 
     #[test]
-    fn a_decision_comes_back() {
-        let d = Decision {
-            request_id: "r1",
-            user_id: None,
-            session_id: "s1",
-            surface: "home",
-            as_of_ms: 5,
-            applied_offset: 77,
-            state_version: 3,
-            config_digest: u64::MAX,
-            seed: 9,
-            counts_served: true,
-            bundle: "",
-            context: b"{}",
-            degraded: vec!["no_model"],
-            items: vec![Shown { item_id: "i1", score: 0.5, sources: 5, propensity: 1.0 }],
-            plan_digest: 1,
-            features: Matrix { columns: 2, values: vec![1.0, -2.5] },
-        };
+    fn an_activation_comes_back() {
+        let a = Activation { name: "demo-shop", version: "3" };
         let mut body = Vec::new();
-        d.encode(&mut body);
-        assert_eq!(Decision::decode(&body).unwrap(), d);
+        a.encode(&mut body);
+        assert_eq!(Activation::decode(&body).unwrap(), a);
         for cut in 0..body.len() {
-            assert!(Decision::decode(&body[..cut]).is_err());
+            assert!(Activation::decode(&body[..cut]).is_err());
         }
+    }
+
+    #[test]
+    fn every_type_of_the_table_is_found_by_its_name_and_number() {
+        for (number, (event_type, name)) in EVENT_TYPES.into_iter().enumerate() {
+            assert_eq!((EventType::of(name), event_type as usize), (Some(event_type), number));
+            assert_eq!(EventType::from_u8(number as u8), Ok(event_type));
+        }
+        assert_eq!(EventType::of("custom"), None);
     }
 
     #[test]

@@ -8,27 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from rtp_monolith.cli.bench_client import parse_address
 from rtp_monolith.cli.bench_parts import Bench, Plan, Report, ingest, rank
 from rtp_monolith.cli.bench_shard import Cores, Running, floor_server, machine, own_shard
+from rtp_monolith.cli.bench_traffic import Catalogue
 from rtp_monolith.cli.bench_visible import visible
 from rtp_monolith.cli.output import emit_json, json_option, progress
 from rtp_monolith.cli.target import url_options
 from rtp_monolith.clock import WallClock
 
+BUNDLES = Path(__file__).resolve().parents[2] / "models"
 Command = TypeVar("Command", bound=Callable[..., Any])
 Measure = Callable[[Bench], Awaitable[Report]]
 
 
 @click.group()
 def bench() -> None:
-    """Measure ranking, ingest and visibility, each beside its floor."""
+    """Measure ranking, ingest, visibility and recall, each beside its floor."""
 
 
 def sizes(connections: int, users: int) -> Callable[[Command], Command]:
@@ -74,11 +78,18 @@ def ingest_command(
 @click.option("--open-loop", type=click.FloatRange(min=0.1), help="Lists per second that do not wait for each other.")
 @click.option("--events-rate", type=click.FloatRange(min=0), default=0.0, help="Events per second arriving beside.")
 @click.option("--events-batch", type=click.IntRange(1, 1000), default=10, show_default=True)
+@click.option(
+    "--models",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=BUNDLES,
+    help="Folder whose newest bundle lends its graphs; the repository's own unless given.",
+)
 @sizes(connections=8, users=50_000)
 def rank_command(
     open_loop: float | None,
     events_rate: float,
     events_batch: int,
+    models: Path,
     seconds: float,
     items: int,
     users: int,
@@ -87,7 +98,7 @@ def rank_command(
     key: str | None,
     as_json: bool,
 ) -> None:
-    """Lists of 20 per second, and how long one takes."""
+    """Lists of 20 by the whole cascade per second, and how long one takes."""
     plan = Plan(
         seconds,
         items,
@@ -97,7 +108,7 @@ def rank_command(
         events_per_s=events_rate,
         events_batch=events_batch,
     )
-    show(measure("rank", rank, plan, url, key), as_json)
+    show(ranked(models, plan, url, key), as_json)
 
 
 @bench.command("visible")
@@ -122,6 +133,36 @@ def restart_command(users: int, items: int, events_per_user: int, as_json: bool)
     show({"command": "restart", "machine": host, **restart(users, items, events_per_user, progress)}, as_json)
 
 
+@bench.command("recall")
+@click.option("--items", default="10000,100000,1000000", show_default=True, help="Sizes, separated by commas.")
+@click.option("--dimension", type=click.IntRange(1, 4096), default=64, show_default=True)
+@click.option("--k", type=click.IntRange(1, 10_000), default=1_000, show_default=True)
+@click.option("--seconds", type=click.FloatRange(min=0), default=2.0, show_default=True, help="Of each timing.")
+@click.option("--hnswlib/--without-hnswlib", "graph", default=True, show_default=True)
+@json_option
+def recall_command(items: str, dimension: int, k: int, seconds: float, graph: bool, as_json: bool) -> None:
+    """How many of the nearest items are found, and how fast: the scan, hnswlib, brute force."""
+    from rtp_monolith.cli.bench_recall import recall
+    from rtp_monolith.ranking.nearest import Shape
+
+    sizes = _sizes(items)
+    host = machine()
+    reports = recall(sizes, dimension, k, seconds, Shape() if graph else None, progress)
+    named = {f"{report['vectors']}_{report['items']}": report for report in reports}
+    show({"command": "recall", "k": k, "dimension": dimension, "machine": host, **named}, as_json)
+
+
+def _sizes(text: str) -> list[int]:
+    """`10000,1e6` as numbers."""
+    try:
+        sizes = [int(float(part)) for part in text.split(",")]
+    except ValueError:
+        sizes = []
+    if not sizes or min(sizes) < 1:
+        raise click.BadParameter(f"{text!r} is not a list of sizes", param_hint="--items")
+    return sizes
+
+
 @bench.command("all")
 @click.option("--seconds", type=click.FloatRange(min=0.1), default=10.0, show_default=True)
 @click.option("--items", type=click.IntRange(min=10), default=100_000, show_default=True)
@@ -132,19 +173,22 @@ def all_command(seconds: float, items: int, restart_users: int, as_json: bool) -
     from rtp_monolith.cli.bench_restart import restart
 
     host = machine()
-    parts: list[tuple[str, str, Measure, Plan]] = [
-        ("ingest", "ingest", ingest, Plan(seconds, items, 100_000, 16)),
-        ("ingest_single", "ingest", ingest, Plan(seconds, items, 100_000, batch=1, rate_per_s=200.0)),
-        ("rank", "rank", rank, Plan(seconds, items)),
-        ("rank_mixed", "rank", rank, Plan(seconds, items, rate_per_s=500.0, events_per_s=2_000.0)),
-        ("visible", "visible", visible, Plan(seconds, items, 100_000, 32)),
-    ]
-    reports: Report = {name: measure(command, part, plan, None, None) for name, command, part, plan in parts}
+    reports: Report = {
+        "ingest": measure("ingest", ingest, Plan(seconds, items, 100_000, 16), None, None),
+        "ingest_single": measure(
+            "ingest", ingest, Plan(seconds, items, 100_000, batch=1, rate_per_s=200.0), None, None
+        ),
+        "rank": ranked(BUNDLES, Plan(seconds, items), None, None),
+        "rank_mixed": ranked(BUNDLES, Plan(seconds, items, rate_per_s=500.0, events_per_s=2_000.0), None, None),
+        "visible": measure("visible", visible, Plan(seconds, items, 100_000, 32), None, None),
+    }
     reports["restart"] = restart(restart_users, items, 4, progress)
     show({"command": "all", "machine": host, **reports}, as_json)
 
 
-def measure(name: str, part: Measure, plan: Plan, url: str | None, key: str | None) -> Report:
+def measure(
+    name: str, part: Measure, plan: Plan, url: str | None, key: str | None, served: Served | None = None
+) -> Report:
     """Starts what is needed, runs one measurement and says on what."""
     import uvloop
 
@@ -152,7 +196,7 @@ def measure(name: str, part: Measure, plan: Plan, url: str | None, key: str | No
     host = machine()
     prefix = f"bench{WallClock().wall_ms():x}"
     with (
-        target(url, key, cores) as running,
+        target(url, key, cores, served) as running,
         floor_server(cores) as floor,
         cores.load_here(),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
@@ -166,13 +210,54 @@ async def _run(part: Measure, run: Bench) -> Report:
 
 
 @contextlib.contextmanager
-def target(url: str | None, key: str | None, cores: Cores, data: Path | None = None) -> Iterator[Running]:
+def target(url: str | None, key: str | None, cores: Cores, served: Served | None = None) -> Iterator[Running]:
     """The user's deployment, or a shard of our own."""
     if url is not None:
         yield Running(parse_address(url, key))
         return
-    with own_shard(cores, data) as running:
+    config, models = (None, None) if served is None else (served.config, served.models)
+    with own_shard(cores, None, config, models) as running:
         yield running
+
+
+class Served(msgspec.Struct, frozen=True):
+    """What a shard of ours serves with: settings, bundles, and which shipped bundle those are of."""
+
+    config: Path
+    models: Path
+    name: str
+
+
+@contextlib.contextmanager
+def cascade(models: Path, items: int) -> Iterator[Served | None]:
+    """A bundle of the shipped graphs for the catalogue of the benchmark; None, said aloud, where none is shipped."""
+    from rtp_monolith.cli import bench_bundle
+
+    shipped = bench_bundle.newest(models)
+    if shipped is None:
+        progress(f"rank: no bundle in {models}: lists are made without a model")
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="rtp-bench-") as folder:
+        served = Served(Path(folder) / "bench.toml", Path(folder) / "models", f"{shipped.parent.name}/{shipped.name}")
+        served.config.write_text(bench_bundle.SURFACES)
+        bench_bundle.make(shipped, served.models, Catalogue(items))
+        yield served
+
+
+def ranked(models: Path, plan: Plan, url: str | None, key: str | None) -> Report:
+    """`measure` of lists by the whole cascade, with what its graphs cost alone beside the floor."""
+    if url is not None:
+        return measure("rank", rank, plan, url, key)
+    with cascade(models, plan.items) as served:
+        report = measure("rank", rank, plan, None, None, served)
+        report["bundle"] = None if served is None else served.name
+        if served is not None:
+            from rtp_monolith.cli.bench_bundle import graphs_ms
+
+            with Cores.choose().load_here():
+                report["floor"] |= graphs_ms(served.models)
+    return report
 
 
 def show(report: Report, as_json: bool) -> None:

@@ -62,13 +62,19 @@ class Running(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def own_shard(cores: Cores, data: Path | None = None, config: Path | None = None) -> Iterator[Running]:
-    """A shard with default settings on a folder that goes with it, or on `data`, which stays."""
+def own_shard(
+    cores: Cores, data: Path | None = None, config: Path | None = None, models: Path | None = None,
+    options: Sequence[str] = (),
+) -> Iterator[Running]:  # fmt: skip
+    """A shard on a folder that goes with it, or on `data`, which stays; default settings unless told otherwise."""
     with tempfile.TemporaryDirectory(prefix="rtp-bench-") as folder:
         where = data or Path(folder) / "data"
         command = [sys.executable, "-c", _MAIN, "serve", "--data", str(where), "--port", "0"]
         if config is not None:
             command += ["--config", str(config)]
+        if models is not None:
+            command += ["--models", str(models)]
+        command += options
         with _child(command, cores, Path(folder) / "stderr") as (pid, address):
             _wait_ready(address)
             yield Running(address, pid, where)

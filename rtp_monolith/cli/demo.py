@@ -12,11 +12,17 @@ from pathlib import Path
 
 import click
 
+from rtp_monolith import config as configuration
 from rtp_monolith.clock import Clock, make_clock
 from rtp_monolith.config import Config
 from rtp_monolith.errors import ConfigError
 from rtp_monolith.metrics import Metrics
 from rtp_monolith.serving.ports import Shard
+
+PACKAGE = Path(__file__).resolve().parent.parent
+SURFACES = PACKAGE / "demo" / "shop.toml"
+BUNDLES = PACKAGE.parent / "models"
+"""Where a checkout of the repository has the bundle that knows this shop."""
 
 
 @click.command()
@@ -26,7 +32,12 @@ from rtp_monolith.serving.ports import Shard
 @click.option("--seed", type=int, default=7, show_default=True)
 @click.option("--items", type=click.IntRange(58, 20_000), default=3000, show_default=True)
 @click.option("--events", type=click.IntRange(1, 5_000_000), default=60_000, show_default=True)
-def demo(port: int, host: str, data: Path, seed: int, items: int, events: int) -> None:
+@click.option(
+    "--models",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of bundles; the repository's own unless given.",
+)
+def demo(port: int, host: str, data: Path, seed: int, items: int, events: int, models: Path | None) -> None:
     """Serve the generated shop until stopped."""
     # Imported here: `rtp --help` and a wrong option must not wait for a web server.
     from rtp_monolith.demo.serve import Recipe, ShopFolder
@@ -34,8 +45,10 @@ def demo(port: int, host: str, data: Path, seed: int, items: int, events: int) -
 
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     clock = make_clock("wall")
-    config = Config()
+    if models is None and BUNDLES.is_dir():
+        models = BUNDLES
     try:
+        config = configuration.load(SURFACES)
         folder = ShopFolder(data, Recipe(seed=seed, items=items, events=events), clock.wall_ms())
         bound = process.listen(host, port, config)
     except ConfigError as error:
@@ -49,7 +62,7 @@ def demo(port: int, host: str, data: Path, seed: int, items: int, events: int) -
         from rtp_monolith.cli.serve import open_data
         from rtp_monolith.state.shard_state import ShardState
 
-        shard = open_data(folder.shard, None, config, clock, metrics)
+        shard = open_data(folder.shard, models, config, clock, metrics)
         try:
             if not folder.usable:
                 assert isinstance(shard.state, ShardState)

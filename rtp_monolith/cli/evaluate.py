@@ -61,15 +61,21 @@ def evaluate(
 
 
 def prepare_torch(model: str, threads: int) -> None:
-    """torch with its threads, imported only here; refuses a model nobody knows before anything is read."""
+    """torch with its threads; refuses a model nobody knows before anything is read."""
+    load_torch(threads)
+    from rtp_monolith.training import auto
+
+    if not auto.is_name(model):
+        raise click.BadParameter(f"{model!r} is none of {', '.join(auto.NAMES)}", param_hint="--model")
+
+
+def load_torch(threads: int) -> None:
+    """torch with its threads, imported only here. Raises Failure `torch_missing` in a serving install."""
     # Threads that wait must not spin: on a shared machine they take the core from the one they wait for.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ["OMP_NUM_THREADS"] = str(threads)
     try:
-        from rtp_monolith.training import auto
         from rtp_monolith.training.threads import use_threads
     except ImportError as error:
         raise Failure("torch_missing", f"training needs torch, install rtp-monolith[train]: {error}") from error
-    if not auto.is_name(model):
-        raise click.BadParameter(f"{model!r} is none of {', '.join(auto.NAMES)}", param_hint="--model")
     use_threads(threads)

@@ -20,10 +20,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "replay": ("rtp_monolith.cli.replay", "replay", "Play recorded traffic again."),
     "deadletters": ("rtp_monolith.cli.deadletters", "deadletters", "Look at refused events and try them again."),
     "state": ("rtp_monolith.cli.state", "state", "Show, rebuild and verify the state of a shard."),
-    "train": ("rtp_monolith.cli.train", "train", "Train a session model."),
+    "train": ("rtp_monolith.cli.train", "train", "Train models: a bundle from a log, or one of sessions."),
     "evaluate": ("rtp_monolith.cli.evaluate", "evaluate", "Train a session model and judge it on held-out sessions."),
+    "models": ("rtp_monolith.cli.models", "models", "List, verify and activate model bundles."),
     "bench": ("rtp_monolith.cli.bench", "bench", "Measure ranking, ingest and visibility."),
     "demo": ("rtp_monolith.cli.demo", "demo", "Serve the generated shop."),
+    "simulate": ("rtp_monolith.cli.simulate", "simulate", "Play shoppers of the generated shop against a shard."),
     "generate": ("rtp_monolith.cli.generate", "generate", "Write the generated shop."),
 }
 

@@ -27,16 +27,25 @@ from rtp_monolith.serving.ports import Shard
 @click.option("--models", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of bundles.")
 @click.option("--config", "config_path", type=click.Path(dir_okay=False, path_type=Path), help="TOML file.")
 @click.option("--clock", "clock_name", type=click.Choice(["wall", "events"]), default="wall", show_default=True)
+@click.option("--faults", is_flag=True, help="Let POST /v1/faults make stages fail or stall: for tests and drills.")
 def serve(
-    data: Path, port: int, host: str, models: Path | None, config_path: Path | None, clock_name: ClockName
+    data: Path,
+    port: int,
+    host: str,
+    models: Path | None,
+    config_path: Path | None,
+    clock_name: ClockName,
+    faults: bool,
 ) -> None:
     """Run a shard."""
     # Imported here: `rtp --help` and a wrong option must not wait for a web server.
+    from rtp_monolith.ranking.surfaces import compile_surfaces
     from rtp_monolith.serving import process
 
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
         config = configuration.load(config_path)
+        compile_surfaces(config)
         bound = process.listen(host, port, config)
     except ConfigError as error:
         raise click.UsageError(error.message) from None
@@ -46,19 +55,30 @@ def serve(
     click.echo(f"listening on http://{shown}:{bound.getsockname()[1]}", err=True)
 
     def open_shard(config: Config, clock: Clock, metrics: Metrics) -> Shard:
-        return open_data(data, models, config, clock, metrics)
+        return open_data(data, models, config, clock, metrics, faults=faults)
 
     code = process.serve(config, make_clock(clock_name), open_shard, bound)
     if code:
         raise click.exceptions.Exit(code)
 
 
-def open_data(data: Path, models: Path | None, config: Config, clock: Clock, metrics: Metrics) -> Shard:
-    """Recovers the state of a folder and puts the lists on top of it."""
+def open_data(
+    data: Path, models: Path | None, config: Config, clock: Clock, metrics: Metrics, *, faults: bool = False
+) -> Shard:
+    """Recovers the state of a folder and puts the lists on top of it. Raises DataError, and ConfigError for a surface
+    that no bundle of the folder fits."""
+    from rtp_monolith.ranking.faults import Faults
+    from rtp_monolith.ranking.models import Models
     from rtp_monolith.ranking.pipeline import Pipeline
     from rtp_monolith.state.shard_state import ShardState
 
-    if models is not None and any(models.iterdir()):
-        click.echo(f"{models}: bundles are not served by this version, lists are made without a model", err=True)
     state = ShardState.open(data, config, clock)
-    return Shard(state, Pipeline(state, config, clock, metrics))
+    try:
+        bundles = Models(state, config, clock, metrics, models)
+        bundles.start()
+        switch = Faults(clock)
+        lists = Pipeline(state, config, clock, metrics, bundles, switch)
+    except BaseException:
+        state.close()
+        raise
+    return Shard(state, lists, bundles, switch if faults else None)

@@ -1,7 +1,7 @@
-"""`rtp train`: a session model from a file of sessions, written to a folder.
+"""`rtp train`: a bundle from a shard's log, or a session model from a file of sessions.
 
-Invariant: what it trains is what `rtp evaluate` with the same options would have tested. A killed run of one neural
-model goes on from its last epoch when the same command is given again. It does not know models.
+Invariant: exactly one of the two, and an option that belongs to the other is wrong use. Only the JSON goes to stdout,
+and an interrupted run goes on when the same command is given again. It does not know how models are trained.
 """
 
 from __future__ import annotations
@@ -9,45 +9,67 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
+from click.core import ParameterSource
 
-from rtp_monolith.cli.evaluate import prepare_torch
-from rtp_monolith.cli.output import emit_json, json_option, progress
-from rtp_monolith.clock import WallClock
+from rtp_monolith.cli.output import json_option
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+OF_DATA = ("name", "version", "config", "share", "loss", "drop", "epochs")
+OF_SESSIONS = ("model", "attributes", "refit", "k", "minutes")
+
+
+def _only(ctx: click.Context, used: str, others: tuple[str, ...]) -> None:
+    given = [name for name in others if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    if given:
+        raise click.UsageError(f"--{given[0]} says nothing with --{used}")
 
 
 @click.command()
-@click.option("--sessions", type=_FILE, required=True, help="Sessions to learn from.")
-@click.option("--model", default="auto", show_default=True, help="A name, or names joined by + for a blend.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the model.")
-@click.option("--attributes", type=_FILE, help="JSON {item: [attribute, …]}.")
-@click.option("--refit/--no-refit", default=True, show_default=True, help="Train again with the validation slice.")
-@click.option("--k", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Lists that are judged.")
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A shard's folder.")
+@click.option("--sessions", type=_FILE, help="Sessions to learn from.")
+@click.option("--out", type=_FOLDER, required=True, help="Folder of bundles (--data) or of the model (--sessions).")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True)
+@click.option("--name", default="shop", show_default=True, help="With --data: the bundle's name.")
+@click.option("--version", help="With --data: its version; else one above the highest that is there.")
+@click.option("--config", type=_FILE, help="With --data: the shard's TOML.")
+@click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True,
+              help="With --data: share of the lists that become rows.")  # fmt: skip
+@click.option("--loss", type=click.Choice(["pointwise", "pairwise", "listwise"]), default="listwise",
+              show_default=True, help="With --data: the ranker's.")  # fmt: skip
+@click.option("--drop", type=click.Choice(["nothing", "session"]), default="nothing", show_default=True,
+              help="With --data: leave out whatever reads the session, to see what it is worth.")  # fmt: skip
+@click.option("--epochs", type=click.IntRange(1), help="With --data: at most so many for each model.")
+@click.option("--model", default="auto", show_default=True,
+              help="With --sessions: a name, or names joined by + for a blend.")  # fmt: skip
+@click.option("--attributes", type=_FILE, help="With --sessions: JSON {item: [attribute, …]}.")
+@click.option("--refit/--no-refit", default=True, show_default=True,
+              help="With --sessions: train again with the validation slice.")  # fmt: skip
+@click.option("--k", type=click.IntRange(1, 100_000), default=20, show_default=True,
+              help="With --sessions: lists that are judged.")  # fmt: skip
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
+              help="With --sessions: how long it may take.")  # fmt: skip
 @json_option
+@click.pass_context
 def train(
-    sessions: Path, model: str, out: Path, attributes: Path | None, refit: bool, k: int, seed: int, minutes: float,
-    threads: int, as_json: bool,
+    ctx: click.Context, data: Path | None, sessions: Path | None, out: Path, seed: int, threads: int, name: str,
+    version: str | None, config: Path | None, share: float, loss: str, drop: str, epochs: int | None, model: str,
+    attributes: Path | None, refit: bool, k: int, minutes: float, as_json: bool,
 ) -> None:  # fmt: skip
-    """Train a session model; the last tenth of the sessions is for validation."""
-    clock = WallClock()
-    until_s = clock.monotonic_s() + minutes * 60
-    prepare_torch(model, threads)
-    from rtp_monolith.training.evaluate import Request
-    from rtp_monolith.training.saved import train_only
+    """Train a bundle on a shard's log, which may be served meanwhile, or a session model on a file."""
+    if (data is None) == (sessions is None):
+        raise click.UsageError("give either --data (a shard's folder) or --sessions (a file)")
+    if sessions is not None:
+        _only(ctx, "sessions", OF_DATA)
+        from rtp_monolith.cli.train_sessions import train_sessions
 
-    out.mkdir(parents=True, exist_ok=True)
-    request = Request(
-        train=sessions, test=sessions, model=model, protocol="prefixes", attributes=attributes,
-        refit=refit, k=k, seed=seed, until_s=until_s,
-    )  # fmt: skip
-    document = train_only(request, out, clock, progress)
-    if as_json:
-        shown = msgspec.to_builtins(document)
-        emit_json({key: shown[key] for key in shown if key not in ("items", "attributes")} | {"out": str(out)})
-    else:
-        click.echo(f"{document.model}: NDCG@{k} {document.validation.ndcg:.4f} on validation, written to {out}")
+        train_sessions(sessions, model, out, attributes, refit, k, seed, minutes, threads, as_json)
+    elif data is not None:
+        _only(ctx, "data", OF_SESSIONS)
+        from rtp_monolith.cli.evaluate import load_torch
+
+        load_torch(threads)
+        from rtp_monolith.cli.train_data import train_data
+
+        train_data(data, out, name, version, seed, config, share, loss, drop, epochs, as_json)

@@ -17,6 +17,8 @@ export class Visitor {
     this.position = null;
     this.known = false;
     this.onflush = () => {};
+    // Told before what waits is sent, so that the last look at a product goes with it.
+    this.onsight = () => {};
     this.session = sessionStorage.getItem(KEY);
     if (this.session) this.known = true;
     else this.renew();
@@ -24,6 +26,7 @@ export class Visitor {
     this.observer = new IntersectionObserver((entries) => this.#look(entries), { threshold: 0.6 });
     setInterval(() => this.flush(), FLUSH_MS);
     document.addEventListener('visibilitychange', () => {
+      this.onsight(document.visibilityState === 'visible');
       if (document.visibilityState === 'hidden' && this.queue.length) beacon(this.queue.splice(0));
     });
   }
@@ -48,10 +51,13 @@ export class Visitor {
 
   /** For what changes a list: sent at once, with all that waits; answers when it is on disk and folded. */
   async act(...args) {
-    const events = [...this.queue.splice(0), this.event(...args)];
-    const { data, tookMs } = await sendEvents(events);
-    this.#acknowledged(data);
-    return tookMs;
+    const waiting = this.queue.splice(0);
+    try {
+      this.#acknowledged(await sendEvents([...waiting, this.event(...args)]));
+    } catch (error) {
+      this.queue.unshift(...waiting);
+      throw error;
+    }
   }
 
   later(...args) {
@@ -62,8 +68,7 @@ export class Visitor {
     if (!this.queue.length) return;
     const waiting = this.queue.splice(0);
     try {
-      const { data } = await sendEvents(waiting);
-      this.#acknowledged(data);
+      this.#acknowledged(await sendEvents(waiting));
       this.onflush();
     } catch {
       // Event ids make sending again safe.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from itertools import islice
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -19,9 +20,13 @@ from rtp_monolith.demo import shop, traffic
 from rtp_monolith.errors import ConfigError
 from rtp_monolith.records import IngestReply
 
+# Counts up when the same recipe comes to make another shop or another log.
+VERSION = 2
 AGE_MAX_MS = 12 * 3_600_000
 BATCH_ITEMS = 250
 BATCH_EVENTS = 1000
+# So many of the visits fall into the last hours: a shop that opens now must have something going on now.
+RECENT_SHARE = 0.12
 MARK = "shop.json"
 
 
@@ -31,7 +36,7 @@ class Recipe(msgspec.Struct, frozen=True):
     seed: int = 7
     items: int = 3000
     events: int = 60_000
-    version: int = shop.VERSION
+    version: int = VERSION
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -77,13 +82,15 @@ class ShopFolder:
 
         Raises ConfigError when the shard refuses any of it: a shop with holes would teach the wrong thing."""
         items = shop.generate_items(self.recipe.items, seed=self.recipe.seed, end_ms=now_ms)
-        events = traffic.generate_events(items, self.recipe.events, seed=self.recipe.seed, end_ms=now_ms)
+        log = traffic.traffic_of(
+            items, self.recipe.events, seed=self.recipe.seed, end_ms=now_ms, recent_share=RECENT_SHARE
+        )
         for start in range(0, len(items), BATCH_ITEMS):
             body = shop.to_ndjson(items[start : start + BATCH_ITEMS])
             _check(state.ingest_sync("items", body, "ndjson", trusted=True))
-        for start in range(0, len(events), BATCH_EVENTS):
-            body = traffic.to_ndjson(events[start : start + BATCH_EVENTS])
-            _check(state.ingest_sync("events", body, "ndjson", trusted=True))
+        lines = (line for part in log.parts() for line in log.pen.lines(part))
+        while batch := b"".join(islice(lines, BATCH_EVENTS)):
+            _check(state.ingest_sync("events", batch, "ndjson", trusted=True))
         self._write(Mark(self.recipe, now_ms, complete=True))
         self.usable = True
 

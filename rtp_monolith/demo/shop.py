@@ -7,6 +7,7 @@ Knows nothing of shoppers, pictures or the shard.
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterable
 from random import Random
 
@@ -22,6 +23,8 @@ NEW_DAYS = 12
 UNAVAILABLE_SHARE = 0.03
 # The end of time when the caller names none: a constant, so that a bare seed already gives the same bytes.
 END_MS_DEFAULT = 1_767_225_600_000
+# What a bare item lacks; each of the three happens to a third of them.
+BARE = (("title", "description"), ("price", "currency"), ("title", "description", "price", "currency", "attributes"))
 
 
 class Item(msgspec.Struct, frozen=True, omit_defaults=False):
@@ -42,10 +45,7 @@ class Item(msgspec.Struct, frozen=True, omit_defaults=False):
 
 
 def generate_items(count: int = 3000, *, seed: int = 7, end_ms: int = END_MS_DEFAULT) -> list[Item]:
-    """`count` items over all categories, oldest first; at most as many as there are distinct titles.
-
-    Raises ValueError when `count` is below the number of categories or above what the words can name.
-    """
+    """`count` items over all categories, oldest first. Raises ValueError when there are fewer than categories."""
     rng = Random(f"shop-{VERSION}-{seed}")
     plan = _counts(rng, count)
     items = [
@@ -57,10 +57,23 @@ def generate_items(count: int = 3000, *, seed: int = 7, end_ms: int = END_MS_DEF
     return items
 
 
-def to_ndjson(items: Iterable[Item]) -> bytes:
-    """One item a line, as `rtp import items` and `PUT /v1/items` take them."""
+def to_ndjson(items: Iterable[Item], *, bare_share: float = 0.0) -> bytes:
+    """One item a line, as `rtp import items` and `PUT /v1/items` take them.
+
+    `bare_share` of them lack their text, their price or both: a catalogue as its owner really has it. Which ones
+    depends on their ids alone.
+    """
     encode = msgspec.json.Encoder(order="deterministic").encode
-    return b"".join(encode(item) + b"\n" for item in items)
+    return b"".join(encode(_bared(item) if _is_bare(item.id, bare_share) else item) + b"\n" for item in items)
+
+
+def _is_bare(item_id: str, share: float) -> bool:
+    return zlib.crc32(item_id.encode()) < share * 2**32
+
+
+def _bared(item: Item) -> dict[str, object]:
+    missing = BARE[zlib.adler32(item.id.encode()) % len(BARE)]
+    return {name: value for name, value in msgspec.structs.asdict(item).items() if name not in missing}
 
 
 def charm(price: float) -> float:
@@ -93,9 +106,9 @@ def _counts(rng: Random, count: int) -> list[tuple[Department, Category, int]]:
 
 
 def _category_items(rng: Random, department: Department, category: Category, wanted: int, end_ms: int) -> list[Item]:
-    names = [(brand, model) for brand in department.brands for model in MODELS]
-    if wanted > len(names):
-        raise ValueError(f"{category.path} has names for {len(names)} items, {wanted} were asked for")
+    series = range(1, 2 + (wanted - 1) // (len(department.brands) * len(MODELS)))
+    models = [model if n == 1 else f"{model} {n}" for n in series for model in MODELS]
+    names = [(brand, model) for brand in department.brands for model in models]
     # A brand uses a model name once in a category, which is what makes the titles distinct.
     return [
         _item(rng, category, brand, model, index, end_ms)

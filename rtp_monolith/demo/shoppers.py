@@ -1,143 +1,161 @@
-"""The people of the generated shop: what they like, what they are after now, and what they do about it.
+"""The people of the generated shop: what they like, and how that makes them open, take and buy.
 
-A shopper has a lasting taste (categories, brands, colours, a price level) and, within a session, a hidden intent that
-drifts to a neighbouring category or switches. Clicks follow the true `preference`, seen through position bias.
-Invariant: one seed gives the same events, in time order, none after `end_ms`; nothing here reads the clock.
-Knows nothing of the shard: it ranks nothing and shows lists by popularity and intent only.
+A shopper has a lasting taste (categories, brands, colours, a price level); what is wanted at a moment is an aisle, the
+intent. `Population.preference` is the truth that experiments and simulations compare with.
+Invariant: a shopper's traits depend on the seed, the shop and the shopper's number alone, so a larger population only
+adds people; what the traits of those beyond a log are worth can be measured on people the log has never seen.
+Knows nothing of lists, positions, sessions or time.
 """
 
 from __future__ import annotations
 
-import math
-from bisect import bisect
 from collections.abc import Sequence
-from itertools import accumulate
-from random import Random
+from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
-from rtp_monolith.demo.shop import DAY_MS, Item
+from rtp_monolith.demo.market import Floats, Ints, Market
+from rtp_monolith.demo.shop import Item
 
-INTENT_GAIN = 1.5
-TASTE_GAIN = 1.1
-BRAND_GAIN = 0.7
-COLOUR_GAIN = 0.5
-PRICE_COST = 0.8
-QUALITY_GAIN = 0.6
-CLICK_BIAS = -3.4
+Setting = Literal["intent", "markov"]
+NO_INTENT = -1
 
-
-class Shopper(msgspec.Struct, frozen=True):
-    """Lasting taste. `taste` has one weight a category in [0, 1]; `price_level` is a log ratio to the usual price."""
-
-    key: str
-    taste: tuple[float, ...]
-    taste_sums: tuple[float, ...]
-    brands: frozenset[str]
-    colours: frozenset[str]
-    price_level: float
-    activity: float
-    signs_in: bool
+FAVOURITES = 4
+BLOCK = 1024
+ACTIVITY_MAX = 30.0
 
 
-class Market:
-    """What shoppers know of the items: categories, relative prices, hidden quality, and popularity to draw from."""
+class Weights(msgspec.Struct, frozen=True):
+    """What a true preference is made of: terms of a log-odds. The defaults are those of setting `intent`."""
 
-    def __init__(self, items: Sequence[Item], rng: Random) -> None:
-        self.items = items
-        self.categories = sorted({item.categories[0] for item in items})
-        number = {name: i for i, name in enumerate(self.categories)}
-        self.category = [number[item.categories[0]] for item in items]
-        self.department = [name.split(" > ")[0] for name in self.categories]
-        self.quality = [rng.gauss(0, 1) for _ in items]
-        self.members: list[list[int]] = [[] for _ in self.categories]
-        for i, category in enumerate(self.category):
-            self.members[category].append(i)
-        self.neighbours = [
-            [j for j, other in enumerate(self.department) if other == name and j != i]
-            for i, name in enumerate(self.department)
-        ]
-        usual = [sorted(items[i].price for i in members)[len(members) // 2] for members in self.members]
-        self.price = [math.log(item.price / usual[self.category[i]]) for i, item in enumerate(items)]
-        weights = [math.exp(1.05 * self.quality[i]) if item.available else 0.0 for i, item in enumerate(items)]
-        self.sums = list(accumulate(weights))
-        self.member_sums = [list(accumulate(weights[i] for i in members)) for members in self.members]
+    bias: float = -4.7
+    aisle: float = 5.2
+    category: float = 3.4
+    department: float = 0.5
+    taste: float = 1.3
+    brand: float = 0.7
+    colour: float = 0.5
+    quality: float = 0.5
+    price: float = 0.8
+    # Of the log-odds to take what was opened, and to buy what was taken.
+    cart_bias: float = -1.3
+    cart_liking: float = 0.45
+    cart_price: float = 1.5
+    buy_bias: float = 0.4
+    buy_price: float = 1.8
 
-    def draw(self, rng: Random, category: int | None = None) -> int:
-        """An item by popularity, of one category or of all."""
-        sums = self.sums if category is None else self.member_sums[category]
-        place = bisect(sums, rng.random() * sums[-1])
-        return min(place, len(sums) - 1) if category is None else self.members[category][min(place, len(sums) - 1)]
+
+# Nobody in `markov` has a taste: what is wanted next depends on what was opened last, and on nothing that lasts.
+WEIGHTS: dict[Setting, Weights] = {
+    "intent": Weights(),
+    "markov": Weights(bias=-4.5, aisle=5.5, category=3.8, department=0.0, taste=0.0, brand=0.0, colour=0.0),
+}
+
+TRAITS = np.dtype(
+    [
+        ("favourites", "i4", (FAVOURITES,)),  # categories
+        ("fondness", "f8", (FAVOURITES,)),  # 0..1 for each of them
+        ("habits", "i4", (FAVOURITES,)),  # the style looked for first in each of them
+        ("brands", "i4", (FAVOURITES,)),
+        ("colours", "i4", (3,)),
+        ("price_level", "f8"),  # log ratio to the usual price of a category
+        ("activity", "f8"),  # how many sessions, relative to others
+        ("signs_in", "?"),
+    ]
+)
 
 
 class Population:
-    """The shoppers of one seed and their market; `preference` is the truth an experiment may compare with."""
+    """`shoppers` people of one seed and the market they visit. Raises ValueError without items."""
 
-    def __init__(self, items: Sequence[Item], *, seed: int = 7, shoppers: int = 900) -> None:
-        if not items:
-            raise ValueError("shoppers need items to look at")
-        rng = Random(f"shoppers-{seed}")
+    def __init__(
+        self, items: Sequence[Item], *, seed: int = 7, shoppers: int = 900, setting: Setting = "intent"
+    ) -> None:
         self.seed = seed
-        self.market = Market(items, rng)
-        self.shoppers = [_shopper(rng, self.market, index) for index in range(shoppers)]
-        self.activity_sums = list(accumulate(shopper.activity for shopper in self.shoppers))
+        self.setting: Setting = setting
+        self.weights = WEIGHTS[setting]
+        self.market = Market(items, np.random.default_rng([seed, 1]))
+        blocks = [self._block(number) for number in range(-(-shoppers // BLOCK))]
+        self.traits = np.concatenate(blocks)[:shoppers] if blocks else np.zeros(0, dtype=TRAITS)
 
-    def preference(self, shopper: Shopper, item: int, intent: int | None = None) -> float:
-        """True probability that `shopper`, who is after category number `intent`, opens item number `item` when it is
-        looked at; position plays no part in it."""
-        market = self.market
-        category = market.category[item]
-        facts = market.items[item]
-        score = CLICK_BIAS + TASTE_GAIN * shopper.taste[category] + QUALITY_GAIN * market.quality[item]
-        if intent is not None:
-            if category == intent:
-                score += INTENT_GAIN
-            elif market.department[category] == market.department[intent]:
-                score += INTENT_GAIN * 0.3
-        if facts.brand in shopper.brands:
-            score += BRAND_GAIN
-        if facts.attributes.get("color") in shopper.colours:
-            score += COLOUR_GAIN
-        score -= PRICE_COST * abs(market.price[item] - shopper.price_level)
-        return 1.0 / (1.0 + math.exp(-score))
+    def __len__(self) -> int:
+        return len(self.traits)
 
-    def visitor(self, rng: Random) -> Shopper:
-        """Somebody to start a session, the active ones more often."""
-        return self.shoppers[bisect(self.activity_sums, rng.random() * self.activity_sums[-1])]
+    def preference(self, shopper: Any, item: Any, intent: Any = NO_INTENT) -> Floats:
+        """True probability that a shopper who is after the aisle `intent` opens an item when looking at it.
+
+        Numbers of shoppers, items and aisles, broadcast against each other; `NO_INTENT` is nothing in particular.
+        Position plays no part in it.
+        """
+        return sigmoid(self._liking(np.asarray(shopper), np.asarray(item), np.asarray(intent)))
+
+    def cart_chance(self, shopper: Any, item: Any, intent: Any = NO_INTENT) -> Floats:
+        """True probability that an opened item goes into the cart: liking helps, a price that does not fit hurts."""
+        weights = self.weights
+        liking = self._liking(np.asarray(shopper), np.asarray(item), np.asarray(intent))
+        misfit = self._misfit(np.asarray(shopper), np.asarray(item))
+        return sigmoid(weights.cart_bias + weights.cart_liking * liking - weights.cart_price * misfit)
+
+    def buy_chance(self, shopper: Any, item: Any) -> Floats:
+        """True probability that a cart with this item alone is paid for; of several items the mean price fit counts."""
+        return self.buy_chance_of(self._misfit(np.asarray(shopper), np.asarray(item)))
+
+    def buy_chance_of(self, misfit: Any) -> Floats:
+        """The same from the mean misfit of a cart's prices."""
+        return sigmoid(self.weights.buy_bias - self.weights.buy_price * np.asarray(misfit))
+
+    def cart_misfit(self, shopper: Ints, cart: Ints) -> Floats:
+        """Mean price misfit of each cart: (b,) from shoppers (b,) and items (b, m), -1 where a cart has no more."""
+        taken = cart >= 0
+        each = np.where(taken, self._misfit(shopper[:, None], np.maximum(cart, 0)), 0.0)
+        return np.asarray(each.sum(axis=1) / np.maximum(1, taken.sum(axis=1)))
+
+    def _misfit(self, shopper: Ints, item: Ints) -> Floats:
+        level = self.traits["price_level"][shopper] if self.setting == "intent" else 0.0
+        return np.asarray(np.abs(self.market.relative[item] - level))
+
+    def _liking(self, shopper: Ints, item: Ints, intent: Ints) -> Floats:
+        market, weights = self.market, self.weights
+        category, aisle = market.category[item], market.aisle[item]
+        wanted = market.category_of[intent]
+        same_category = category == wanted
+        same_department = market.department_of[category] == market.department_of[wanted]
+        match = np.where(same_category, weights.category, weights.department * same_department)
+        match = np.where(aisle == intent, weights.aisle, match)
+        liking = weights.bias + np.where(intent >= 0, match, 0.0)
+        liking = liking + weights.quality * market.quality[item] - weights.price * self._misfit(shopper, item)
+        if weights.taste or weights.brand or weights.colour:
+            traits = self.traits[shopper]
+            same = traits["favourites"] == category[..., None]
+            taste = np.max(np.where(same, traits["fondness"], 0.0), axis=-1)
+            liking = liking + weights.taste * taste
+            liking = liking + weights.brand * (traits["brands"] == market.brand[item][..., None]).any(axis=-1)
+            liking = liking + weights.colour * (traits["colours"] == market.colour[item][..., None]).any(axis=-1)
+        return np.asarray(liking)
+
+    def _block(self, number: int) -> Any:
+        """The traits of BLOCK people: whole blocks are drawn, so that nobody depends on how many there are."""
+        rng, market = np.random.default_rng([self.seed, 2, number]), self.market
+        traits = np.zeros(BLOCK, dtype=TRAITS)
+        count = len(market.categories)
+        order = np.argsort(rng.random((BLOCK, count)), axis=1)
+        chosen = order[:, np.arange(FAVOURITES) % count]
+        fondness = 0.55 + 0.45 * rng.random((BLOCK, FAVOURITES))
+        # Two to four real favourites; the rest are there and weigh nothing.
+        real = np.arange(FAVOURITES) < 2 + (rng.random((BLOCK, 1)) * 3).astype(np.int32)
+        traits["favourites"] = chosen
+        traits["fondness"] = np.where(real, fondness, 0.0)
+        traits["habits"] = (rng.random((BLOCK, FAVOURITES)) * 64).astype(np.int32)
+        # A brand of each favourite's department: the maker of an item of it.
+        makers = market.of_department.draw(market.department_of[chosen], len(market), rng.random((BLOCK, FAVOURITES)))
+        traits["brands"] = np.where(makers >= 0, market.brand[makers], -1)
+        traits["colours"] = (rng.random((BLOCK, 3)) * len(market.colours)).astype(np.int32)
+        traits["price_level"] = 0.45 * rng.standard_normal(BLOCK)
+        traits["activity"] = np.minimum(ACTIVITY_MAX, (1 - rng.random(BLOCK)) ** (-1 / 1.4))
+        traits["signs_in"] = rng.random(BLOCK) < 0.5
+        return traits
 
 
-def _shopper(rng: Random, market: Market, index: int) -> Shopper:
-    count = len(market.categories)
-    taste = [0.05 * rng.random() for _ in range(count)]
-    for favourite in rng.sample(range(count), rng.randint(2, 4)):
-        taste[favourite] = 0.6 + 0.4 * rng.random()
-        for neighbour in market.neighbours[favourite]:
-            taste[neighbour] = max(taste[neighbour], 0.25 * rng.random())
-    some = [market.items[rng.randrange(len(market.items))] for _ in range(10)]
-    return Shopper(
-        key=f"shopper-{index:04d}",
-        taste=tuple(taste),
-        taste_sums=tuple(accumulate(taste)),
-        brands=frozenset(item.brand for item in some[:5]),
-        colours=frozenset(str(item.attributes["color"]) for item in some[:3]),
-        price_level=rng.gauss(0, 0.35),
-        activity=rng.paretovariate(1.4),
-        signs_in=rng.random() < 0.5,
-    )
-
-
-# How busy each hour of the day is; a shop sleeps with its town.
-HOURS = (2, 1, 1, 1, 1, 2, 4, 6, 7, 7, 8, 9, 11, 10, 8, 8, 9, 10, 12, 14, 16, 15, 10, 5)
-HOUR_SUMS = tuple(accumulate(HOURS))
-RECENT_SHARE = 0.12
-
-
-def session_start(rng: Random, end_ms: int, days: int) -> int:
-    """A moment of the last `days` days by the hours' business; some always fall into the last three hours, because a
-    shop that opens now must have something going on now."""
-    if rng.random() < RECENT_SHARE:
-        return end_ms - int(rng.random() * 3 * 3_600_000)
-    midnight = end_ms - end_ms % DAY_MS - rng.randrange(days) * DAY_MS
-    hour = bisect(HOUR_SUMS, rng.random() * HOUR_SUMS[-1])
-    start = midnight + hour * 3_600_000 + rng.randrange(3_600_000)
-    return start if start < end_ms else start - DAY_MS
+def sigmoid(value: Any) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-value)))

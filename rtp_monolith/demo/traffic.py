@@ -1,200 +1,148 @@
-"""What the shoppers did: sessions played out into events of the contract, version 2.
+"""What the shoppers did: the log of a generated shop, written as it is made.
 
-Invariant: exactly the asked number of events, in time order, the last one at `end_ms`, each id used once.
-Knows nothing of the shard that will read them.
+Visits are played in the order in which they begin, some thousand at a time, against the lists of `policy.py`; events
+earlier than the next visits' beginning are final and go out. How many visits each part gets follows from how many
+events the parts before it gave, so the count comes out exactly without keeping the log.
+Invariant: exactly the asked number of events, in time order, the last one at `end_ms`, each id used once, memory
+bounded by one part. Knows nothing of the shard that will read them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from random import Random
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import orjson
+import numpy as np
 
-from rtp_monolith.demo.shop import DAY_MS, END_MS_DEFAULT, Item
-from rtp_monolith.demo.shoppers import Population, Shopper, session_start
-
-Event = dict[str, Any]
+from rtp_monolith.demo import behaviour
+from rtp_monolith.demo.calendar import Calendar
+from rtp_monolith.demo.policy import DRAW_CHANCES, DRAWN, LIST_LENGTH, shop_lists
+from rtp_monolith.demo.shop import END_MS_DEFAULT, Item
+from rtp_monolith.demo.shoppers import Population, Setting
+from rtp_monolith.demo.visits import EVENT, Rows, begin, joined
+from rtp_monolith.demo.wishes import Wishes, wishes_of
+from rtp_monolith.demo.written import Pen
 
 DAYS = 21
-LIST_LENGTH = 10
-DRIFT, SWITCH = 0.16, 0.08
-SIGN_IN, SEARCH = 0.3, 0.12
-LIKE, DISLIKE, SKIP = 0.1, 0.02, 0.05
-CART, REMOVE, BUY, REFUND = 0.16, 0.12, 0.5, 0.06
+SHOPPERS_MIN, EVENTS_PER_SHOPPER = 900, 150
+EVENTS_PER_VISIT = 23.0
+PART_VISITS = 1500
 
 
-class Visit:
-    """One session being played: its clock, its cart and the events so far."""
-
-    def __init__(self, population: Population, rng: Random, shopper: Shopper, session_id: str, start_ms: int) -> None:
-        self.population = population
-        self.market = population.market
-        self.rng = rng
-        self.shopper = shopper
-        self.session_id = session_id
-        self.now = start_ms
-        self.user_id = shopper.key if shopper.signs_in and rng.random() < 0.6 else None
-        self.device = "phone" if rng.random() < 0.62 else "desktop"
-        self.cart: list[int] = []
-        self.events: list[Event] = []
-        self.lists = 0
-        self.intent = self._new_intent()
-
-    def play(self) -> list[Event]:
-        pages = 1 + min(9, int(self.rng.expovariate(0.42)))
-        for page in range(pages):
-            self._move_intent()
-            if page == 1 and self.user_id is None and self.shopper.signs_in and self.rng.random() < SIGN_IN:
-                self.user_id = self.shopper.key
-                self._add("identify", None)
-            if self.rng.random() < SEARCH:
-                self._add("search", None, {"query": self._query()})
-            self._page("home" if page == 0 or self.rng.random() < 0.6 else "product")
-        if self.cart and self.rng.random() < BUY:
-            self._buy()
-        return self.events
-
-    def _new_intent(self) -> int:
-        if self.rng.random() < 0.15:
-            return self.market.category[self.market.draw(self.rng)]
-        sums = self.shopper.taste_sums
-        at = self.rng.random() * sums[-1]
-        return next(i for i, value in enumerate(sums) if value > at)
-
-    def _move_intent(self) -> None:
-        chance = self.rng.random()
-        if chance < SWITCH:
-            self.intent = self._new_intent()
-        elif chance < SWITCH + DRIFT and self.market.neighbours[self.intent]:
-            self.intent = self.rng.choice(self.market.neighbours[self.intent])
-
-    def _query(self) -> str:
-        return self.market.categories[self.intent].split(" > ")[1].lower()
-
-    def _shown(self) -> list[int]:
-        """A list as a shop without personalization would show it: mostly the category browsed, some of the rest."""
-        rng, market, shown = self.rng, self.market, dict[int, None]()
-        while len(shown) < LIST_LENGTH:
-            chance = rng.random()
-            if chance < 0.68:
-                shown[market.draw(rng, self.intent)] = None
-            elif chance < 0.84 and market.neighbours[self.intent]:
-                shown[market.draw(rng, rng.choice(market.neighbours[self.intent]))] = None
-            else:
-                shown[market.draw(rng)] = None
-        return list(shown)
-
-    def _page(self, surface: str) -> None:
-        rng = self.rng
-        request_id = f"{self.session_id}-l{self.lists}"
-        self.lists += 1
-        for position, item in enumerate(self._shown()):
-            # Position bias: each row is a chance to stop looking.
-            if rng.random() < 0.06 + 0.015 * position:
-                break
-            self.now += 200 + int(rng.expovariate(1 / 600))
-            seen = {"surface": surface, "device": self.device}
-            self._add("impression", item, seen, request_id, position)
-            if rng.random() < self.population.preference(self.shopper, item, self.intent):
-                self._open(item, request_id, position)
-            elif rng.random() < SKIP:
-                self._add("skip", item, None, request_id, position)
-        self.now += 1_500 + int(rng.expovariate(1 / 4_000))
-
-    def _open(self, item: int, request_id: str, position: int) -> None:
-        rng = self.rng
-        liking = self.population.preference(self.shopper, item, self.intent)
-        self._add("click", item, {"device": self.device}, request_id, position)
-        dwell = int(1_500 + rng.expovariate(1 / (4_000 + 40_000 * liking)))
-        if rng.random() < 0.4:
-            self.now += dwell // 3
-            self._add("scroll", item, {"depth_pct": str(rng.randrange(20, 101, 10))})
-        self.now += dwell
-        self._add("dwell", item, {"dwell_ms": str(dwell)})
-        chance = rng.random()
-        if chance < LIKE * (0.5 + 3 * liking):
-            self._add("like", item)
-        elif chance > 1 - DISLIKE:
-            self._add("dislike", item)
-        if rng.random() < CART * (0.4 + 3 * liking):
-            self.cart.append(item)
-            self._add("add_to_cart", item, {"price": str(self.market.items[item].price), "quantity": "1"})
-            if rng.random() < REMOVE:
-                self.now += 4_000
-                self.cart.remove(item)
-                self._add("remove_from_cart", item)
-
-    def _buy(self) -> None:
-        self.now += 20_000 + int(self.rng.expovariate(1 / 60_000))
-        items = [self.market.items[i] for i in dict.fromkeys(self.cart)]
-        lines = [{"item_id": item.id, "quantity": 1, "price": item.price} for item in items]
-        order = {
-            "order_id": f"order-{self.session_id}",
-            "items": orjson.dumps(lines).decode(),
-            "value": f"{sum(item.price for item in items):.2f}",
-            "currency": "EUR",
-        }
-        self._add("purchase", None, order)
-        if self.rng.random() < REFUND:
-            back = self.cart[0]
-            self.now += int((0.5 + 8 * self.rng.random()) * DAY_MS)
-            self._add("refund", back, {"order_id": order["order_id"], "value": str(self.market.items[back].price)})
-
-    def _add(
-        self,
-        event_type: str,
-        item: int | None,
-        props: dict[str, str] | None = None,
-        request_id: str | None = None,
-        position: int | None = None,
-    ) -> None:
-        self.now += 40 + self.rng.randrange(400)
-        event: Event = {
-            "event_id": f"{self.session_id}-{len(self.events)}",
-            "session_id": self.session_id,
-            "event_type": event_type,
-            "ts_ms": self.now,
-            "schema_version": 2,
-        }
-        if self.user_id is not None:
-            event["user_id"] = self.user_id
-        if item is not None:
-            event["item_id"] = self.market.items[item].id
-        if props:
-            event["props"] = props
-        if request_id is not None:
-            event["request_id"] = request_id
-            event["position"] = position
-        self.events.append(event)
+def shoppers_for(events: int) -> int:
+    """How many people a log of this size is of, unless told otherwise."""
+    return max(SHOPPERS_MIN, events // EVENTS_PER_SHOPPER)
 
 
-def generate_events(
-    items: list[Item], count: int = 60_000, *, seed: int = 7, end_ms: int = END_MS_DEFAULT, days: int = DAYS
-) -> list[Event]:
-    """The newest `count` events of a population that has shopped for `days` days; `ts_ms` ascending, last = `end_ms`.
+class Traffic:
+    """The log of one population; iterate `parts` once for its events, then look at what they were.
 
-    Raises ValueError without items.
+    Equal arguments give equal events. Raises ValueError without shoppers.
     """
-    population = Population(items, seed=seed)
-    rng = Random(f"traffic-{seed}")
-    events: list[Event] = []
-    number = 0
-    while len(events) < count:
-        start_ms = session_start(rng, end_ms, days)
-        visit = Visit(population, rng, population.visitor(rng), f"s{seed}-{number:05d}", start_ms)
-        # A session that is still going at the end has only happened so far.
-        events.extend(event for event in visit.play() if event["ts_ms"] <= end_ms)
-        number += 1
-    events.sort(key=lambda event: (event["ts_ms"], event["event_id"]))
-    events = events[len(events) - count :]
-    shift = end_ms - events[-1]["ts_ms"] if events else 0
-    for event in events:
-        event["ts_ms"] += shift
+
+    def __init__(
+        self,
+        population: Population,
+        events: int,
+        *,
+        end_ms: int = END_MS_DEFAULT,
+        days: int = DAYS,
+        recent_share: float = 0.0,
+        shoppers: int | None = None,
+    ) -> None:
+        """Only the first `shoppers` of the population take part, all of them by default."""
+        self.population = population
+        self.events = events
+        self.end_ms = end_ms
+        self.calendar = Calendar(end_ms, days, recent_share)
+        self.pen = Pen(population, f"s{population.seed}-")
+        active = population.traits["activity"][: len(population) if shoppers is None else shoppers]
+        if not len(active):
+            raise ValueError("a log needs shoppers")
+        self._activity = np.cumsum(active)
+        self._rng = np.random.default_rng([population.seed, 4])
+        self._wishes = wishes_of(population)
+        self._visits = 0
+        self._made = 0
+
+    def parts(self) -> Iterator[Rows]:
+        """Events in time order, a part at a time."""
+        if not self.events:
+            return
+        count = max(1, round(self.events / EVENTS_PER_VISIT / PART_VISITS))
+        edges = np.linspace(0.0, 1.0, count + 1)
+        open_events, left = np.zeros(0, dtype=EVENT), self.events
+        for part in range(count - 1):
+            planned = (self.events - self._made) / (count - part) / self._events_per_visit()
+            events = joined([open_events, self._play(round(planned), edges[part], edges[part + 1])])
+            final = int(np.searchsorted(events["ts_ms"], self.calendar.moment(edges[part + 1])))
+            out, open_events = events[: min(final, left)], events[final:]
+            left -= len(out)
+            yield out
+        if left:
+            yield self._last(open_events, left, edges[-2])
+
+    def _events_per_visit(self) -> float:
+        """Measured so far; what is known beforehand counts like a hundred visits."""
+        return (self._made + 100 * EVENTS_PER_VISIT) / (self._visits + 100)
+
+    def _last(self, open_events: Rows, left: int, edge: float) -> Rows:
+        """Exactly `left` events, the last at the end: whole visits are left out, and of one the rest of its events."""
+        before = joined([open_events[open_events["ts_ms"] <= self.end_ms]])[:left]
+        needed, first, fresh = left - len(before), self._visits, np.zeros(0, dtype=EVENT)
+        while len(fresh) < needed:
+            surplus = 20 + round(1.1 * (needed - len(fresh)) / self._events_per_visit())
+            more = self._play(surplus, edge, 1.0)
+            # What would happen after the end has not happened yet.
+            fresh = joined([fresh, more[more["ts_ms"] <= self.end_ms]])
+        # Visits in a random order, each with its events in theirs; the first so many events are kept.
+        turn = self._rng.permutation(self._visits - first)
+        fresh = fresh[np.argsort(turn[fresh["session"] - first], kind="stable")][:needed]
+        events = joined([before, fresh])
+        events["ts_ms"] += self.end_ms - events["ts_ms"][-1]
+        return events
+
+    def _play(self, count: int, low: float, high: float) -> Rows:
+        """All events of `count` visits that begin between two quantiles of the calendar."""
+        rng = self._rng
+        moments = self.calendar.moment(low + (high - low) * np.sort(rng.random(count)))
+        who = np.searchsorted(self._activity, rng.random(count) * self._activity[-1], side="right")
+        visits = begin(who.astype(np.int32), np.arange(self._visits, self._visits + count), moments)
+        events = joined(play(self.population, self._wishes, visits, rng))
+        self._visits += count
+        self._made += len(events)
+        return events
+
+
+def play(population: Population, wishes: Wishes, visits: Rows, rng: np.random.Generator) -> list[Rows]:
+    """Plays visits that have just begun to their ends, against the lists of the shop without personalization."""
+    behaviour.arrive(population, wishes, visits, rng.random((len(visits), behaviour.ARRIVAL_CHANCES)))
+    events: list[Rows] = []
+    while len(visits):
+        count = len(visits)
+        events += behaviour.turn(population, wishes, visits, rng.random((count, behaviour.PAGE_CHANCES)))
+        lists = shop_lists(population.market, visits, rng.random((count, DRAWN, DRAW_CHANCES)))
+        places = rng.random((count, LIST_LENGTH, behaviour.PLACE_CHANCES))
+        luck = rng.random((count, LIST_LENGTH, behaviour.ITEM_CHANCES))
+        events.append(behaviour.look(population, visits, lists, places, luck))
+        goes = behaviour.leaving(visits, rng.random((count, behaviour.LEAVING_CHANCES)))
+        gone = visits[goes]
+        events += behaviour.leave(population, gone, rng.random((len(gone), behaviour.END_CHANCES)))
+        visits = visits[~goes]
     return events
 
 
-def to_ndjson(events: Iterable[Event]) -> bytes:
-    """One event a line, as `rtp import events` and `POST /v1/events` take them."""
-    return b"".join(orjson.dumps(event) + b"\n" for event in events)
+def traffic_of(
+    items: Sequence[Item],
+    events: int = 60_000,
+    *,
+    seed: int = 7,
+    end_ms: int = END_MS_DEFAULT,
+    days: int = DAYS,
+    recent_share: float = 0.0,
+    shoppers: int | None = None,
+    setting: Setting = "intent",
+) -> Traffic:
+    """The log of a fresh population. Raises ValueError without items."""
+    people = shoppers_for(events) if shoppers is None else shoppers
+    population = Population(items, seed=seed, shoppers=people, setting=setting)
+    return Traffic(population, events, end_ms=end_ms, days=days, recent_share=recent_share)

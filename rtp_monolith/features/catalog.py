@@ -204,6 +204,7 @@ def _item() -> list[Feature]:
         Feature(name="item_refunds_7d", op="item_count", event="refund", window="7d", meaning="refunds of it, 7 days"),
         Feature(
             name="item_clicks_decayed_6h",
+            version=2,
             op="item_decayed",
             event="click",
             half_life_ms=6 * HOUR_MS,
@@ -212,6 +213,7 @@ def _item() -> list[Feature]:
         *_item_rates(),
         Feature(
             name="item_popularity",
+            version=2,
             op="item_popularity",
             half_life_ms=3 * DAY_MS,
             meaning="weighted interest, half-life 3 days; refunds take purchases back",
@@ -229,7 +231,12 @@ def _item() -> list[Feature]:
             key="seller_trust",
             meaning="attribute `seller_trust` of the item, a number",
         ),
-        Feature(name="item_age_days", op="item_age_days", meaning="days since the item was created or first put"),
+        Feature(
+            name="item_age_days",
+            version=2,
+            op="item_age_days",
+            meaning="days since the item was created or first put",
+        ),
         Feature(name="item_available", op="item_available", meaning="1 when it can be had", default=1.0),
         Feature(name="item_neighbours", op="item_neighbours", meaning="items it was seen together with, at most 64"),
     ]
@@ -268,6 +275,7 @@ def _category() -> list[Feature]:
         ),
         Feature(
             name="category_popularity",
+            version=2,
             op="category_popularity",
             half_life_ms=3 * DAY_MS,
             meaning="weighted interest in the category, half-life 3 days",

@@ -22,11 +22,13 @@ arguments, default, version) and not with the words about it.
 
 Windows end at the moment of the request and are counted in buckets of 1 min (5m), 10 min (1h), 2 h (1d) and 1 d (7d):
 the oldest bucket counts whole, so a window reaches back up to one bucket further than its name. Decayed counts give an
-event the age of the middle of the finest bucket that still holds it. A rate is
+event the age of the middle of the finest bucket that still holds it. Features of items, categories and sellers are
+those of the end of the request's minute: ages and decay move once a minute, counts at once. A rate is
 `(hits + rate * strength) / (trials + strength)` with the prior in its row. Times are those of the events; counts that
 users share take a bounded number of events from one user (`[bots]` in the configuration).
 """
 
+_OWN_COLUMNS = ("name", "op", "default", "version")
 HEADER = "| feature | value | operation | default | fingerprint |\n|---|---|---|---|---|\n"
 
 
@@ -40,7 +42,7 @@ def document(features: Sequence[Feature] = FEATURES) -> str:
 
 
 def _row(feature: Feature) -> str:
-    arguments = {key: value for key, value in feature.plan_entry().items() if key not in ("name", "op", "default")}
+    arguments = {key: value for key, value in feature.plan_entry().items() if key not in _OWN_COLUMNS}
     if feature.window is not None:
         arguments["window"] = feature.window
         del arguments["window_ms"]

@@ -48,14 +48,16 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def scope(self) -> Scope:
         """Whom the feature describes: the first word of the operation."""
-        if self.op == "context_item_count":
+        if self.op in ("context_item_count", "affinity"):
             return "cross"
+        if self.op == "surface_is":
+            return "context"
         word = self.op.split("_", 1)[0]
         return word  # type: ignore[return-value]
 
     def plan_entry(self) -> dict[str, object]:
-        """The feature as the native plan reads it: arguments only."""
-        entry: dict[str, object] = {"name": self.name, "op": self.op, "default": self.default}
+        """The feature as the native plan reads it: its arguments, and its version for the digest of the plan."""
+        entry: dict[str, object] = {"name": self.name, "op": self.op, "default": self.default, "version": self.version}
         for argument in (
             "event",
             "hits",
@@ -77,5 +79,5 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def fingerprint(self) -> str:
         """16 hex digits over everything that decides the value; words about it do not count."""
-        meaning = {**self.plan_entry(), "version": self.version, "ttl_ms": self.ttl_ms}
+        meaning = {**self.plan_entry(), "ttl_ms": self.ttl_ms}
         return hashlib.sha256(msgspec.json.encode(meaning, order="sorted")).hexdigest()[:16]

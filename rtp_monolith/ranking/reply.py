@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -17,8 +18,13 @@ SOURCES = (
     "catalogue",
     "same_category",
     "given",
+    "ann",
+    "text",
+    "explore",
 )
 """In the order of the bits of the native side."""
+EXPLORED = "explore"
+EXPLORED_BIT = 1 << SOURCES.index(EXPLORED)
 
 
 class Item(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -54,16 +60,10 @@ class Reply(msgspec.Struct, frozen=True):
     stages: dict[str, float]
 
 
-def _names(mask: int) -> tuple[str, ...]:
-    return tuple(name for bit, name in enumerate(SOURCES) if mask >> bit & 1)
-
-
-_NAMES = [_names(mask) for mask in range(1 << len(SOURCES))]
-
-
+@lru_cache(maxsize=1024)
 def source_names(mask: int) -> tuple[str, ...]:
-    """The sources that a candidate's bits stand for."""
-    return _NAMES[mask & (len(_NAMES) - 1)]
+    """The sources that a candidate's bits stand for; few of the combinations ever occur."""
+    return tuple(name for bit, name in enumerate(SOURCES) if mask >> bit & 1)
 
 
 encode_reply = msgspec.json.Encoder().encode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-STAGES = ("state", "recall", "prerank", "rank", "rerank", "explore")
+STAGES = ("state", "encode", "recall", "prerank", "rank", "rerank", "explore")
 
 
 class StageTimes:
@@ -23,6 +23,12 @@ class StageTimes:
         now = self._clock()
         self.ms[stage] = round((now - self._last_s) * 1000, 3)
         self._last_s = now
+
+    def reply(self) -> dict[str, float]:
+        """The stages that a reply names: making the session's vector is part of reading the state."""
+        told = {stage: ms for stage, ms in self.ms.items() if stage != "encode"}
+        told["state"] = round(told["state"] + self.ms["encode"], 3)
+        return told
 
     def elapsed_ms(self) -> float:
         return (self._clock() - self._started_s) * 1000

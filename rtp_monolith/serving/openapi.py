@@ -18,7 +18,8 @@ ERRORS: dict[int, str] = {
     400: "`malformed_body` or `bad_filter`",
     401: "`unauthorized`: no key, or one that is not known",
     403: "`forbidden`: the key does not have the scope",
-    404: "`not_found`, `unknown_item`, `unknown_user`, `unknown_surface` or `unknown_dead_letter`",
+    404: "`not_found`, `unknown_item`, `unknown_user`, `unknown_surface`, `unknown_dead_letter` or `bundle_missing`",
+    409: "`bundle_…`: why the bundle does not fit; what was served still is",
     413: "`body_too_large`: more than 1 MiB after decompression, or more than 1,000 records",
     415: "`unsupported_media_type`",
     422: "`missing_field`, `wrong_type`, `too_long`, `unknown_field` or `out_of_range`",
@@ -42,7 +43,7 @@ def document() -> Json:
         },
         "servers": [{"url": "/"}],
         "security": [{"key": []}, {}],
-        "paths": _events() | _lists() | _items() | _users() | _dead_letters() | _operations(),
+        "paths": _events() | _lists() | _items() | _users() | _dead_letters() | _models() | _faults() | _operations(),
         "components": {
             "schemas": SCHEMAS,
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
@@ -249,6 +250,64 @@ def _dead_letters() -> Json:
                 requestBody=_body(_ref("ReplayRequest")),
             )
         },
+    }
+
+
+def _models() -> Json:
+    status = _ok("What is served, and what a rollback would serve", _ref("ModelStatus"))
+    refusals = (*GUARDED, 404, 409, 503)
+    return {
+        "/v1/models": {
+            "get": _operation(
+                "listModels",
+                "The bundles of the folder, the newest last. Scope `admin`.",
+                _ok("The bundles", _ref("ModelListing")),
+                (*GUARDED, 503),
+            )
+        },
+        "/v1/models/{name}/{version}": {
+            "parameters": [
+                _in_path("name", {"type": "string"}, "name"),
+                _in_path("version", {"type": "string"}, "version"),
+            ],
+            "get": _operation(
+                "getModel",
+                "The manifest of a bundle. Scope `admin`.",
+                _ok("The bundle", _ref("ModelDescription")),
+                refusals,
+            ),
+        },
+        "/v1/models/activate": {
+            "post": _operation(
+                "activateModel",
+                "Serve a bundle from the next list on; answered when that is on disk and in force. Scope `admin`.",
+                status,
+                (400, 413, 415, 422, *refusals),
+                requestBody=_body(_ref("ModelVersion")),
+            )
+        },
+        "/v1/models/rollback": {
+            "post": _operation(
+                "rollbackModel", "Serve the bundle that was served before this one. Scope `admin`.", status, refusals
+            )
+        },
+    }
+
+
+def _faults() -> Json:
+    answer = _ok("What is switched on, and what can be", _ref("FaultReply"))
+    only = "On a shard started with `--faults`. Scope `admin`."
+    return {
+        "/v1/faults": {
+            "get": _operation("listFaults", f"The faults that are on. {only}", answer, (*GUARDED, 404, 503)),
+            "post": _operation(
+                "switchFault",
+                f"Make a stage of a list fail or stall, or end that. {only}",
+                answer,
+                (400, *GUARDED, 404, 413, 415, 422, 503),
+                requestBody=_body(_ref("Fault")),
+            ),
+        }
     }
 
 

@@ -144,6 +144,20 @@ _LIST_REPLY = _object(
     },
     closed=False,
 )
+_MODEL_VERSION = _object(("name", "version"), {"name": ID, "version": ID})
+_MODEL_OR_NONE: Json = {"oneOf": [_ref("ModelVersion"), {"type": "null"}]}
+_STATUS: Json = {"active": _MODEL_OR_NONE, "previous": _MODEL_OR_NONE}
+_FAULT = _object(
+    (),
+    {
+        "stage": STRING
+        | {"description": "encode, ann, recall, prerank, rank, rerank, explore, log, or a source of recall"},
+        "mode": {"enum": ["fail", "stall"], "default": "fail"},
+        "stall_ms": NUMBER | {"default": 1000, "description": "cut to what the stage may take"},
+        "share": NUMBER | {"default": 1, "exclusiveMinimum": 0, "maximum": 1, "description": "of the requests"},
+        "off": BOOLEAN | {"default": False, "description": "end it; without a stage, end all"},
+    },
+)
 _SEEN = _object(
     ("item_id", "event_type", "ts_ms"),
     {"item_id": STRING, "event_type": STRING, "ts_ms": TIME_MS, "dwell_ms": INTEGER},
@@ -230,6 +244,23 @@ SCHEMAS: Json = {
         ("tried", "accepted", "duplicates", "rejected"),
         {"tried": COUNT, "accepted": COUNT, "duplicates": COUNT, "rejected": _array(_REFUSED_AGAIN)},
     ),
+    "ModelVersion": _MODEL_VERSION,
+    "ModelStatus": _object(("active", "previous"), _STATUS),
+    "ModelListing": _object(
+        ("active", "previous", "bundles"),
+        _STATUS
+        | {
+            "bundles": _array(
+                _object(
+                    ("name", "version", "active", "metrics"),
+                    {"name": STRING, "version": STRING, "active": BOOLEAN, "metrics": {"type": "object"}},
+                )
+            )
+        },
+    ),
+    "ModelDescription": _object(("active", "manifest"), {"active": BOOLEAN, "manifest": {"type": "object"}}),
+    "Fault": _FAULT,
+    "FaultReply": _object(("active", "stages"), {"active": _array(_ref("Fault")), "stages": _array(STRING)}),
     "Error": _object(
         ("error",),
         {

@@ -1,5 +1,6 @@
 """The pages of a shard: the demo shop, its static files, its drawn pictures.
 
+Every address of the shop answers the same page, which then shows what the address names.
 Invariant: every file is read once at start and answered with its ETag; a page loads nothing from another origin, and
 its policy header says so. Knows nothing of ranking: the page calls the public API like any client.
 """
@@ -31,6 +32,7 @@ PAGE_POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
+PAGE_HEADERS = {"content-security-policy": PAGE_POLICY}
 PICTURE_POLICY = "default-src 'none'"
 COMMON = {"x-content-type-options": "nosniff", "referrer-policy": "same-origin"}
 CARDS_MAX = 200
@@ -52,19 +54,24 @@ def routes(item: ItemReader) -> list[Route]:
     departments = orjson.dumps(_departments())
 
     async def page(request: Request) -> Response:
-        return _answer(request, files["shop.html"], {"content-security-policy": PAGE_POLICY})
+        return _answer(request, files["shop.html"], PAGE_HEADERS)
 
     async def static(request: Request) -> Response:
         file = files.get(request.path_params["name"])
         if file is None:
             return _missing("unknown_page", "there is no such file")
-        return _answer(request, file, {"content-security-policy": PAGE_POLICY})
+        return _answer(request, file, PAGE_HEADERS)
 
     async def shop(request: Request) -> Response:
         return Response(departments, media_type="application/json", headers=COMMON)
 
+    async def product(request: Request) -> Response:
+        known = item(request.path_params["id"]) is not None
+        return _answer(request, files["shop.html"], PAGE_HEADERS, 200 if known else 404)
+
     return [
-        Route("/", page),
+        *(Route(path, page) for path in ("/", "/search", "/cart", "/c/{path:path}")),
+        Route("/p/{id:path}", product),
         Route("/console/{name}", static),
         Route("/demo/shop", shop),
         Route("/demo/cards", _cards(item)),
@@ -127,12 +134,12 @@ async def _emblem(request: Request) -> Response:
     return Response(drawn, media_type=MEDIA[".svg"], headers=COMMON | headers)
 
 
-def _answer(request: Request, file: StaticFile, extra: dict[str, str]) -> Response:
+def _answer(request: Request, file: StaticFile, extra: dict[str, str], status: int = 200) -> Response:
     headers = COMMON | {"etag": file.etag, "cache-control": "no-cache"} | extra
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    if file.etag in known or "*" in known:
+    if status == 200 and (file.etag in known or "*" in known):
         return Response(status_code=304, headers=headers)
-    return Response(file.body, headers=headers | {"content-type": file.media})
+    return Response(file.body, status, headers=headers | {"content-type": file.media})
 
 
 def _missing(code: str, message: str) -> Response:

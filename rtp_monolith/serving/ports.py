@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from rtp_monolith.errors import Overloaded
+from rtp_monolith.ranking.faults import Faults
 from rtp_monolith.records import IngestReply, RankRequest, RecommendRequest
 from rtp_monolith.serving.bodies import Media
 
@@ -74,11 +75,25 @@ class Lists(Protocol):
     async def rank(self, request: RankRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes: ...
 
 
+class Models(Protocol):
+    """The bundles. What is answered is JSON for the one who asks; every method may raise BundleError."""
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None: ...
+    def close(self) -> None: ...
+    async def activate(self, name: str, version: str) -> object: ...
+    async def rollback(self) -> object: ...
+    def listing(self) -> object: ...
+    def described(self, name: str, version: str) -> object: ...
+    def stats(self) -> Mapping[str, int | float]: ...
+
+
 class Shard(msgspec.Struct, frozen=True):
-    """A recovered shard."""
+    """A recovered shard. `faults` only where they were asked for at start."""
 
     state: State
     lists: Lists
+    models: Models
+    faults: Faults | None = None
 
 
 class Place:

@@ -117,6 +117,7 @@ class Recovery:
         try:
             shard = await asyncio.to_thread(self._open_shard, services.config, services.clock, services.metrics)
             shard.state.attach(asyncio.get_running_loop())
+            shard.models.attach(asyncio.get_running_loop())
         except Exception as error:
             self.failure = error
             if shard is not None:
@@ -124,6 +125,7 @@ class Recovery:
             self._stop_server()
             return
         services.metrics.add_stats(shard.state.stats)
+        services.metrics.add_stats(shard.models.stats)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -134,6 +136,7 @@ class Recovery:
             await self._task
         shard = self._services.place.clear()
         if shard is not None:
+            shard.models.close()
             shard.state.close()
 
 

@@ -25,7 +25,7 @@ async def post_recommend(services: Services, ask: Ask) -> Reply:
     ask.caller("lists")
     media_of(ask.headers.get(b"content-type"), JSON_MEDIA)
     request = read_recommend(await ask.body())
-    if request.k > services.config.limits.k_max:
+    if request.k is not None and request.k > services.config.limits.k_max:
         raise InvalidField("out_of_range", f"k: {request.k} of at most {services.config.limits.k_max}", "k")
     return await _list(services, request)
 

@@ -10,7 +10,7 @@ from rtp_monolith._native import Core
 from rtp_monolith.state.store import ENTRY_OVERHEAD_BYTES, ViewStore
 
 SLICE_RECORDS = 256
-ENCODE_RECORDS = 500
+ENCODE_RECORDS = 250
 
 
 class Flusher:

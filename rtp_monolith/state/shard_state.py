@@ -35,6 +35,8 @@ LOG_BYTES_BETWEEN_FLUSHES = 64 << 20
 """Bounds the tail that a restart has to fold."""
 FLUSH_RECORDS_MIN = 2_000
 """So many dirty users and items are flushed before their time: folding waits while they are encoded."""
+FLUSH_SHARE = 1 / 40
+"""Of the time, at most, that goes into flushing."""
 TICK_S = 0.05
 DECISIONS_WAIT_S = 0.005
 DISK_WAIT_MS = 30_000
@@ -137,6 +139,14 @@ class ShardState:
         """Takes an item out of the catalogue; also one that is not there."""
         ticket = self._guard(self.core.submit_item_delete, self.log, item_id, self.wall_ms())
         return self._reply(await self._answer(ticket), [])
+
+    async def record_activation(self, name: str, version: str) -> None:
+        """Writes down which bundle is served; it is on disk when this returns. Raises Overloaded."""
+        await self._answer(self._guard(self.core.submit_activation, self.log, name, version, self.wall_ms()))
+
+    def record_activation_sync(self, name: str, version: str) -> None:
+        """`record_activation` for commands that work on a stopped shard."""
+        self._answer_sync(self._guard(self.core.submit_activation, self.log, name, version, self.wall_ms()))
 
     def _submit_patch(self, item_id: str, body: bytes) -> int:
         return self.core.submit_item_patch(self.log, item_id, body, self.wall_ms())
@@ -384,7 +394,7 @@ class ShardState:
             more = self._flusher.step()
             busy += self._clock.monotonic_s() - at
         self.core.evict(self._config.state.users_cached_max)
-        self._flush_again_s = started + 20 * busy
+        self._flush_again_s = started + busy / FLUSH_SHARE
         self._flush_due_s = started + self._config.state.flush_interval_ms / 1000
         if self._retain_due():
             await asyncio.to_thread(self.store.persist)

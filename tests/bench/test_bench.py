@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from rtp_monolith.cli.bench import bench
+from tests.ranking.bundles import make_bundle
 
 SMALL = ["--seconds", "1", "--items", "500", "--users", "640", "--json"]
 
@@ -38,14 +40,25 @@ def check(report: dict[str, Any], *rates: str) -> None:
     assert report["machine"]["cores"] >= 1
 
 
-def test_rank() -> None:
-    report = run("rank", *SMALL)
+def test_rank_without_a_bundle(tmp_path: Path) -> None:
+    report = run("rank", *SMALL, "--models", str(tmp_path))
     check(report, "requests_per_s", "p50_ms", "p99_ms", "sampled", "reply_bytes")
     assert report["p50_ms"] <= report["p99_ms"] <= report["max_ms"]
+    assert report["bundle"] is None
     assert report["degraded"] == {"no_model": report["sampled"]}
     assert report["short_lists"] == 0
     assert set(report["stages_ms"]) == {"state", "recall", "prerank", "rank", "rerank", "explore"}
     assert report["floor"]["http_requests_per_s"] > 0
+
+
+def test_rank_by_the_cascade(tmp_path: Path) -> None:
+    make_bundle(tmp_path, "shipped", "3")
+    report = run("rank", *SMALL, "--models", str(tmp_path))
+    check(report, "requests_per_s", "p50_ms", "p99_ms", "sampled", "reply_bytes")
+    assert report["bundle"] == "shipped/3"
+    assert set(report["degraded"]) <= {"recall_slow"}, "with a model; a busy machine may make a list late"
+    assert report["short_lists"] == 0
+    assert report["floor"]["ranker_ms"] > 0 and report["floor"]["encoder_ms"] > 0
 
 
 def test_rank_with_events_arriving() -> None:

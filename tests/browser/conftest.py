@@ -14,9 +14,10 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 
 READY_WITHIN_S = 60.0
 RTP = (sys.executable, "-c", "from rtp_monolith.cli.main import main; main()")
@@ -27,11 +28,14 @@ CHROMIUM_ARGS = [
 
 OpenPage = Callable[..., "Visit"]
 
+# Without motion: drawing it is most of what a page costs on a machine without a graphics card.
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1440, "height": 1000}, "reduced_motion": "reduce"}
+
 
 class Visit:
     """A page with what must not happen on it: console errors, script errors, requests to another origin."""
 
-    def __init__(self, page: Page, url: str) -> None:
+    def __init__(self, page: Page, url: str, path: str = "") -> None:
         self.page = page
         self.url = url
         self.loads = 0
@@ -40,7 +44,7 @@ class Visit:
         page.on("pageerror", lambda error: self._wrong(True, str(error)))
         page.on("request", lambda request: self._wrong(not request.url.startswith((url, "data:")), request.url))
         page.on("load", lambda _: self._count())
-        page.goto(url)
+        page.goto(url + path)
         self.settled("")
 
     def _wrong(self, is_wrong: bool, text: str) -> None:
@@ -55,21 +59,44 @@ class Visit:
         """Changes whenever all shelves have been drawn anew."""
         return self.page.locator("html").get_attribute("data-turn") or ""
 
+    @property
+    def path(self) -> str:
+        return self.page.url.removeprefix(self.url.rstrip("/"))
+
     def settled(self, before: str) -> None:
         self.page.wait_for_function("was => (document.documentElement.dataset.turn ?? '') !== was", arg=before)
 
-    def act(self, action: Callable[[], None]) -> None:
+    def act(self, action: Callable[[], object]) -> None:
         before = self.turn
         action()
         self.settled(before)
 
+    def shelf(self, name: str) -> Locator:
+        return self.page.locator(f"[data-shelf={name}]")
+
     def items(self, shelf: str = "home") -> list[tuple[str, str]]:
         """(id, category) of the cards of a shelf, in order."""
-        cards = self.page.locator(f"[data-shelf={shelf}] [data-item]")
+        cards = self.shelf(shelf).locator("[data-item]")
         return [tuple(pair) for pair in cards.evaluate_all("l => l.map(c => [c.dataset.item, c.dataset.category])")]
 
     def open(self, item: str, shelf: str = "home") -> None:
-        self.act(lambda: self.page.locator(f'[data-shelf={shelf}] [data-item="{item}"] .open').click())
+        """Clicks a card, which leads to the page of its product."""
+        self.act(lambda: self.shelf(shelf).locator(f'[data-item="{item}"] .open').click())
+
+    def follow(self, selector: str, text: str) -> None:
+        """Follows a link within the shop."""
+        self.act(lambda: self.page.locator(selector, has_text=text).click())
+
+    def back(self) -> None:
+        self.act(lambda: self.page.evaluate("history.back()"))
+
+    def home(self) -> None:
+        self.follow("#departments .chip", "Everything")
+
+    def search(self, words: str) -> None:
+        """Types words and waits for their results, then says that this was the search."""
+        self.act(lambda: self.page.locator("#q").fill(words))
+        self.act(lambda: self.page.locator("#q").press("Enter"))
 
 
 @pytest.fixture(scope="session")
@@ -116,19 +143,32 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def visit(chromium: Browser, shop_url: str) -> Iterator[OpenPage]:
-    """Opens the shop as somebody new; at the end nothing wrong may have happened."""
-    opened: list[tuple[BrowserContext, Visit]] = []
+@pytest.fixture(scope="module")
+def contexts(chromium: Browser) -> Callable[..., BrowserContext]:
+    """One context for each kind of visitor: pages of a context share what was fetched, never who is looking."""
+    made: dict[str, BrowserContext] = {}
 
-    def open_page(**options: object) -> Visit:
-        context = chromium.new_context(**options)  # type: ignore[arg-type]
-        context.set_default_timeout(10_000)
-        shown = Visit(context.new_page(), shop_url)
-        opened.append((context, shown))
+    def context(**options: Any) -> BrowserContext:
+        key = repr(sorted(options.items()))
+        if key not in made:
+            made[key] = chromium.new_context(**options)
+            made[key].set_default_timeout(10_000)
+        return made[key]
+
+    return context
+
+
+@pytest.fixture
+def visit(contexts: Callable[..., BrowserContext], shop_url: str) -> Iterator[OpenPage]:
+    """Opens the shop as somebody new; at the end nothing wrong may have happened."""
+    opened: list[Visit] = []
+
+    def open_page(path: str = "", **options: Any) -> Visit:
+        shown = Visit(contexts(**options).new_page(), shop_url, path)
+        opened.append(shown)
         return shown
 
     yield open_page
-    for context, shown in opened:
-        context.close()
+    for shown in opened:
+        shown.page.close()
         assert shown.wrong == []

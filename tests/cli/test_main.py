@@ -27,7 +27,7 @@ def test_help_imports_neither_server_nor_native_code() -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[-1] == "[]"
-    for name in ("serve", "import", "replay", "deadletters", "state", "bench", "generate"):
+    for name in ("serve", "import", "replay", "deadletters", "state", "bench", "simulate", "generate"):
         assert any(line.split()[:1] == [name] for line in lines), name
 
 

@@ -84,9 +84,22 @@ def test_ndjson_lines_are_items(items: list[Item]) -> None:
     assert [msgspec.json.decode(line, type=Item) for line in lines] == items[:3]
 
 
-def test_too_few_and_too_many_items_are_refused() -> None:
+def test_fewer_items_than_categories_are_refused() -> None:
     assert len(generate_items(58)) == 58
     with pytest.raises(ValueError, match="at least 58 items"):
         generate_items(57)
-    with pytest.raises(ValueError, match="has names for"):
-        generate_items(200_000)
+
+
+def test_a_large_shop_names_the_second_of_a_model() -> None:
+    items = generate_items(25_000)
+    assert len({item.id for item in items}) == len({item.title for item in items}) == 25_000
+    assert any(" 2 " in item.title for item in items)
+
+
+def test_bare_items_lack_text_or_price_and_the_others_are_as_before(items: list[Item]) -> None:
+    plain, some = to_ndjson(items).splitlines(), to_ndjson(items, bare_share=0.03).splitlines()
+    bare = [msgspec.json.decode(line) for line, before in zip(some, plain, strict=True) if line != before]
+    assert 0.02 < len(bare) / len(items) < 0.04
+    assert {("title" in item, "price" in item) for item in bare} == {(False, True), (True, False), (False, False)}
+    assert all(item["id"] and item["categories"] and item["created_at"] for item in bare)
+    assert to_ndjson(items, bare_share=1.0).count(b'"title"') < len(items) / 2

@@ -15,6 +15,11 @@ from rtp_monolith.features.catalog import FEATURES
 
 from .scene import DAY, HOUR, MINUTE, Scene, Step, click, crowd, event, later, put, put_user, served
 
+REST = MINUTE - 1
+"""From noon to the end of its minute, of which features of items and categories are values."""
+FRESH = REST - MINUTE // 2
+"""The age of an event of that minute then: that of the minute's middle."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -92,8 +97,12 @@ ITEM = {
     "item_cart_adds_1d": Case(0, [event("add_to_cart", "a", ago=ago) for ago in (2 * HOUR, 3 * DAY)], 1),
     "item_purchases_7d": Case(0, [event("purchase", items='[{"item_id":"a"},{"item_id":"b"}]')], 1),
     "item_refunds_7d": Case(0, [event("purchase", "a", order_id="o"), event("refund", order_id="o")], 1),
-    # From 6 to 4 hours ago, counted with the age of the middle.
-    "item_clicks_decayed_6h": Case(0, [click("a"), click("a", 6 * HOUR)], 1 + 2 ** (-5 / 6)),
+    # The older one from 6 to 4 hours ago, counted with the age of the middle.
+    "item_clicks_decayed_6h": Case(
+        0,
+        [click("a"), click("a", 6 * HOUR)],
+        2 ** (-FRESH / (6 * HOUR)) + 2 ** (-(5 * HOUR + REST) / (6 * HOUR)),
+    ),
     "item_ctr_1d": Case(0.05, [crowd("impression", "a", 50), crowd("click", "a", 5)], (5 + 2.5) / (50 + 50)),
     "item_ctr_served_7d": Case(0.05, [served("a", 50), crowd("click", "a", 5)], (5 + 2.5) / (50 + 50)),
     "item_cart_rate_7d": Case(0.1, [crowd("click", "a", 20), crowd("add_to_cart", "a", 4)], (4 + 2) / (20 + 20)),
@@ -101,7 +110,7 @@ ITEM = {
     "item_popularity": Case(
         0,
         [event(kind, "a") for kind in ("click", "view", "like", "add_to_cart", "purchase", "refund", "dislike")],
-        1 + 1 + 2 + 3 + 5 - 5,
+        (1 + 1 + 2 + 3 + 5 - 5) * 2 ** (-FRESH / (3 * DAY)),
     ),
     # 24 in the last hour where the week makes one expect 24/168 an hour.
     "item_trend": Case(0, [crowd("click", "a", 24)], (24 - 1 / 7) / (1 / 7 + 1) ** 0.5),
@@ -118,7 +127,7 @@ ITEM = {
     "item_price": Case(10, [put("a", price=12.5)], 12.5),
     "item_price_bucket": Case(3, [put("a", price=40)], 5),
     "item_seller_trust": Case(0, [put("a", attributes={"seller_trust": 0.75})], 0.75),
-    "item_age_days": Case(0, [later(2 * DAY)], 2),
+    "item_age_days": Case(REST / DAY, [later(2 * DAY)], 2 + REST / DAY),
     "item_available": Case(1, [put("a", available=False)], 0),
     "item_neighbours": Case(0, [click("a"), click("b"), click("c")], 2),
 }
@@ -129,7 +138,7 @@ CATEGORY = {
     "category_purchase_rate_7d": Case(
         0.02, [crowd("click", "b", 200), crowd("purchase", "b", 12)], (12 + 4) / (200 + 200)
     ),
-    "category_popularity": Case(0, [event("add_to_cart", "b"), click("c")], 3),
+    "category_popularity": Case(0, [event("add_to_cart", "b"), click("c")], 3 * 2 ** (-FRESH / (3 * DAY))),
     "category_trend": Case(0, [crowd("click", "b", 24)], (24 - 1 / 7) / (1 / 7 + 1) ** 0.5),
 }
 

@@ -1,7 +1,8 @@
 """Features in plain loops over all events ever accepted: slow, obvious, and nothing shared with the fold.
 
 Invariant: it keeps the events themselves and counts again for every question. It knows the published resolution of
-windows (docs/features.md) and no cap, no bound but that of the last-K list.
+windows (docs/features.md), that items and categories are seen at the end of the minute, and no cap, no bound but that
+of the last-K list.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ class Entry:
     event: Event
     seq: int
     dwell_ms: int
+
+
+def end_of_minute(now: int) -> int:
+    """The moment that features of items, categories and sellers are values of."""
+    return now // MINUTE * MINUTE + MINUTE - 1
 
 
 def in_window(times: Sequence[int], window: str, now: int) -> int:
@@ -164,6 +170,7 @@ class Oracle:
         }
 
     def of_item(self, item: str, now: int) -> dict[str, float]:
+        now = end_of_minute(now)
         clicks = self._times("click", item=item)
         dwells = [e.dwell_ms for e in self.events if e.item == item and e.kind == "dwell"]
         category = self.items[item]["category"]

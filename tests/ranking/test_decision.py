@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rtp_monolith._native import decision_json
 from rtp_monolith.config import Audit, Config, Surface, default_surfaces
 
 from .conftest import Shop, ids
-
-DECISION_KIND = 7
-
-
-def decisions(shop: Shop) -> list[dict[str, Any]]:
-    shop.state.core.submit_decisions(shop.state.log)
-    assert shop.state.log.wait_durable(shop.state.log.end(), 10_000)
-    shop.state._advance()
-    found: list[dict[str, Any]] = []
-    offset = shop.state.log.start()
-    while frames := shop.state.log.frames(offset, 1 << 20):
-        found += [json.loads(decision_json(body)) for *_, kind, _, _, _, body in frames if kind == DECISION_KIND]
-        offset = frames[-1][1]
-    return found
 
 
 def test_a_decision_is_the_list_that_was_sent(shop: Shop) -> None:
     shop.did("click", "i1")
     applied = shop.state.core.applied
     reply = shop.home(k=5, request_id="r", user_id="u", context={"device": "mobile"})
-    (decision,) = decisions(shop)
+    (decision,) = shop.decisions()
     assert [item["id"] for item in decision["items"]] == ids(reply)
     assert [item["source"] for item in decision["items"]] == [item["source"] for item in reply["items"]]
     assert {key: decision[key] for key in ("request_id", "user_id", "session_id", "surface", "as_of_ms")} == {
@@ -47,14 +31,14 @@ def test_a_decision_is_the_list_that_was_sent(shop: Shop) -> None:
 
 def test_unknown_items_are_not_part_of_it(shop: Shop) -> None:
     shop.rank(["nobody", "i1"])
-    assert [[item["id"] for item in each["items"]] for each in decisions(shop)] == [["i1"]]
+    assert [[item["id"] for item in each["items"]] for each in shop.decisions()] == [["i1"]]
 
 
 @pytest.mark.parametrize(("share", "rows"), [(0.0, 0), (1.0, 50)])
 def test_it_carries_the_vectors_of_the_first_50(tmp_path: Path, share: float, rows: int) -> None:
     shop = Shop(tmp_path, Config(audit=Audit(share=share)))
     shop.home(k=60)
-    (decision,) = decisions(shop)
+    (decision,) = shop.decisions()
     assert (len(decision["items"]), len(decision["features"])) == (60, rows)
     assert decision["plan_digest"] == (shop.state.plan.digest if share else 0)
     shop.state.close()
@@ -66,7 +50,7 @@ def test_a_surface_says_whether_serving_counts(tmp_path: Path, impressions: Any,
     shop = Shop(tmp_path, Config(surfaces={"home": Surface(sources=home.sources, impressions=impressions)}))
     shop.home(k=60)
     shop.home(k=60)
-    decisions(shop)
+    shop.decisions()
     items = shop.home(k=60, explain=True)["items"]
     prior = 0.05 * 50
     rates = {item["explain"]["features"]["item_ctr_served_7d"] for item in items}

@@ -126,6 +126,39 @@ class FakeLists:
         return b'{"items":[]}'
 
 
+class FakeModels:
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+        self.refuse: RtpError | None = None
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    async def activate(self, name: str, version: str) -> object:
+        return self._answer("activate", name, version)
+
+    async def rollback(self) -> object:
+        return self._answer("rollback")
+
+    def listing(self) -> object:
+        return self._answer("listing")
+
+    def described(self, name: str, version: str) -> object:
+        return self._answer("described", name, version)
+
+    def stats(self) -> dict[str, int | float]:
+        return {"encoding_hits": 7}
+
+    def _answer(self, *asked: str) -> dict[str, Any]:
+        self.asked.append(asked)
+        if self.refuse is not None:
+            raise self.refuse
+        return {"active": None, "previous": None}
+
+
 def client_of(app: App) -> httpx.AsyncClient:
     """A client that gets an answer even when the application raises."""
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, client=("127.0.0.1", 1234))  # type: ignore[arg-type]
@@ -138,10 +171,11 @@ class Shop:
     def __init__(self, config: Config | None = None, *, ready: bool = True, clock: Clock | None = None) -> None:
         self.state = FakeState()
         self.lists = FakeLists()
+        self.models = FakeModels()
         self.services = make_services(config or Config(), clock or WallClock())
         self.app = App(self.services)
         if ready:
-            self.services.place.put(Shard(self.state, self.lists))
+            self.services.place.put(Shard(self.state, self.lists, self.models))
         self.client = client_of(self.app)
 
     async def ask(self, method: str, path: str, **more: Any) -> httpx.Response:

@@ -13,7 +13,7 @@ from rtp_monolith.errors import from_native
 from rtp_monolith.metrics import Metrics
 from rtp_monolith.serving import process
 from rtp_monolith.serving.ports import Shard
-from tests.serving.fakes import FakeLists, FakeState
+from tests.serving.fakes import FakeLists, FakeModels, FakeState
 
 
 def main(what: str) -> int:
@@ -24,7 +24,7 @@ def main(what: str) -> int:
             sys.stdin.readline()
         if what == "broken":
             raise from_native("log_corrupt", None, "at offset 17: checksum")
-        return Shard(state, FakeLists())
+        return Shard(state, FakeLists(), FakeModels())
 
     bound = process.listen("127.0.0.1", 0, Config())
     print(bound.getsockname()[1], flush=True)

@@ -27,7 +27,21 @@ async def test_the_page_allows_only_its_own_origin(client: httpx.AsyncClient) ->
     assert reply.headers["content-type"] == "text/html; charset=utf-8"
     assert reply.headers["content-security-policy"].startswith("default-src 'self'")
     assert reply.headers["x-content-type-options"] == "nosniff"
-    assert '<h2 id="h-home">For you</h2>' in reply.text
+    assert '<main id="main"' in reply.text
+
+
+@pytest.mark.parametrize("address", ["/search?q=tent", "/cart", "/c/outdoor", "/c/outdoor/tents", "/p/tents-0001"])
+async def test_every_address_of_the_shop_answers_the_page(client: httpx.AsyncClient, address: str) -> None:
+    reply = await client.get(address)
+    assert reply.status_code == 200
+    assert reply.content == (await client.get("/")).content
+
+
+async def test_the_address_of_no_product_is_404_and_still_the_page(client: httpx.AsyncClient) -> None:
+    known = await client.get("/")
+    reply = await client.get("/p/nothing", headers={"if-none-match": known.headers["etag"]})
+    assert reply.status_code == 404
+    assert reply.content == known.content
 
 
 async def test_everything_the_page_names_is_served(client: httpx.AsyncClient) -> None:
@@ -35,7 +49,7 @@ async def test_everything_the_page_names_is_served(client: httpx.AsyncClient) ->
     named = set(re.findall(r'(?:href|src)="(/console/[^"]+)"', html))
     for script in CONSOLE.glob("*.js"):
         named |= {f"/console/{name}" for name in re.findall(r"from '\./([^']+)'", script.read_text())}
-    assert len(named) >= 10
+    assert len(named) >= 20
     for address in sorted(named):
         reply = await client.get(address)
         assert reply.status_code == 200, address

@@ -149,6 +149,14 @@ def test_the_command_ends_with_2_on_wrong_use(tmp_path: Path) -> None:
     assert CliRunner().invoke(serve, ["--data", str(tmp_path)]).exit_code == 2
 
 
+def test_a_value_that_is_no_expression_is_wrong_use(tmp_path: Path) -> None:
+    config = tmp_path / "shard.toml"
+    config.write_text("[surfaces.home]\nvalue = 'sqt(click)'\n[surfaces.home.sources.popular]")
+    result = CliRunner().invoke(serve, ["--data", str(tmp_path / "d"), "--port", "0", "--config", str(config)])
+    assert result.exit_code == 2
+    assert "surfaces.home.value: `sqt(click)` calls 'sqt'" in result.output and "`sqrt`" in result.output
+
+
 def test_the_command_ends_with_1_when_the_port_is_taken(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

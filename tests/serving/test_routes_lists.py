@@ -52,7 +52,7 @@ async def test_what_is_absent_null_or_empty_is_the_default() -> None:
     assert (await shop.ask("POST", "/v1/recommend", json=ASKED | empty)).status_code == 200
     (request,) = shop.lists.asked
     assert isinstance(request, RecommendRequest)
-    assert (request.k, request.user_id, request.filter_json, request.exclude) == (20, None, None, None)
+    assert (request.k, request.user_id, request.filter_json, request.exclude) == (None, None, None, None)
     assert (request.min_position, request.request_id, request.explain) == (None, None, False)
     assert request.context is not None
     assert (request.context.item_id, request.context.query) == (None, None)

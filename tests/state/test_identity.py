@@ -32,7 +32,7 @@ def ask(book: Book, user: str | None, session: str):  # type: ignore[no-untyped-
     from rtp_monolith.ranking.surfaces import compile_surfaces
 
     book.shard.load_request(user, session)
-    return book.shard.core.ask(compile_surfaces(Config())["home"], user, session, NOON)
+    return book.shard.core.ask(compile_surfaces(Config())["home"].plan, user, session, NOON)
 
 
 def test_an_event_counts_for_the_user_it_carries(book: Book) -> None:

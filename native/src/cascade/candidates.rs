@@ -4,15 +4,21 @@
 use crate::cascade::eligible::Rules;
 use crate::cascade::lists::Lists;
 use crate::cascade::source;
+use crate::error::{Error, Result};
+use crate::fold::blocks::Plans;
 use crate::fold::contexts::DIMENSIONS;
 use crate::fold::state::State;
 use crate::fold::step::{is_positive, Catalog};
 use crate::fold::user::User;
 use crate::hash::{id_hash, key_hash, Namespace};
+use crate::items::Filter;
 use crate::recall::covis::Covis;
 use crate::recall::knn::KnnParams;
 use crate::recall::knn::SessionKnn;
 use crate::recall::merge::{Candidate, Merger, SourceList};
+use crate::recall::scan::Scratch;
+use crate::recall::text::TextIndex;
+use crate::recall::vectors::VectorTable;
 
 /// One source as a surface declares it.
 #[derive(Debug, Clone, Copy)]
@@ -33,10 +39,33 @@ pub struct Request<'a> {
     pub now_ms: i64,
     pub knn: KnnParams,
     pub sources: &'a [Wanted],
+    /// Bit mask of sources that are not asked, as if they had failed.
+    pub failing: u32,
+    /// What the session encoder made of the session, in the space of the item vectors.
+    pub vector: Option<&'a [f32]>,
+    /// What an index outside found for that vector, best first; asked instead of the scan.
+    pub nearest: Option<&'a [(u32, f32)]>,
+    /// What the visitor typed.
+    pub query: Option<&'a str>,
+    /// Of the request; only the sources that could bring anything look at it before the merge.
+    pub filter: Option<&'a Filter>,
 }
+
+/// What the sources found, best first, and the bit mask of the sources that were not asked.
+#[derive(Debug, Clone, Default)]
+pub struct Recalled {
+    pub candidates: Vec<Candidate>,
+    pub skipped: u32,
+}
+
+/// Candidates that later stages see; what more sources find is of the least score.
+pub const CANDIDATES_MAX: usize = 1_000;
 
 /// Recent wishes that the item-to-item sources start from.
 const SEEDS_MAX: usize = 10;
+
+/// What a source is asked for when a filter will drop some of it.
+const FILTERED_MAX: usize = 1_000;
 
 /// What the user wanted lately, oldest first: this session's items, or the latest of earlier ones, then the request's.
 pub fn wishes(state: &State, request: &Request<'_>) -> Vec<u32> {
@@ -60,10 +89,22 @@ pub struct Indices {
     pub knn: SessionKnn,
     pub covis: Covis,
     pub merger: Merger,
+    /// Feature blocks by plan.
+    pub plans: Plans,
+    pub vectors: VectorTable,
+    pub text: TextIndex,
+    pub scratch: Scratch,
 }
 
-/// Asks the sources and merges. The answer is sorted by score, best first, and still holds what may not be shown.
-pub fn recall(state: &State, lists: &mut Lists, indices: &mut Indices, request: &Request<'_>) -> Vec<Candidate> {
+/// Asks the sources and merges. The answer still holds what may not be shown. `spent` is asked before each source: once
+/// it says yes, no further source is asked.
+pub fn recall(
+    state: &State,
+    lists: &mut Lists,
+    indices: &mut Indices,
+    request: &Request<'_>,
+    spent: &dyn Fn() -> bool,
+) -> Recalled {
     let wishes = wishes(state, request);
     let mut latest: Vec<u32> = Vec::new();
     for item in wishes.iter().rev() {
@@ -72,7 +113,15 @@ pub fn recall(state: &State, lists: &mut Lists, indices: &mut Indices, request: 
         }
     }
     let mut found: Vec<(Wanted, Vec<(u32, f32)>)> = Vec::with_capacity(request.sources.len());
+    let mut recalled = Recalled::default();
+    let mut over = false;
     for wanted in request.sources {
+        let bit = 1u32 << wanted.source;
+        over = over || spent();
+        if over || request.failing & bit != 0 {
+            recalled.skipped |= bit;
+            continue;
+        }
         let n = wanted.quota;
         let mut items = Vec::new();
         match wanted.source {
@@ -86,15 +135,86 @@ pub fn recall(state: &State, lists: &mut Lists, indices: &mut Indices, request: 
             source::NEW => items.extend(lists.fresh.items().iter().take(n)),
             source::POPULAR_CONTEXT => items = popular_in_context(state, lists, request, n),
             source::SAME_CATEGORY => items = same_category(state, lists, request, &latest, n),
+            source::ANN => items = nearest(state, indices, request, n),
+            source::TEXT => items = text_matches(state, indices, request, n),
             _ => continue,
         }
         found.push((*wanted, items));
     }
     let sources: Vec<SourceList<'_>> =
         found.iter().map(|(w, items)| SourceList { source: w.source, weight: w.weight, items }).collect();
-    let mut out = Vec::new();
-    indices.merger.merge(&sources, state.catalogue.ids().len(), &mut out);
-    out
+    indices.merger.merge(&sources, state.catalogue.ids().len(), &mut recalled.candidates);
+    recalled.candidates.truncate(CANDIDATES_MAX);
+    recalled
+}
+
+/// A number that the catalogue says of an item.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Number {
+    Price,
+    /// By name as `Catalogue::labels` numbers it; None when no item has such an attribute.
+    Attribute(Option<u32>),
+}
+
+impl Number {
+    /// `price` or `attributes.NAME`. Errors: `unknown_field`.
+    pub fn parse(state: &State, field: &str) -> Result<Number> {
+        if field == "price" {
+            return Ok(Number::Price);
+        }
+        match field.strip_prefix("attributes.") {
+            Some(name) if !name.is_empty() => Ok(Number::Attribute(state.catalogue.labels().index(name))),
+            _ => Err(Error::invalid("unknown_field", field, "not `price` or `attributes.NAME`")),
+        }
+    }
+
+    /// NaN where the item has none.
+    pub fn of(self, state: &State, item: u32) -> f32 {
+        let found = match self {
+            Number::Price => state.catalogue.get(item).and_then(|i| i.price),
+            Number::Attribute(name) => name.and_then(|name| state.item_number(item, name)),
+        };
+        found.map_or(f32::NAN, |v| v as f32)
+    }
+}
+
+/// Items near the session vector, their scores spread over [0, 1]: by themselves the first and the last differ little.
+fn nearest(state: &State, indices: &mut Indices, request: &Request<'_>, n: usize) -> Vec<(u32, f32)> {
+    let mut items = Vec::new();
+    let Indices { vectors, scratch, .. } = indices;
+    match (request.nearest, request.vector) {
+        (Some(found), _) => items.extend(found.iter().filter(|(item, _)| vectors.may_be_found(*item))),
+        (None, Some(vector)) => vectors.nearest(vector, asked_for(request, n), scratch, &mut items),
+        (None, None) => {}
+    }
+    keep_matching(state, request, &mut items, n);
+    let (best, last) = (items.first().map_or(0.0, |i| i.1), items.last().map_or(0.0, |i| i.1));
+    let span = best - last;
+    items.iter_mut().for_each(|(_, s)| *s = if span > 0.0 { (*s - last) / span } else { 1.0 });
+    items
+}
+
+fn text_matches(state: &State, indices: &mut Indices, request: &Request<'_>, n: usize) -> Vec<(u32, f32)> {
+    let Some(query) = request.query else { return Vec::new() };
+    let mut items = indices.text.search(&state.catalogue, query, asked_for(request, n));
+    keep_matching(state, request, &mut items, n);
+    items
+}
+
+/// With a filter a source is asked for more than is wanted of it, since most may fall.
+fn asked_for(request: &Request<'_>, n: usize) -> usize {
+    if request.filter.is_some() {
+        n.max(FILTERED_MAX)
+    } else {
+        n
+    }
+}
+
+fn keep_matching(state: &State, request: &Request<'_>, items: &mut Vec<(u32, f32)>, n: usize) {
+    if let Some(filter) = request.filter {
+        items.retain(|(item, _)| state.catalogue.get(*item).is_some_and(|data| filter.matches(&state.catalogue, data)));
+    }
+    items.truncate(n);
 }
 
 fn popular_in_context(state: &State, lists: &mut Lists, request: &Request<'_>, n: usize) -> Vec<(u32, f32)> {
@@ -128,7 +248,7 @@ fn same_category(state: &State, lists: &Lists, request: &Request<'_>, latest: &[
     for item in latest {
         // The most specific level says most; each level up counts a quarter.
         let mut level = recency;
-        for category in state.facts.facts(id_hash(state.catalogue.ids().id(*item))).categories.iter().take(4) {
+        for category in state.facts.facts(state.catalogue.ids().hash(*item)).categories.iter().take(4) {
             add(*category, level);
             level *= 0.25;
         }
@@ -205,4 +325,74 @@ pub fn score_given(state: &State, candidates: &[Candidate], items: &[u32], now_m
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fold::scene::{Scene, NOW};
+    use std::cell::Cell;
+
+    #[test]
+    fn sources_that_fail_or_come_too_late_are_named_and_the_rest_is_merged() {
+        let mut scene = Scene::new();
+        for n in 0..2_000 {
+            scene.put(&format!(r#"{{"id":"i{n}"}}"#), NOW);
+        }
+        for n in 0..30 {
+            scene.did(&format!("u{n}"), crate::record::EventType::Click, "i7", NOW);
+        }
+        let (mut lists, mut indices) = (Lists::default(), Indices::default());
+        lists.rebuild(&mut scene.state, NOW);
+        let wanted =
+            [source::NEW, source::POPULAR, source::TRENDING].map(|source| Wanted { source, quota: 900, weight: 1.0 });
+        let asked = Cell::new(0);
+        let mut ask = |failing: u32, sources_max: u32| {
+            asked.set(0);
+            let request = Request {
+                user: None,
+                session_id: "s",
+                seeds: &[],
+                category: None,
+                context: &[],
+                now_ms: NOW,
+                knn: KnnParams::default(),
+                sources: &wanted,
+                failing,
+                vector: None,
+                nearest: None,
+                query: None,
+                filter: None,
+            };
+            let spent = || asked.replace(asked.get() + 1) >= sources_max;
+            recall(&scene.state, &mut lists, &mut indices, &request, &spent)
+        };
+        let bits = |sources: &[u8]| sources.iter().map(|s| 1u32 << s).sum::<u32>();
+        let all = ask(0, 9);
+        assert_eq!((all.skipped, all.candidates.len()), (0, 900));
+        assert_eq!(all.candidates[0].item, 7, "popular and trending");
+        let some = ask(bits(&[source::NEW, source::COVIS]), 9);
+        assert_eq!((some.skipped, some.candidates.len()), (bits(&[source::NEW]), 1));
+        assert_eq!(ask(0, 1).skipped, bits(&[source::POPULAR, source::TRENDING]), "time for one");
+        let none = ask(0, 0);
+        assert_eq!((none.skipped, none.candidates.len()), (bits(&[source::NEW, source::POPULAR, source::TRENDING]), 0));
+    }
+
+    #[test]
+    fn numbers_of_items_are_named_by_their_field() {
+        let mut scene = Scene::new();
+        let a = scene.put(r#"{"id":"a","price":2.5,"attributes":{"margin":0.25,"eco":true,"color":"red"}}"#, NOW);
+        let b = scene.put(r#"{"id":"b"}"#, NOW);
+        for (field, want) in [("price", 2.5), ("attributes.margin", 0.25), ("attributes.eco", 1.0)] {
+            let number = Number::parse(&scene.state, field).unwrap();
+            assert_eq!(number.of(&scene.state, a), want);
+            assert!(number.of(&scene.state, b).is_nan() && number.of(&scene.state, 99).is_nan());
+        }
+        for absent in ["attributes.color", "attributes.nobody"] {
+            assert!(Number::parse(&scene.state, absent).unwrap().of(&scene.state, a).is_nan());
+        }
+        for wrong in ["prise", "attributes.", "title", ""] {
+            assert_eq!(Number::parse(&scene.state, wrong).unwrap_err().code(), "unknown_field");
+        }
+    }
 }

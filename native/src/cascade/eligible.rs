@@ -1,15 +1,15 @@
 //! What may be shown: in the catalogue, available, wanted by the request's filter, not excluded, not had already.
 
+use crate::fold::lookup::Lookup;
 use crate::fold::state::State;
-use crate::fold::user::User;
-use crate::hash::id_hash;
 use crate::items::Filter;
 
-/// The rules of one request. Items are catalogue indices.
+/// The rules of one request; by default nothing is forbidden. Items are catalogue indices.
+#[derive(Default)]
 pub struct Rules<'a> {
-    pub user: Option<&'a User>,
-    pub hide_clicked: bool,
-    pub hide_bought: bool,
+    /// What the user clicked and bought, where the surface hides it.
+    pub clicked: Option<Lookup>,
+    pub bought: Option<Lookup>,
     /// Sorted.
     pub excluded: Vec<u32>,
     pub filter: Option<&'a Filter>,
@@ -17,16 +17,19 @@ pub struct Rules<'a> {
 
 impl Rules<'_> {
     pub fn allow(&self, state: &State, item: u32) -> bool {
-        let Some(data) = state.catalogue.get(item) else { return false };
-        if !data.available || self.excluded.binary_search(&item).is_ok() {
-            return false;
-        }
-        if let Some(user) = self.user {
-            let hash = id_hash(state.catalogue.ids().id(item));
-            if (self.hide_clicked && user.clicked.contains(hash)) || (self.hide_bought && user.bought.contains(hash)) {
-                return false;
-            }
-        }
-        self.filter.is_none_or(|f| f.matches(&state.catalogue, data))
+        state.catalogue.get(item).is_some_and(|data| data.available)
+            && self.allow_available(state, item, state.catalogue.ids().hash(item))
+    }
+
+    /// `allow` for an item that is known to be there and available, and whose id hash is at hand.
+    #[inline]
+    pub fn allow_available(&self, state: &State, item: u32, hash: u64) -> bool {
+        let had = |had: &Option<Lookup>| had.as_ref().is_some_and(|h| h.contains(hash));
+        self.excluded.binary_search(&item).is_err()
+            && !had(&self.clicked)
+            && !had(&self.bought)
+            && self
+                .filter
+                .is_none_or(|f| state.catalogue.get(item).is_some_and(|data| f.matches(&state.catalogue, data)))
     }
 }

@@ -10,7 +10,6 @@ use rustc_hash::FxHashMap;
 use crate::fold::counter::Window;
 use crate::fold::state::State;
 use crate::fold::step::Catalog;
-use crate::hash::id_hash;
 use crate::recall::top::TopList;
 
 pub const POPULAR_HALF_LIFE_MS: i64 = 3 * 86_400_000;
@@ -123,7 +122,7 @@ impl Lists {
             return;
         }
         self.known[at] = true;
-        for category in state.facts.facts(id_hash(state.catalogue.ids().id(item))).categories {
+        for category in state.facts.facts(state.catalogue.ids().hash(item)).categories {
             self.members.entry(*category).or_default().push(item);
         }
     }
@@ -131,7 +130,7 @@ impl Lists {
     fn fill_categories(&mut self, state: &State) {
         self.by_category.clear();
         for (item, score) in self.popular.items() {
-            for category in state.facts.facts(id_hash(state.catalogue.ids().id(*item))).categories {
+            for category in state.facts.facts(state.catalogue.ids().hash(*item)).categories {
                 let list = self.by_category.entry(*category).or_default();
                 if list.len() < CATEGORY_LIST_MAX {
                     list.push((*item, *score));

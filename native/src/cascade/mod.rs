@@ -1,16 +1,30 @@
 //! The read path: from a request to candidates with their sources, to the eligible ones, to a list.
 //!
 //! `lists` keeps what can be known before a request (popular, trending, new); `candidates` asks every source of a surface
-//! and merges; `eligible` drops what may not be shown. Stages are functions of their arguments: the state, the request,
-//! the moment.
+//! and merges; `eligible` drops what may not be shown; `prerank` picks who is ranked in full; `newcomers` fills the slot
+//! that is explored. Stages are functions of their arguments: the state, the request, the moment, the seed.
 
 pub mod candidates;
 pub mod eligible;
 pub mod lists;
+pub mod newcomers;
+pub mod prerank;
 
 /// Sources of recall; the place is the bit in `Candidate::sources` and in the decision log, so the order is on disk.
-pub const SOURCES: [&str; 9] =
-    ["session_knn", "covis", "trending", "popular", "popular_context", "new", "catalogue", "same_category", "given"];
+pub const SOURCES: [&str; 12] = [
+    "session_knn",
+    "covis",
+    "trending",
+    "popular",
+    "popular_context",
+    "new",
+    "catalogue",
+    "same_category",
+    "given",
+    "ann",
+    "text",
+    "explore",
+];
 
 pub mod source {
     pub const SESSION_KNN: u8 = 0;
@@ -22,4 +36,7 @@ pub mod source {
     pub const CATALOGUE: u8 = 6;
     pub const SAME_CATEGORY: u8 = 7;
     pub const GIVEN: u8 = 8;
+    pub const ANN: u8 = 9;
+    pub const TEXT: u8 = 10;
+    pub const EXPLORE: u8 = 11;
 }

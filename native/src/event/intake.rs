@@ -19,7 +19,7 @@ pub fn parse(body: &[u8], opt: &Options<'_>) -> Result<Batch> {
     let mut intake = Intake {
         opt,
         shift_ms: 0,
-        batch: Batch::with_capacity(body.len()),
+        batch: Batch::with_capacity(body.len(), opt.received_ms),
         draft: Draft::default(),
         props: Vec::with_capacity(256),
     };

@@ -17,7 +17,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{Batch, Rejected};
+pub use batch::{Batch, Encoded, Rejected};
 pub use intake::parse;
 pub use purchase::{purchase_items, PurchaseLine};
 pub use schema::SCHEMA_VERSION;

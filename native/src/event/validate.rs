@@ -10,7 +10,7 @@ use super::schema::{code, Field, SCHEMA_VERSION};
 use super::syntax::Value;
 use super::{Limits, Options};
 use crate::codec::put_str;
-use crate::record::{Event, EventType, Props, EVENT_TYPES};
+use crate::record::{Event, EventType, Props};
 use std::borrow::Cow;
 
 /// Input that a message repeats is cut to this many characters.
@@ -146,8 +146,8 @@ fn integer(draft: &Draft<'_>, field: Field) -> Checked<Option<Whole>> {
 /// A type of the contract, else one a team declared, else an alias.
 fn event_type<'d>(draft: &'d Draft<'_>, custom_types: &[String]) -> Checked<(EventType, Option<&'d str>)> {
     let name = required(draft, Field::EventType, usize::MAX)?;
-    if let Some((t, _)) = EVENT_TYPES.iter().find(|(_, own)| *own == name) {
-        return Ok((*t, None));
+    if let Some(t) = EventType::of(name) {
+        return Ok((t, None));
     }
     if custom_types.iter().any(|own| own == name) {
         return Ok((EventType::Custom, Some(name)));

@@ -2,6 +2,7 @@
 //!
 //! The user's own state sees every event; only the contributions stop.
 
+use crate::ahead::fetch;
 use crate::codec::{put_u64, Reader};
 use crate::error::{Error, Result};
 use crate::record::EventType;
@@ -53,6 +54,11 @@ impl Caps {
         }
         self.total += 1;
         true
+    }
+
+    /// Asks for what an event is about to be looked up in.
+    pub fn fetch(&self) {
+        fetch(&self.pairs[..]);
     }
 
     /// Bytes behind the struct itself.

@@ -5,7 +5,8 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::fold::counter::Counter;
+use crate::ahead::fetch;
+use crate::fold::counter::{Counter, When};
 use crate::fold::marks::Marks;
 use crate::fold::shared::Stats;
 
@@ -31,12 +32,21 @@ pub struct Context {
     dirty_items: Vec<u32>,
 }
 
-/// A change of an item under a context: its counter, or none when it was removed.
-pub type ItemChange<'c> = (u32, Option<&'c Counter>);
+/// Names one item under one context, for a flush under way.
+fn place_of(context: u32, item: u32) -> u64 {
+    u64::from(context) << 32 | u64::from(item)
+}
 
 impl Context {
     pub fn item(&self, item: u32) -> Option<&Counter> {
         self.items.get(&item).map(|e| &e.counter)
+    }
+
+    /// Asks for the counter of an item.
+    pub fn fetch(&self, item: u32) {
+        if let Some(entry) = self.items.get(&item) {
+            fetch(entry);
+        }
     }
 
     /// Items with their counters, in no order.
@@ -47,8 +57,12 @@ impl Context {
     /// Counts an interaction; past twice the bound, the items seen longest ago make room (ties: the smaller total,
     /// then the smaller index goes).
     pub fn add_item(&mut self, item: u32, ts_ms: i64) {
+        self.add_item_at(item, &When::at(ts_ms));
+    }
+
+    pub fn add_item_at(&mut self, item: u32, when: &When) {
         let entry = self.items.entry(item).or_default();
-        entry.counter.add(ts_ms, 1);
+        entry.counter.add_at(when, 1);
         if !entry.dirty {
             entry.dirty = true;
             self.dirty_items.push(item);
@@ -74,20 +88,19 @@ impl Context {
         self.items.insert(item, Entry { counter, dirty: false, stored: true });
     }
 
-    /// Visits what changed since the last call, ascending.
-    fn take_items(&mut self, mut visit: impl FnMut(ItemChange<'_>)) {
+    /// Items that changed since the last call, ascending.
+    fn take_items(&mut self) -> Vec<u32> {
         let mut changed = std::mem::take(&mut self.dirty_items);
         changed.sort_unstable();
         changed.dedup();
-        for item in changed {
-            match self.items.get_mut(&item) {
-                Some(entry) => {
-                    (entry.dirty, entry.stored) = (false, true);
-                    visit((item, Some(&entry.counter)));
-                }
-                None => visit((item, None)),
-            }
-        }
+        changed
+    }
+
+    /// The counter of an item, none when it was removed; from now on it counts as stored.
+    fn store_item(&mut self, item: u32) -> Option<&Counter> {
+        let entry = self.items.get_mut(&item)?;
+        (entry.dirty, entry.stored) = (false, true);
+        Some(&entry.counter)
     }
 }
 
@@ -132,17 +145,28 @@ impl Contexts {
         Some(at)
     }
 
-    /// Visits each context that changed since the last call, with its stats, then its changed items.
-    pub fn take_changes(
-        &mut self,
-        mut stats: impl FnMut(u8, &str, &Stats),
-        mut item: impl FnMut(u8, &str, ItemChange<'_>),
-    ) {
-        for at in self.dirty.take() {
-            let (dimension, value, context) = &mut self.rows[at as usize];
-            stats(*dimension, value, &context.stats);
-            context.take_items(|change| item(*dimension, value, change));
+    /// What changed since the last call, ascending: contexts for `stats_at`, items under them for `store_item_at`. Nothing
+    /// may be counted until all of it was asked for.
+    pub fn take_changes(&mut self) -> (Vec<u64>, Vec<u64>) {
+        let contexts = self.dirty.take();
+        let mut items = Vec::new();
+        for at in &contexts {
+            let changed = self.rows[*at as usize].2.take_items();
+            items.extend(changed.into_iter().map(|item| place_of(*at, item)));
         }
+        (contexts.into_iter().map(u64::from).collect(), items)
+    }
+
+    /// Dimension, value and stats of a context that changed.
+    pub fn stats_at(&self, context: u64) -> Option<(u8, &str, &Stats)> {
+        self.rows.get(context as usize).map(|(dimension, value, context)| (*dimension, &**value, &context.stats))
+    }
+
+    /// Dimension, value, item and its counter, none when it was removed; from now on it counts as stored.
+    pub fn store_item_at(&mut self, place: u64) -> Option<(u8, &str, u32, Option<&Counter>)> {
+        let item = place as u32;
+        let (dimension, value, context) = self.rows.get_mut((place >> 32) as usize)?;
+        Some((*dimension, value, item, context.store_item(item)))
     }
 }
 
@@ -153,9 +177,9 @@ mod tests {
     const NOW: i64 = 1_700_000_000_000;
 
     fn taken(contexts: &mut Contexts) -> Vec<(u32, bool)> {
-        let mut found = Vec::new();
-        contexts.take_changes(|_, _, _| (), |_, _, (item, counter)| found.push((item, counter.is_some())));
-        found
+        let (_, items) = contexts.take_changes();
+        let kept = |place| contexts.store_item_at(place).map(|(_, _, item, counter)| (item, counter.is_some()));
+        items.into_iter().filter_map(kept).collect()
     }
 
     #[test]

@@ -49,6 +49,26 @@ impl Window {
     }
 }
 
+/// A moment with the buckets that it falls into: an event counts in a dozen counters and is placed once.
+#[derive(Debug, Clone, Copy)]
+pub struct When {
+    pub ts_ms: i64,
+    /// By level: which of all buckets since 1970, and where that one lies in a counter.
+    index: [i64; LEVELS.len()],
+    slot: [u8; LEVELS.len()],
+}
+
+impl When {
+    pub fn at(ts_ms: i64) -> When {
+        let mut when = When { ts_ms, index: [0; LEVELS.len()], slot: [0; LEVELS.len()] };
+        for (level, (index, slot)) in LEVELS.iter().zip(when.index.iter_mut().zip(&mut when.slot)) {
+            *index = ts_ms / level.width_ms;
+            *slot = (level.start + index.rem_euclid(level.len as i64) as usize) as u8;
+        }
+        when
+    }
+}
+
 /// Counts of one kind of event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counter {
@@ -75,24 +95,21 @@ impl Counter {
 
     /// Counts `n` at `ts_ms` (> 0). What is older than a level reaches back is left out of that level only.
     pub fn add(&mut self, ts_ms: i64, n: u32) {
+        self.add_at(&When::at(ts_ms), n);
+    }
+
+    /// `add` for a moment that is placed already.
+    pub fn add_at(&mut self, when: &When, n: u32) {
         self.total = self.total.saturating_add(u64::from(n));
-        if ts_ms > self.newest_ms {
-            self.advance(ts_ms);
+        if when.ts_ms > self.newest_ms {
+            self.advance(when.ts_ms);
         }
         // Within the newest minute every level has the bucket: by far the most events.
-        if ts_ms / MINUTE == self.newest_ms / MINUTE {
-            for level in &LEVELS {
-                let slot =
-                    &mut self.buckets[level.start + (ts_ms / level.width_ms).rem_euclid(level.len as i64) as usize];
-                *slot = slot.saturating_add(n);
-            }
-            return;
-        }
-        for level in &LEVELS {
-            let index = ts_ms / level.width_ms;
-            if index > self.newest_ms / level.width_ms - level.len as i64 {
-                let slot = &mut self.buckets[level.start + index.rem_euclid(level.len as i64) as usize];
-                *slot = slot.saturating_add(n);
+        let newest = when.index[0] == self.newest_ms / MINUTE;
+        for (level, (index, slot)) in LEVELS.iter().zip(when.index.iter().zip(&when.slot)) {
+            if newest || *index > self.newest_ms / level.width_ms - level.len as i64 {
+                let bucket = &mut self.buckets[usize::from(*slot)];
+                *bucket = bucket.saturating_add(n);
             }
         }
     }

@@ -1,19 +1,26 @@
 //! From frames of the log to state: `step` folds one event into one user record, `state` keeps every view, `queue`
 //! holds what is written and not yet on disk, `persist` turns views into bytes and back, `plan` reads them as features.
 
+pub mod blocks;
 pub mod caps;
 pub mod cart;
 pub mod contexts;
 pub mod counter;
+pub mod cross;
 pub mod facts;
 pub mod footprint;
+mod lines;
+pub mod lookup;
 pub mod marks;
 pub mod moments;
 pub mod persist;
 pub mod plan;
 pub mod queue;
 pub mod ring;
+pub mod run;
 pub mod said;
+#[cfg(test)]
+pub mod scene;
 pub mod shared;
 pub mod state;
 pub mod step;

@@ -3,6 +3,8 @@
 //! Invariant: the bytes depend on the folded log alone. A view rebuilt from the log equals the flushed one byte for
 //! byte, so nothing here may depend on caches, flush times or the order of a hash map.
 
+use std::collections::VecDeque;
+
 use crate::codec::{put_bytes, put_i64, put_opt_str, put_str, put_u64, Reader};
 use crate::error::{Error, Result};
 use crate::fold::counter::Counter;
@@ -29,6 +31,9 @@ mod space {
 
 pub const META_KEY: &[u8] = &[space::META];
 const LAYOUT: u64 = 2;
+/// Room that is enough for most records, so that encoding one does not grow its bytes step by step.
+const USER_BYTES_USUAL: usize = 512;
+const STATS_BYTES_USUAL: usize = 128;
 
 /// Key of a user record: partition first, so that a partition is one range when it moves.
 pub fn user_key(hash: u64, partitions: u16) -> Vec<u8> {
@@ -54,14 +59,14 @@ fn context_key(space: u8, dimension: u8, value: &str, item: Option<u32>) -> Vec<
 }
 
 fn stats_bytes(stats: &Stats) -> Vec<u8> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(STATS_BYTES_USUAL);
     stats.encode(&mut out);
     out
 }
 
 impl Slot {
     fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(USER_BYTES_USUAL);
         out.push(match self.namespace {
             Namespace::User => 0,
             Namespace::Session => 1,
@@ -135,23 +140,21 @@ impl State {
         if !std::mem::take(&mut self.dirty.any) {
             return false;
         }
-        let mut ready = Vec::new();
-        self.categories.take_changes(|category, stats| {
-            ready.push((key(space::CATEGORY, &category.to_be_bytes()), Some(stats_bytes(stats))));
-        });
-        self.context_changes(&mut ready);
-        self.flushing = ready.into();
+        let (contexts, context_items) = self.contexts.take_changes();
         let mut users = std::mem::take(&mut self.dirty.users);
         users.sort_unstable();
         let wide = |items: Vec<u32>| items.into_iter().map(u64::from).collect();
-        self.unencoded = vec![
+        self.unencoded = VecDeque::from([
+            (space::CATEGORY, self.categories.take_dirty().into()),
+            (space::CONTEXT, contexts.into()),
+            (space::CONTEXT_ITEM, context_items.into()),
             (space::ITEM, wide(self.catalogue.take_dirty())),
             (space::STATS, wide(self.dirty.items.take())),
             (space::COVIS, wide(self.covis.take_dirty_items())),
-            (space::SESSION, self.knn.take_dirty_sessions()),
-            (space::USER, users),
-            (space::META, vec![0]),
-        ];
+            (space::SESSION, self.knn.take_dirty_sessions().into()),
+            (space::USER, users.into()),
+            (space::META, VecDeque::from([0])),
+        ]);
         true
     }
 
@@ -163,11 +166,11 @@ impl State {
     /// Encodes up to `n` more records of the flush; false when it is complete. The meta record is the last.
     pub fn encode_changes(&mut self, n: usize) -> bool {
         let mut left = n;
-        while let Some((space, ids)) = self.unencoded.first_mut() {
+        while let Some((space, ids)) = self.unencoded.front_mut() {
             let space = *space;
             let part: Vec<u64> = ids.drain(..left.min(ids.len())).collect();
             if ids.is_empty() {
-                self.unencoded.remove(0);
+                self.unencoded.pop_front();
             }
             left -= part.len();
             for id in part {
@@ -186,6 +189,20 @@ impl State {
         let short = item.to_be_bytes();
         Some(match space {
             space::ITEM => (key(space, &short), Some(self.catalogue.entry(item))),
+            space::CATEGORY => (key(space, &id.to_be_bytes()), Some(stats_bytes(self.categories.get(id)?))),
+            space::CONTEXT => {
+                let (dimension, value, stats) = self.contexts.stats_at(id)?;
+                (context_key(space, dimension, value, None), Some(stats_bytes(stats)))
+            }
+            space::CONTEXT_ITEM => {
+                let (dimension, value, item, counter) = self.contexts.store_item_at(id)?;
+                let bytes = counter.map(|c| {
+                    let mut bytes = Vec::with_capacity(STATS_BYTES_USUAL);
+                    c.encode(&mut bytes);
+                    bytes
+                });
+                (context_key(space, dimension, value, Some(item)), bytes)
+            }
             space::STATS => (key(space, &short), Some(stats_bytes(&self.items[item as usize]))),
             space::COVIS => (key(space, &short), self.covis.entry(item)),
             space::SESSION => (key(space, &id.to_be_bytes()), self.knn.session_entry(id)),
@@ -196,24 +213,6 @@ impl State {
             }
             _ => (META_KEY.to_vec(), Some(self.meta())),
         })
-    }
-
-    fn context_changes(&mut self, out: &mut Vec<Change>) {
-        let mut items: Vec<Change> = Vec::new();
-        self.contexts.take_changes(
-            |dimension, value, stats| {
-                out.push((context_key(space::CONTEXT, dimension, value, None), Some(stats_bytes(stats))));
-            },
-            |dimension, value, (item, counter)| {
-                let bytes = counter.map(|c| {
-                    let mut bytes = Vec::new();
-                    c.encode(&mut bytes);
-                    bytes
-                });
-                items.push((context_key(space::CONTEXT_ITEM, dimension, value, Some(item)), bytes));
-            },
-        );
-        out.append(&mut items);
     }
 
     fn meta(&self) -> Vec<u8> {
@@ -231,6 +230,11 @@ impl State {
             put_u64(&mut out, *source);
             put_u64(&mut out, *hash);
             put_bytes(&mut out, body);
+        }
+        put_u64(&mut out, self.activations.len() as u64);
+        for (name, version) in &self.activations {
+            put_str(&mut out, name);
+            put_str(&mut out, version);
         }
         out
     }
@@ -292,6 +296,11 @@ impl State {
         for _ in 0..r.u64()? {
             let (source, hash) = (r.u64()?, r.u64()?);
             self.links_due.insert(source, (hash, r.bytes()?.to_vec()));
+        }
+        // Views that were written before there were activations end here.
+        let activations = if r.is_empty() { 0 } else { r.u64()? };
+        for _ in 0..activations {
+            self.activations.push((r.str()?.to_owned(), r.str()?.to_owned()));
         }
         Ok(())
     }

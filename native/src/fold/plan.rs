@@ -132,6 +132,10 @@ pub enum Op {
         dimension: u8,
         rate: Rate,
     },
+    /// 1 on the surface of that name.
+    SurfaceIs {
+        value: String,
+    },
     ContextItemCount {
         dimension: u8,
         window: Window,
@@ -146,6 +150,8 @@ pub enum Op {
     CrossSameBrandAsLast,
     CrossPriceRatio,
     CrossCovisitation,
+    /// Session vector times item vector; 0 without either.
+    Affinity,
 }
 
 /// One feature of the plan.
@@ -170,6 +176,9 @@ pub struct Plan {
 struct Spec {
     name: String,
     op: String,
+    /// Of the feature's meaning; it is part of the digest and of nothing else.
+    #[serde(default, rename = "version")]
+    _version: u32,
     #[serde(default)]
     default: f32,
     event: Option<String>,
@@ -261,6 +270,7 @@ impl Spec {
             "context_is" => ContextIs { key: self.text(&self.key, "key")?, value: self.text(&self.value, "value")? },
             "context_number" => ContextNumber { key: self.text(&self.key, "key")? },
             "context_rate" => ContextRate { dimension: self.dimension()?, rate: self.rate()? },
+            "surface_is" => SurfaceIs { value: self.text(&self.value, "value")? },
             "context_item_count" => ContextItemCount { dimension: self.dimension()?, window: self.window()? },
             "cross_in_cart" => CrossInCart,
             "cross_clicked" => CrossClicked,
@@ -272,21 +282,27 @@ impl Spec {
             "cross_same_brand_as_last" => CrossSameBrandAsLast,
             "cross_price_ratio" => CrossPriceRatio,
             "cross_covisitation" => CrossCovisitation,
+            "affinity" => Affinity,
             other => return Err(self.refuse(format!("unknown operation {other:?}"))),
         };
-        let scope = match self.op.split('_').next() {
+        if !self.default.is_finite() {
+            return Err(self.refuse("the default must be a finite number".into()));
+        }
+        Ok(Feature { scope: self.scope(), name: self.name, op, default: self.default })
+    }
+
+    /// Whom the operation describes: its first word.
+    fn scope(&self) -> Scope {
+        match self.op.split('_').next() {
             Some("user") => Scope::User,
             Some("session") => Scope::Session,
             Some("item") => Scope::Item,
             Some("category") => Scope::Category,
             Some("seller") => Scope::Seller,
+            Some("surface") => Scope::Context,
             Some("context") if self.op != "context_item_count" => Scope::Context,
             _ => Scope::Cross,
-        };
-        if !self.default.is_finite() {
-            return Err(self.refuse("the default must be a finite number".into()));
         }
-        Ok(Feature { name: self.name, op, scope, default: self.default })
     }
 
     fn refuse(&self, message: String) -> Error {

@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::Result;
+use crate::event;
 use crate::fold::state::{Person, State};
-use crate::hash::{id_hash, key_hash, partition_of, Namespace};
-use crate::log::{push_frame, FrameHeader, FrameIter, Log};
-use crate::record::{Event, Kind};
+use crate::hash::{key_hash, partition_of, Namespace};
+use crate::log::{push_frame, FrameHeader, FrameIter, Log, HEADER_BYTES};
+use crate::record::{Event, Hashes, Kind};
 
 /// Answer to one admitted batch, in the order of admission.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,10 +27,17 @@ struct Batch {
     start: u64,
     end: u64,
     frames: Vec<u8>,
+    /// Of the events in `frames`, one after another; empty where there are none.
+    hashes: Vec<Hashes>,
+    answer: Answer,
+}
+
+/// What the answer to a batch needs beside the fold.
+struct Answer {
     /// Events left out because the batch had them already.
     repeated: u32,
-    /// Someone waits for the answer.
-    answered: bool,
+    /// Someone waits for it.
+    due: bool,
 }
 
 #[derive(Default)]
@@ -41,6 +49,8 @@ pub struct Queue {
     waiting: VecDeque<(u64, Settled)>,
     next_ticket: u64,
     scratch: Vec<u8>,
+    /// (key, event) of the events in the batch that is being admitted.
+    seen: FxHashSet<(u64, u64)>,
     /// Frames of decisions that are not in the log's queue yet.
     deferred: Vec<u8>,
 }
@@ -56,13 +66,35 @@ impl Queue {
     }
 
     /// Keys that must be in memory before these events are admitted: the user's and the session's.
-    pub fn keys_of<'e>(events: impl Iterator<Item = Event<'e>>, out: &mut Vec<u64>) {
-        for e in events {
-            if let Some(user) = e.user_id {
-                out.push(key_hash(Namespace::User, user));
-            }
-            out.push(key_hash(Namespace::Session, e.session_id));
+    pub fn keys_of<'h>(events: impl Iterator<Item = &'h Hashes>, out: &mut Vec<u64>) {
+        for hashes in events {
+            out.extend(hashes.user);
+            out.push(hashes.session);
         }
+    }
+
+    /// Keys of a batch that are not in memory, the users of linked sessions included as far as is known, ascending.
+    pub fn missing_of(&self, state: &State, batch: &event::Batch) -> Vec<u64> {
+        let mut missing = Vec::new();
+        let mut need = |hash: u64| {
+            if !state.users.contains_key(&hash) {
+                missing.push(hash);
+            }
+        };
+        for hashes in batch.hashes() {
+            need(hashes.session);
+            match hashes.user {
+                Some(user) => need(user),
+                None => {
+                    if let Some(user) = self.linked_user(state, hashes.session) {
+                        need(key_hash(Namespace::User, user));
+                    }
+                }
+            }
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        missing
     }
 
     /// The user a bare session belongs to, as of everything written so far.
@@ -76,55 +108,53 @@ impl Queue {
         }
     }
 
-    /// Encodes events into frames and hands them to the log.
-    pub fn submit_events<'e>(
-        &mut self,
-        state: &mut State,
-        log: &Log,
-        events: impl Iterator<Item = Event<'e>>,
-    ) -> Result<u64> {
-        let mut frames = Vec::new();
-        let mut body = std::mem::take(&mut self.scratch);
+    /// Puts events into frames and hands them to the log.
+    pub fn submit_events(&mut self, state: &mut State, log: &Log, events: &event::Batch) -> Result<u64> {
+        let mut frames = Vec::with_capacity(events.bytes_len() + HEADER_BYTES * events.accepted());
+        let mut all_hashes = Vec::with_capacity(events.accepted());
+        let mut linked = std::mem::take(&mut self.scratch);
         let mut linking: Vec<(u64, Box<str>)> = Vec::new();
-        let mut seen: FxHashSet<(u64, u64)> = FxHashSet::default();
+        self.seen.clear();
         let mut repeated = 0;
-        for mut event in events {
+        for event::Encoded { body, linked_at, hashes } in events.encoded() {
             // A user's memory of ids is shorter than a batch may be, so a batch is searched by itself; an event has one
             // key before its session is linked and another one after.
-            let (own_hash, event_hash) = (event.key_hash(), id_hash(event.event_id));
-            if !seen.insert((own_hash, event_hash)) {
+            let (own_hash, event_hash) = (hashes.own(), hashes.event);
+            if !self.seen.insert((own_hash, event_hash)) {
                 repeated += 1;
                 continue;
             }
-            let session_hash = key_hash(Namespace::Session, event.session_id);
-            state.touch(session_hash);
-            let linked: Option<Box<str>> = match event.user_id {
+            state.touch(hashes.session);
+            let user: Option<Box<str>> = match Event::user_of(body)? {
                 Some(user) => {
                     // A duplicate links nothing, so it must not lead the bare events after it.
-                    let counted = || state.counted(key_hash(Namespace::User, user), event.event_id);
-                    if self.linked_user(state, session_hash) != Some(user) && !counted() {
-                        linking.push((session_hash, user.into()));
+                    if self.linked_user(state, hashes.session) != Some(user) && !state.counted(own_hash, event_hash) {
+                        linking.push((hashes.session, user.into()));
                     }
                     None
                 }
-                None => match linking.iter().rev().find(|(s, _)| *s == session_hash) {
+                None => match linking.iter().rev().find(|(s, _)| *s == hashes.session) {
                     Some((_, user)) => Some(user.clone()),
-                    None => self.linked_user(state, session_hash).map(Into::into),
+                    None => self.linked_user(state, hashes.session).map(Into::into),
                 },
             };
-            event.linked_user = linked.as_deref();
-            let hash = event.key_hash();
-            if hash != own_hash && !seen.insert((hash, event_hash)) {
-                repeated += 1;
-                continue;
+            let (mut body, mut hash) = (body, own_hash);
+            if let Some(user) = user {
+                hash = key_hash(Namespace::User, &user);
+                if !self.seen.insert((hash, event_hash)) {
+                    repeated += 1;
+                    continue;
+                }
+                linked.clear();
+                Event::link_encoded(body, linked_at, &user, &mut linked);
+                body = &linked;
             }
-            body.clear();
-            event.encode(&mut body);
             state.touch(hash);
-            push_frame(&mut frames, &header(state, Kind::Event, hash, event.received_ms), &body);
+            push_frame(&mut frames, &header(state, Kind::Event, hash, events.received_ms()), body);
+            all_hashes.push(hashes);
         }
-        self.scratch = body;
-        let ticket = self.submit(state, log, frames, repeated, true)?;
+        self.scratch = linked;
+        let ticket = self.submit(state, log, frames, all_hashes, Answer { repeated, due: true })?;
         self.linking.extend(linking);
         Ok(ticket)
     }
@@ -143,7 +173,7 @@ impl Queue {
             state.touch(*hash);
             push_frame(&mut frames, &header(state, *kind, *hash, received_ms), body);
         }
-        self.submit(state, log, frames, 0, answered)
+        self.submit(state, log, frames, Vec::new(), Answer { repeated: 0, due: answered })
     }
 
     /// Keeps a record that nobody waits for until the next batch, or `submit_deferred`, takes it along: a sync of the
@@ -172,17 +202,31 @@ impl Queue {
         let end = log.append(&frames)?;
         state.admissions += 1;
         let start = end - frames.len() as u64;
-        self.batches.push_back(Batch { ticket: 0, start, end, frames, repeated: 0, answered: false });
+        self.batches.push_back(Batch {
+            ticket: 0,
+            start,
+            end,
+            frames,
+            hashes: Vec::new(),
+            answer: Answer { repeated: 0, due: false },
+        });
         Ok(())
     }
 
-    fn submit(&mut self, state: &mut State, log: &Log, frames: Vec<u8>, repeated: u32, answered: bool) -> Result<u64> {
+    fn submit(
+        &mut self,
+        state: &mut State,
+        log: &Log,
+        frames: Vec<u8>,
+        hashes: Vec<Hashes>,
+        answer: Answer,
+    ) -> Result<u64> {
         self.submit_deferred(state, log)?;
         let end = if frames.is_empty() { log.end() } else { log.append(&frames)? };
         self.next_ticket += 1;
         state.admissions += 1;
         let start = end - frames.len() as u64;
-        self.batches.push_back(Batch { ticket: self.next_ticket, start, end, frames, repeated, answered });
+        self.batches.push_back(Batch { ticket: self.next_ticket, start, end, frames, hashes, answer });
         Ok(self.next_ticket)
     }
 
@@ -198,7 +242,7 @@ impl Queue {
         while self.batches.front().is_some_and(|b| b.end <= durable) {
             let Some(batch) = self.batches.pop_front() else { break };
             let links_before = state.links_due.keys().next_back().copied();
-            let answer = self.fold_batch(state, &batch)?;
+            let settled = self.fold_batch(state, &batch)?;
             let links: Vec<(u64, Vec<u8>)> = state
                 .links_due
                 .range((
@@ -213,8 +257,8 @@ impl Queue {
                 self.submit_records(state, log, &records, received_ms, false)?;
                 due = log.end();
             }
-            if batch.answered {
-                self.waiting.push_back((due, Settled { position: due, ..answer }));
+            if batch.answer.due {
+                self.waiting.push_back((due, Settled { position: due, ..settled }));
             }
         }
         while self.waiting.front().is_some_and(|(due, _)| *due <= state.applied || *due == 0) {
@@ -224,22 +268,22 @@ impl Queue {
     }
 
     fn fold_batch(&mut self, state: &mut State, batch: &Batch) -> Result<Settled> {
-        let (mut accepted, mut duplicates) = (0, batch.repeated);
-        for frame in FrameIter::new(&batch.frames, batch.start) {
-            let frame = frame?;
-            if state.fold(&frame)? {
+        let (mut accepted, mut duplicates) = (0, batch.answer.repeated);
+        let frames = FrameIter::new(&batch.frames, batch.start).collect::<Result<Vec<_>>>()?;
+        state.fold_run(&frames, &batch.hashes, |n, duplicate| {
+            if duplicate {
                 duplicates += 1;
             } else {
                 accepted += 1;
             }
-            if frame.header.kind == Kind::Event as u8 && !self.linking.is_empty() {
-                let event = Event::decode(frame.body)?;
-                let session = key_hash(Namespace::Session, event.session_id);
-                if event.user_id.is_some() && self.linking.get(&session).map(|u| &**u) == event.user_id {
-                    self.linking.remove(&session);
-                }
+            let Some(hashes) = batch.hashes.get(n).filter(|h| h.user.is_some() && !self.linking.is_empty()) else {
+                return;
+            };
+            let user = Event::user_of(frames[n].body).ok().flatten();
+            if self.linking.get(&hashes.session).map(|u| &**u) == user {
+                self.linking.remove(&hashes.session);
             }
-        }
+        })?;
         Ok(Settled { ticket: batch.ticket, accepted, duplicates, position: batch.end })
     }
 
@@ -248,7 +292,7 @@ impl Queue {
         self.linking.clear();
         self.deferred.clear();
         let waiting = self.waiting.drain(..).map(|(_, s)| s.ticket);
-        waiting.chain(self.batches.drain(..).filter(|b| b.answered).map(|b| b.ticket)).collect()
+        waiting.chain(self.batches.drain(..).filter(|b| b.answer.due).map(|b| b.ticket)).collect()
     }
 }
 

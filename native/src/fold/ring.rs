@@ -1,7 +1,9 @@
 //! Bounded memories of hashes: which events were counted, which items were clicked or bought.
 
+use crate::ahead::fetch;
 use crate::codec::{put_u64, Reader};
 use crate::error::{Error, Result};
+use crate::fold::lookup::Lookup;
 
 /// The last `N` distinct hashes of `B` bytes each, oldest first. With 6 bytes and 256 entries a new id is mistaken for
 /// an old one with probability 1e-12.
@@ -25,6 +27,11 @@ impl<const N: usize, const B: usize> HashRing<N, B> {
     /// Bytes behind the struct itself.
     pub fn heap_bytes(&self) -> usize {
         self.hashes.capacity() * std::mem::size_of::<u64>()
+    }
+
+    /// Asks for the entries, which are about to be searched.
+    pub fn fetch(&self) {
+        fetch(&self.hashes[..]);
     }
 
     pub fn contains(&self, hash: u64) -> bool {
@@ -68,6 +75,13 @@ impl<const N: usize, const B: usize> HashRing<N, B> {
 
     pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         self.hashes.iter().copied()
+    }
+
+    /// The same memory for many questions: each costs a probe instead of a scan.
+    pub fn lookup(&self) -> Lookup {
+        let mut lookup = Lookup::of_bits(self.hashes.len(), Self::MASK);
+        self.hashes.iter().for_each(|h| lookup.put(*h, 0));
+        lookup
     }
 
     pub fn encode(&self, out: &mut Vec<u8>) {

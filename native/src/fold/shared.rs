@@ -3,9 +3,10 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::ahead::fetch;
 use crate::codec::{put_u64, Reader};
 use crate::error::{Error, Result};
-use crate::fold::counter::{Counter, Window};
+use crate::fold::counter::{Counter, When, Window};
 use crate::fold::moments::Moments;
 use crate::record::EventType;
 
@@ -15,15 +16,45 @@ pub const SERVED: u8 = 15;
 /// Counters by event type with the moments of dwell and revenue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Sorted by slot.
-    counters: Vec<(u8, Counter)>,
+    /// Which slots have a counter, a bit each: finding one touches no other.
+    slots: u16,
+    /// In the order of their slots.
+    counters: Vec<Counter>,
     pub dwell: Moments,
     pub revenue: Moments,
 }
 
 impl Stats {
     pub fn get(&self, slot: u8) -> Option<&Counter> {
-        self.counters.iter().find(|(s, _)| *s == slot).map(|(_, c)| c)
+        self.place(slot).ok().and_then(|at| self.counters.get(at))
+    }
+
+    /// Where the counter of a slot (below 16) is, or would have to be.
+    fn place(&self, slot: u8) -> std::result::Result<usize, usize> {
+        let bit = 1u16 << slot;
+        let at = (self.slots & (bit - 1)).count_ones() as usize;
+        if self.slots & bit == 0 {
+            Err(at)
+        } else {
+            Ok(at)
+        }
+    }
+
+    /// The counter of a slot, made if need be.
+    fn counter_mut(&mut self, slot: u8) -> &mut Counter {
+        let at = match self.place(slot) {
+            Ok(at) => at,
+            Err(at) => {
+                self.slots |= 1 << slot;
+                self.counters.insert(at, Counter::default());
+                at
+            }
+        };
+        &mut self.counters[at]
+    }
+
+    fn by_slot(&self) -> impl Iterator<Item = (u8, &Counter)> {
+        (0..16).filter(|slot| self.slots >> slot & 1 == 1).zip(&self.counters)
     }
 
     pub fn count(&self, event_type: EventType, window: Window, as_of_ms: i64) -> u64 {
@@ -39,27 +70,28 @@ impl Stats {
     }
 
     pub fn add(&mut self, slot: u8, ts_ms: i64) {
-        match self.counters.binary_search_by_key(&slot, |(s, _)| *s) {
-            Ok(at) => self.counters[at].1.add(ts_ms, 1),
-            Err(at) => {
-                let mut counter = Counter::default();
-                counter.add(ts_ms, 1);
-                self.counters.insert(at, (slot, counter));
-            }
+        self.add_at(slot, &When::at(ts_ms));
+    }
+
+    pub fn add_at(&mut self, slot: u8, when: &When) {
+        self.counter_mut(slot).add_at(when, 1);
+    }
+
+    /// Asks for the counter of a slot.
+    pub fn fetch(&self, slot: u8) {
+        if let Some(counter) = self.get(slot) {
+            fetch(counter);
         }
     }
 
     /// Bytes behind the struct itself.
     pub fn heap_bytes(&self) -> usize {
-        self.counters.capacity() * std::mem::size_of::<(u8, Counter)>()
+        self.counters.capacity() * std::mem::size_of::<Counter>()
     }
 
     pub fn merge(&mut self, other: &Stats) {
-        for (slot, theirs) in &other.counters {
-            match self.counters.binary_search_by_key(slot, |(s, _)| *s) {
-                Ok(at) => self.counters[at].1.merge(theirs),
-                Err(at) => self.counters.insert(at, (*slot, theirs.clone())),
-            }
+        for (slot, theirs) in other.by_slot() {
+            self.counter_mut(slot).merge(theirs);
         }
         self.dwell.merge(&other.dwell);
         self.revenue.merge(&other.revenue);
@@ -94,8 +126,8 @@ impl Stats {
 
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_u64(out, self.counters.len() as u64);
-        for (slot, c) in &self.counters {
-            out.push(*slot);
+        for (slot, c) in self.by_slot() {
+            out.push(slot);
             c.encode(out);
         }
         self.dwell.encode(out);
@@ -107,8 +139,17 @@ impl Stats {
         if n > 16 {
             return Err(Error::corrupt(0, "too many counters"));
         }
-        let counters = (0..n).map(|_| Ok((r.u8()?, Counter::decode(r)?))).collect::<Result<Vec<_>>>()?;
-        Ok(Stats { counters, dwell: Moments::decode(r)?, revenue: Moments::decode(r)? })
+        let mut stats = Stats::default();
+        for _ in 0..n {
+            let slot = r.u8()?;
+            // Ascending, as they were written.
+            if slot > SERVED || stats.slots >> slot != 0 {
+                return Err(Error::corrupt(0, "a counter of an unknown or repeated slot"));
+            }
+            stats.slots |= 1 << slot;
+            stats.counters.push(Counter::decode(r)?);
+        }
+        Ok(Stats { dwell: Moments::decode(r)?, revenue: Moments::decode(r)?, ..stats })
     }
 }
 
@@ -122,7 +163,13 @@ pub fn rate(hits: f64, trials: f64, prior_rate: f64, prior_strength: f64) -> f64
 pub struct Categories {
     rows: FxHashMap<u64, (Stats, bool)>,
     dirty: Vec<u64>,
+    /// The last changes, over and over in the same places, and how many there ever were.
+    changed: Vec<u64>,
+    changes: u64,
 }
+
+/// Changes remembered for caches; who looks less often than this forgets everything.
+const CHANGES_MAX: usize = 4_096;
 
 impl Categories {
     pub fn len(&self) -> usize {
@@ -137,8 +184,30 @@ impl Categories {
         self.rows.get(&category).map(|(stats, _)| stats)
     }
 
+    /// How often counts were changed, for `changed_since`.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// The categories whose counts changed after `changes` answered that number; None when that is too long ago.
+    pub fn changed_since(&self, changes: u64) -> Option<impl Iterator<Item = u64> + '_> {
+        let new = self.changes.checked_sub(changes).filter(|new| *new <= CHANGES_MAX as u64)?;
+        Some((self.changes - new..self.changes).map(|at| self.changed[at as usize % CHANGES_MAX]))
+    }
+
+    fn tell(&mut self, category: u64) {
+        let at = self.changes as usize % CHANGES_MAX;
+        self.changes += 1;
+        if at == self.changed.len() {
+            self.changed.push(category);
+        } else {
+            self.changed[at] = category;
+        }
+    }
+
     /// The stats to count in, counted as changed.
     pub fn change(&mut self, category: u64) -> &mut Stats {
+        self.tell(category);
         let (stats, dirty) = self.rows.entry(category).or_default();
         if !*dirty {
             *dirty = true;
@@ -148,19 +217,20 @@ impl Categories {
     }
 
     pub fn restore(&mut self, category: u64, stats: Stats) {
+        self.tell(category);
         self.rows.insert(category, (stats, false));
     }
 
-    /// Visits what changed since the last call, ascending.
-    pub fn take_changes(&mut self, mut visit: impl FnMut(u64, &Stats)) {
+    /// What changed since the last call, ascending.
+    pub fn take_dirty(&mut self) -> Vec<u64> {
         let mut changed = std::mem::take(&mut self.dirty);
         changed.sort_unstable();
-        for category in changed {
-            if let Some((stats, dirty)) = self.rows.get_mut(&category) {
+        for category in &changed {
+            if let Some((_, dirty)) = self.rows.get_mut(category) {
                 *dirty = false;
-                visit(category, stats);
             }
         }
+        changed
     }
 }
 
@@ -194,6 +264,26 @@ mod tests {
         let mut out = Vec::new();
         bc.encode(&mut out);
         assert_eq!(Stats::decode(&mut Reader::new(&out)).unwrap(), bc);
+    }
+
+    #[test]
+    fn changes_are_told_while_they_are_remembered() {
+        let mut categories = Categories::default();
+        let since = |c: &Categories, n: u64| c.changed_since(n).map(Iterator::collect::<Vec<u64>>);
+        assert_eq!(since(&categories, 0), Some(vec![]));
+        assert_eq!(since(&categories, 1), None, "a number of another table");
+        for n in 0..CHANGES_MAX as u64 {
+            categories.change(n % 3);
+        }
+        let before = categories.changes();
+        assert_eq!(since(&categories, 0).map(|all| all.len()), Some(CHANGES_MAX));
+        categories.change(7);
+        categories.change(8);
+        categories.change(7);
+        assert_eq!(since(&categories, before), Some(vec![7, 8, 7]));
+        assert_eq!(since(&categories, before + 3), Some(vec![]));
+        assert_eq!(since(&categories, 2), None);
+        assert!(since(&categories, 3).is_some());
     }
 
     #[test]

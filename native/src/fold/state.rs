@@ -11,21 +11,21 @@ use rustc_hash::FxHashMap;
 use crate::error::{Error, Result};
 use crate::fold::caps::CapLimits;
 use crate::fold::contexts::Contexts;
-use crate::fold::facts::FactTable;
+use crate::fold::facts::{FactTable, Known};
 use crate::fold::marks::Marks;
 use crate::fold::persist::Change;
 use crate::fold::shared::{Categories, Stats, SERVED};
-use crate::fold::step::{step, Contribution, Outcome};
+use crate::fold::step::{step, Contribution, Outcome, Told};
 use crate::fold::user::{EventIds, User};
 use crate::hash::{key_hash, Namespace};
 use crate::items::Catalogue;
 use crate::log::Frame;
 use crate::recall::covis::Covis;
 use crate::recall::knn::{KnnLimits, SessionKnn};
-use crate::record::{Decision, Event, EventType, Kind, Link};
+use crate::record::{Activation, Decision, Event, EventType, Hashes, Kind, Link};
 
-/// Room for what one event of one item contributes, pairs included: one allocation instead of four.
-const CONTRIBUTIONS_USUAL: usize = 24;
+/// The bundle in use and the one before it, for going back.
+const ACTIVATIONS_MAX: usize = 2;
 
 /// What is fixed when a data directory is made or a shard is started.
 #[derive(Debug, Clone)]
@@ -75,6 +75,21 @@ pub struct Slot {
     pub used: u64,
 }
 
+impl Slot {
+    /// Of a key of which nothing is known yet.
+    fn new(namespace: Namespace, id: &str, used: u64) -> Slot {
+        Slot {
+            namespace,
+            id: id.into(),
+            person: Person::Known(Box::default()),
+            profile: None,
+            seen: EventIds::default(),
+            dirty: false,
+            used,
+        }
+    }
+}
+
 /// A link record that must reach the log because of an event that was just folded.
 pub struct LinkDue {
     pub source_offset: u64,
@@ -89,6 +104,8 @@ pub struct State {
     pub users: FxHashMap<u64, Slot>,
     /// By item index.
     pub items: Vec<Stats>,
+    /// By item index: grows with every change of the item's counts or data, for caches over them; never written.
+    revisions: Vec<u32>,
     pub categories: Categories,
     pub contexts: Contexts,
     pub global: Stats,
@@ -102,15 +119,21 @@ pub struct State {
     pub decisions_total: u64,
     /// User keys with at least one event of their own.
     pub users_total: u64,
+    /// Bundles in the order of their activation, the latest first: (name, version), at most `ACTIVATIONS_MAX`.
+    pub activations: Vec<(String, String)>,
     /// Links folded on the session's side and not yet on the user's, by source offset.
     pub links_due: BTreeMap<u64, (u64, Vec<u8>)>,
     pub admissions: u64,
     pub dirty: Dirty,
     /// A flush under way: what is still to be encoded, by space, and what is encoded and not yet handed out.
-    pub unencoded: Vec<(u8, Vec<u64>)>,
+    pub unencoded: VecDeque<(u8, VecDeque<u64>)>,
     pub flushing: VecDeque<Change>,
     /// Items whose counts or data changed since the lists were last made.
     pub touched: Marks,
+    /// Items put, changed or deleted since the tables of recall (vectors, text) last took them in.
+    pub renewed: Marks,
+    /// Empty between two events, kept for its memory.
+    contributions: Vec<Contribution>,
 }
 
 /// What changed since the last flush.
@@ -128,6 +151,7 @@ impl State {
             facts: FactTable::default(),
             users: FxHashMap::default(),
             items: Vec::new(),
+            revisions: Vec::new(),
             categories: Categories::default(),
             contexts: Contexts::default(),
             global: Stats::default(),
@@ -138,12 +162,15 @@ impl State {
             events_total: 0,
             decisions_total: 0,
             users_total: 0,
+            activations: Vec::new(),
             links_due: BTreeMap::new(),
             admissions: 0,
             dirty: Dirty::default(),
-            unencoded: Vec::new(),
+            unencoded: VecDeque::new(),
             flushing: VecDeque::new(),
             touched: Marks::default(),
+            renewed: Marks::default(),
+            contributions: Vec::new(),
             config,
         }
     }
@@ -157,73 +184,75 @@ impl State {
         let body = frame.body;
         let mut duplicate = false;
         match Kind::from_u8(frame.header.kind)? {
-            Kind::Event => duplicate = !self.fold_event(frame.end, &Event::decode(body)?)?,
+            Kind::Event => {
+                let event = Event::decode(body)?;
+                duplicate = !self.fold_event(frame.end, &Told::of(&event, Hashes::of(&event)));
+            }
             Kind::Item => self.put_item(body, frame.header.received_ms as i64)?,
             Kind::ItemDelete => self.delete_item(body)?,
             Kind::ItemPatch => self.patch_item(body, frame.header.received_ms as i64)?,
             Kind::User => self.put_profile(frame.header.key_hash, body)?,
             Kind::Link => self.fold_link(&Link::decode(body)?)?,
             Kind::Decision => self.fold_decision(&Decision::decode(body)?),
+            Kind::Activation => self.fold_activation(&Activation::decode(body)?),
         }
         self.applied = frame.end;
         self.dirty.any = true;
         Ok(duplicate)
     }
 
-    fn fold_event(&mut self, offset: u64, event: &Event<'_>) -> Result<bool> {
-        self.intern_items(event);
-        let (mut namespace, mut id) = event.user_key();
-        let session_hash = key_hash(Namespace::Session, event.session_id);
-        let resolved;
-        if namespace == Namespace::Session {
-            if let Some(Slot { person: Person::Linked(user), .. }) = self.users.get(&session_hash) {
+    /// False when the event was counted before.
+    pub(super) fn fold_event(&mut self, offset: u64, told: &Told<'_>) -> bool {
+        let Told { event, hashes, .. } = told;
+        self.intern_items(told);
+        let resolved: Box<str>;
+        let (namespace, id, hash) = match (event.user_id, event.linked_user, self.users.get(&hashes.session)) {
+            (Some(user), _, _) => (Namespace::User, user, hashes.own()),
+            (None, Some(user), _) => (Namespace::User, user, key_hash(Namespace::User, user)),
+            (None, None, Some(Slot { person: Person::Linked(user), .. })) => {
                 resolved = user.clone();
-                (namespace, id) = (Namespace::User, &resolved);
+                (Namespace::User, &*resolved, key_hash(Namespace::User, &resolved))
+            }
+            (None, None, _) => (Namespace::Session, event.session_id, hashes.session),
+        };
+        match event.user_id {
+            None if !self.first_of_linked(hashes.session, hashes.event) => return false,
+            Some(user) if !self.is_linked(hashes.session, user) => {
+                // A duplicate links nothing.
+                if self.counted(hash, hashes.event) {
+                    return false;
+                }
+                self.link(offset, hashes.session, event.session_id, user);
+            }
+            _ => {}
+        }
+        let used = self.admissions;
+        let slot = self.users.entry(hash).or_insert_with(|| Slot::new(namespace, id, used));
+        let Person::Known(user) = &mut slot.person else { return false };
+        let first = user.version == 0;
+        let mut contributions = std::mem::take(&mut self.contributions);
+        let items = Known { ids: self.catalogue.ids(), facts: &self.facts };
+        let outcome = step(user, told, &items, &self.config.caps, &mut contributions);
+        let accepted = outcome == Outcome::Accepted;
+        if accepted {
+            slot.used = used;
+            mark(&mut slot.dirty, &mut self.dirty.users, hash);
+            self.events_total += 1;
+            self.users_total += u64::from(first);
+            self.events_now_ms = self.events_now_ms.max(event.ts_ms);
+            self.global.add_at(event.event_type as u8, &told.when);
+            for c in contributions.drain(..) {
+                self.contribute(told, c);
             }
         }
-        let hash = key_hash(namespace, id);
-        let event_hash = crate::hash::id_hash(event.event_id);
-        if event.user_id.is_none() && !self.first_of_linked(session_hash, event_hash) {
-            return Ok(false);
-        }
-        if matches!(&self.slot(hash, namespace, id).person, Person::Known(u) if u.dedupe.contains(event_hash)) {
-            return Ok(false);
-        }
-        if let Some(user_id) = event.user_id.filter(|u| !self.is_linked(session_hash, u)) {
-            self.link(offset, session_hash, event.session_id, user_id);
-        }
-        let mut contributions = Vec::with_capacity(CONTRIBUTIONS_USUAL);
-        let used = self.admissions;
-        let Some(slot) = self.users.get_mut(&hash) else { return Ok(false) };
-        let Person::Known(user) = &mut slot.person else { return Ok(false) };
-        let first = user.version == 0;
-        let outcome = step(user, event, &self.facts, &self.config.caps, &mut contributions);
-        slot.used = used;
-        mark(&mut slot.dirty, &mut self.dirty.users, hash);
-        if outcome == Outcome::Duplicate {
-            return Ok(false);
-        }
-        self.events_total += 1;
-        self.users_total += u64::from(first);
-        self.events_now_ms = self.events_now_ms.max(event.ts_ms);
-        self.global.add(event.event_type as u8, event.ts_ms);
-        for c in contributions {
-            self.contribute(c);
-        }
-        Ok(true)
+        self.contributions = contributions;
+        accepted
     }
 
     /// The slot of a key and its hash, made if need be.
     fn slot(&mut self, hash: u64, namespace: Namespace, id: &str) -> &mut Slot {
-        self.users.entry(hash).or_insert_with(|| Slot {
-            namespace,
-            id: id.into(),
-            person: Person::Known(Box::default()),
-            profile: None,
-            seen: EventIds::default(),
-            dirty: false,
-            used: self.admissions,
-        })
+        let used = self.admissions;
+        self.users.entry(hash).or_insert_with(|| Slot::new(namespace, id, used))
     }
 
     /// A session and a user seen together for the first time: the session's anonymous doings leave for a link record.
@@ -263,8 +292,8 @@ impl State {
     }
 
     /// Whether a key in memory has counted this event.
-    pub fn counted(&self, hash: u64, event_id: &str) -> bool {
-        self.user(hash).is_some_and(|u| u.dedupe.contains(crate::hash::id_hash(event_id)))
+    pub fn counted(&self, hash: u64, event_hash: u64) -> bool {
+        self.user(hash).is_some_and(|u| u.dedupe.contains(event_hash))
     }
 
     fn is_linked(&self, session_hash: u64, user_id: &str) -> bool {
@@ -296,49 +325,38 @@ impl State {
         }
     }
 
-    fn contribute(&mut self, c: Contribution<'_>) {
-        match c {
-            Contribution::Item { item, event_type, ts_ms } => {
-                if let Some(at) = self.catalogue.ids().by_hash(item) {
-                    self.stats_mut(at).add(event_type as u8, ts_ms);
-                    self.touched.insert(at);
-                }
-            }
-            Contribution::Revenue { item, value } => {
-                if let Some(at) = self.catalogue.ids().by_hash(item) {
-                    self.stats_mut(at).revenue.add(value);
-                }
-            }
-            Contribution::Dwell { item, dwell_ms } => {
-                if let Some(at) = self.catalogue.ids().by_hash(item) {
-                    self.stats_mut(at).dwell.add(f64::from(dwell_ms));
-                }
-            }
-            Contribution::Category { category, event_type, ts_ms } => {
-                self.categories.change(category).add(event_type as u8, ts_ms);
-            }
-            Contribution::Pair { a, b, ts_ms } => {
-                if let (Some(a), Some(b)) = (self.catalogue.ids().by_hash(a), self.catalogue.ids().by_hash(b)) {
-                    self.covis.add(a, b, ts_ms, 1);
-                    self.covis.add(b, a, ts_ms, 1);
-                }
-            }
-            Contribution::Touch { session, item, ts_ms } => {
-                if let Some(at) = self.catalogue.ids().by_hash(item) {
-                    self.knn.touch(session, at, ts_ms);
-                }
-            }
-            Contribution::Context { dimension, value, item, event_type, ts_ms } => {
-                self.contribute_context(dimension, value, item, event_type, ts_ms);
-            }
+    fn fold_activation(&mut self, activation: &Activation<'_>) {
+        let bundle = (activation.name.to_owned(), activation.version.to_owned());
+        if self.activations.first() != Some(&bundle) {
+            self.activations.insert(0, bundle);
+            self.activations.truncate(ACTIVATIONS_MAX);
         }
     }
 
-    fn contribute_context(&mut self, dimension: u8, value: &str, item: Option<u64>, event_type: EventType, ts_ms: i64) {
-        let Some(context) = self.contexts.change(dimension, value) else { return };
-        context.stats.add(event_type as u8, ts_ms);
-        if let Some(at) = item.and_then(|i| self.catalogue.ids().by_hash(i)) {
-            context.add_item(at, ts_ms);
+    fn contribute(&mut self, told: &Told<'_>, c: Contribution) {
+        let slot = told.event.event_type as u8;
+        let ts_ms = told.event.ts_ms;
+        match c {
+            Contribution::Item { item } => {
+                self.stats_mut(item).add_at(slot, &told.when);
+                self.touched.insert(item);
+            }
+            Contribution::Revenue { item, value } => self.stats_mut(item).revenue.add(value),
+            Contribution::Dwell { item, dwell_ms } => self.stats_mut(item).dwell.add(f64::from(dwell_ms)),
+            Contribution::Category { category } => self.categories.change(category).add_at(slot, &told.when),
+            Contribution::Pair { a, b } => {
+                self.covis.add(a, b, ts_ms, 1);
+                self.covis.add(b, a, ts_ms, 1);
+            }
+            Contribution::Touch { item } => self.knn.touch(told.hashes.session, item, ts_ms),
+            Contribution::Context { dimension, item } => {
+                let Some(value) = told.said.context[usize::from(dimension)] else { return };
+                let Some(context) = self.contexts.change(dimension, value) else { return };
+                context.stats.add_at(slot, &told.when);
+                if let Some(item) = item {
+                    context.add_item_at(item, &told.when);
+                }
+            }
         }
     }
 
@@ -350,18 +368,33 @@ impl State {
     /// The stats of an item, made if need be, without counting them as changed.
     pub fn item_stats(&mut self, item: u32) -> &mut Stats {
         let at = item as usize;
+        self.revise(item);
         if self.items.len() <= at {
             self.items.resize_with(at + 1, Stats::default);
         }
         &mut self.items[at]
     }
 
-    fn intern_items(&mut self, event: &Event<'_>) {
-        if let Some(id) = event.item_id {
-            self.catalogue.intern(id);
+    /// What was made of the item's counts and data while this answered the same is still right.
+    #[inline]
+    pub fn revision(&self, item: u32) -> u32 {
+        self.revisions.get(item as usize).copied().unwrap_or_default()
+    }
+
+    fn revise(&mut self, item: u32) {
+        let at = item as usize;
+        if self.revisions.len() <= at {
+            self.revisions.resize(at + 1, 0);
         }
-        if matches!(event.event_type, EventType::Purchase | EventType::Refund) {
-            if let Some(text) = event.props.get("items") {
+        self.revisions[at] = self.revisions[at].wrapping_add(1);
+    }
+
+    fn intern_items(&mut self, told: &Told<'_>) {
+        if let (Some(id), Some(hash)) = (told.event.item_id, told.hashes.item) {
+            self.catalogue.intern_hashed(id, hash);
+        }
+        if matches!(told.event.event_type, EventType::Purchase | EventType::Refund) {
+            if let Some(text) = told.said.items {
                 for line in crate::event::purchase_items(text).unwrap_or_default() {
                     self.catalogue.intern(&line.item_id);
                 }
@@ -399,7 +432,9 @@ impl State {
 
     fn item_changed(&mut self, item: u32) {
         self.facts.update(&self.catalogue, item);
+        self.revise(item);
         self.touched.insert(item);
+        self.renewed.insert(item);
     }
 
     fn put_profile(&mut self, hash: u64, json: &[u8]) -> Result<()> {

@@ -8,10 +8,11 @@
 
 use crate::fold::caps::CapLimits;
 use crate::fold::cart::{cart_add, cart_remove};
+use crate::fold::counter::When;
+use crate::fold::lines::{event_lines, Line};
 use crate::fold::said::Said;
 use crate::fold::user::{Recent, User, TEXT_CHARS_MAX};
-use crate::hash::id_hash;
-use crate::record::{Event, EventType};
+use crate::record::{Event, EventType, Hashes};
 
 /// Items of a session that a new interaction is paired with.
 const PAIRS_MAX: usize = 10;
@@ -28,51 +29,61 @@ pub struct Facts<'c> {
     pub seller: Option<u64>,
 }
 
-/// The catalogue as the fold sees it.
+/// The catalogue as those see it who know an item by its hash.
 pub trait Catalog {
     fn facts(&self, item: u64) -> Facts<'_>;
 }
 
-/// What one event adds to counts that users share.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Contribution<'e> {
+/// The items as a step sees them: a hash is looked up once, the rest goes by index.
+pub trait Items {
+    fn index(&self, hash: u64) -> Option<u32>;
+    fn facts_at(&self, index: u32) -> Facts<'_>;
+}
+
+/// An event with all that follows from it alone.
+pub struct Told<'e> {
+    pub event: &'e Event<'e>,
+    pub hashes: Hashes,
+    pub said: Said<'e>,
+    pub when: When,
+}
+
+impl<'e> Told<'e> {
+    pub fn of(event: &'e Event<'e>, hashes: Hashes) -> Told<'e> {
+        Told { event, hashes, said: Said::read(event), when: When::at(event.ts_ms) }
+    }
+}
+
+/// What one event adds to counts that users share, with the type and the time that it has. Items are indices.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Contribution {
     Item {
-        item: u64,
-        event_type: EventType,
-        ts_ms: i64,
+        item: u32,
     },
     Revenue {
-        item: u64,
+        item: u32,
         value: f64,
     },
     Dwell {
-        item: u64,
+        item: u32,
         dwell_ms: u32,
     },
     Category {
         category: u64,
-        event_type: EventType,
-        ts_ms: i64,
     },
-    /// An interaction within a context: dimension 0 device, 1 country, 2 channel.
+    /// An interaction within a context that the event states: dimension 0 device, 1 country, 2 channel.
     Context {
         dimension: u8,
-        value: &'e str,
-        item: Option<u64>,
-        event_type: EventType,
-        ts_ms: i64,
+        item: Option<u32>,
     },
     /// Seen together, both directions.
     Pair {
-        a: u64,
-        b: u64,
-        ts_ms: i64,
+        a: u32,
+        b: u32,
     },
-    /// The session index learns that this session holds the item.
+    /// The session index learns that the event's session holds the item.
     Touch {
-        session: u64,
-        item: u64,
-        ts_ms: i64,
+        item: u32,
     },
 }
 
@@ -94,80 +105,35 @@ fn is_action(t: EventType) -> bool {
 }
 
 /// Counts one event. `out` receives the contributions, empty when it is a duplicate or capped.
-pub fn step<'e>(
+pub fn step(
     user: &mut User,
-    event: &Event<'e>,
-    catalog: &impl Catalog,
+    told: &Told<'_>,
+    catalog: &impl Items,
     limits: &CapLimits,
-    out: &mut Vec<Contribution<'e>>,
+    out: &mut Vec<Contribution>,
 ) -> Outcome {
-    if !user.dedupe.insert(id_hash(event.event_id)) {
+    let Told { event, said, .. } = told;
+    if !user.dedupe.insert(told.hashes.event) {
         return Outcome::Duplicate;
     }
-    let said = Said::read(event);
-    let items = event_items(user, event, &said);
+    let lines = event_lines(user, told, catalog);
+    let items: &[Line] = &lines;
     user.version += 1;
     user.first_ms = if user.first_ms == 0 { event.ts_ms } else { user.first_ms.min(event.ts_ms) };
     user.last_ms = user.last_ms.max(event.ts_ms);
-    user.counter_mut(event.event_type).add(event.ts_ms, 1);
+    user.counter_mut(event.event_type).add_at(&told.when, 1);
     if let Some(name) = event.custom {
         user.count_custom(name, 1);
     }
-    remember_context(user, &said);
-    let number = count_in_session(user, event, &said);
+    remember_context(user, said);
+    let number = count_in_session(user, event, said);
     let first_item = items.first().map_or(0, |l| l.item);
     let counted = user.caps.allow(limits, first_item, event.event_type, event.ts_ms);
     if counted {
-        contribute(user, event, &said, &items, number, catalog, out);
+        contribute(user, told, items, number, catalog, out);
     }
-    remember_items(user, event, &said, &items, number, catalog);
+    remember_items(user, event, said, items, number, catalog);
     Outcome::Accepted
-}
-
-/// A line of the event: one for most types, several for a purchase.
-struct Line {
-    item: u64,
-    quantity: u32,
-    price: Option<f64>,
-}
-
-impl Line {
-    /// What was paid: the price of the event, else the catalogue's.
-    fn value(&self, catalog: &impl Catalog) -> f64 {
-        self.price.or(catalog.facts(self.item).price).unwrap_or(0.0) * f64::from(self.quantity)
-    }
-}
-
-fn event_items(user: &mut User, event: &Event<'_>, said: &Said<'_>) -> Vec<Line> {
-    let order = said.order_id.map(id_hash);
-    let lines: Vec<Line> = match (event.event_type, said.items) {
-        (EventType::Purchase | EventType::Refund, Some(text)) => crate::event::purchase_items(text)
-            .unwrap_or_default()
-            .iter()
-            .map(|l| Line { item: id_hash(&l.item_id), quantity: l.quantity, price: l.price })
-            .collect(),
-        _ => event
-            .item_id
-            .iter()
-            .map(|id| Line { item: id_hash(id), quantity: said.quantity().unwrap_or(1), price: said.price })
-            .collect(),
-    };
-    match (event.event_type, order) {
-        (EventType::Purchase, Some(order)) if !lines.is_empty() => {
-            user.remember_order(order, lines.iter().map(|l| l.item).collect());
-            lines
-        }
-        (EventType::Refund, Some(order)) => {
-            let held = user.orders.iter().position(|(o, _)| *o == order).map(|at| user.orders.remove(at).1);
-            match held {
-                Some(items) if lines.is_empty() => {
-                    items.into_iter().map(|item| Line { item, quantity: 1, price: None }).collect()
-                }
-                _ => lines,
-            }
-        }
-        _ => lines,
-    }
 }
 
 fn remember_context(user: &mut User, said: &Said<'_>) {
@@ -208,14 +174,13 @@ fn remember_items(
     said: &Said<'_>,
     items: &[Line],
     number: u32,
-    catalog: &impl Catalog,
+    catalog: &impl Items,
 ) {
     let dwell = said.dwell_ms;
     if let Some(ms) = dwell {
         user.dwell.add(f64::from(ms));
     }
     for line in items {
-        let facts = catalog.facts(line.item);
         match event.event_type {
             EventType::Click => {
                 user.clicked.insert(line.item);
@@ -238,6 +203,7 @@ fn remember_items(
             _ => {}
         }
         if is_positive(event.event_type) {
+            let facts = line.facts(catalog);
             if let Some(price) = facts.price {
                 user.price.add(price);
             }
@@ -286,28 +252,28 @@ fn attach_dwell(user: &mut User, item: u64, session: u32, dwell_ms: u32) {
     }
 }
 
-fn contribute<'e>(
+fn contribute(
     user: &User,
-    event: &Event<'e>,
-    said: &Said<'e>,
+    told: &Told<'_>,
     items: &[Line],
     number: u32,
-    catalog: &impl Catalog,
-    out: &mut Vec<Contribution<'e>>,
+    catalog: &impl Items,
+    out: &mut Vec<Contribution>,
 ) {
-    let (event_type, ts_ms) = (event.event_type, event.ts_ms);
+    let Told { event, said, .. } = told;
+    let event_type = event.event_type;
     for (dimension, value) in said.context.into_iter().enumerate() {
-        if let Some(value) = value.filter(|v| !v.is_empty() && v.len() <= 4 * TEXT_CHARS_MAX) {
-            let item = items.first().filter(|_| is_positive(event_type)).map(|l| l.item);
-            out.push(Contribution::Context { dimension: dimension as u8, value, item, event_type, ts_ms });
+        if value.is_some_and(|v| !v.is_empty() && v.len() <= 4 * TEXT_CHARS_MAX) {
+            let item = items.first().filter(|_| is_positive(event_type)).and_then(|l| l.index);
+            out.push(Contribution::Context { dimension: dimension as u8, item });
         }
     }
     for line in items {
-        let item = line.item;
-        out.push(Contribution::Item { item, event_type, ts_ms });
-        let facts = catalog.facts(item);
+        let Some(item) = line.index else { continue };
+        out.push(Contribution::Item { item });
+        let facts = catalog.facts_at(item);
         for category in facts.categories.iter().chain(facts.seller.as_ref()) {
-            out.push(Contribution::Category { category: *category, event_type, ts_ms });
+            out.push(Contribution::Category { category: *category });
         }
         if let Some(sign) = money_sign(event_type) {
             out.push(Contribution::Revenue { item, value: sign * line.value(catalog) });
@@ -316,20 +282,23 @@ fn contribute<'e>(
             out.push(Contribution::Dwell { item, dwell_ms });
         }
         if is_positive(event_type) {
-            pair(user, event, item, number, out);
-            let session = crate::hash::key_hash(crate::hash::Namespace::Session, event.session_id);
-            out.push(Contribution::Touch { session, item, ts_ms });
+            pair(user, event, line.item, number, |other| {
+                out.extend(catalog.index(other).map(|a| Contribution::Pair { a, b: item }));
+            });
+            out.push(Contribution::Touch { item });
         }
     }
     for (i, a) in items.iter().enumerate().take(PAIRS_MAX) {
         for b in items[i + 1..].iter().take(PAIRS_MAX).filter(|b| b.item != a.item) {
-            out.push(Contribution::Pair { a: a.item, b: b.item, ts_ms });
+            if let (Some(a), Some(b)) = (a.index, b.index) {
+                out.push(Contribution::Pair { a, b });
+            }
         }
     }
 }
 
-/// Pairs an item with what the session touched before it; looking again at an item of the session adds nothing.
-fn pair(user: &User, event: &Event<'_>, item: u64, session: u32, out: &mut Vec<Contribution<'_>>) {
+/// Names what the session touched before an item; looking again at an item of the session adds nothing.
+fn pair(user: &User, event: &Event<'_>, item: u64, session: u32, mut with: impl FnMut(u64)) {
     let mut earlier: [u64; PAIRS_MAX] = [0; PAIRS_MAX];
     let mut n = 0;
     for r in user.recent.iter().rev().filter(|r| r.session == session && is_positive(r.event_type)) {
@@ -344,23 +313,26 @@ fn pair(user: &User, event: &Event<'_>, item: u64, session: u32, out: &mut Vec<C
             n += 1;
         }
     }
-    for other in &earlier[..n] {
-        out.push(Contribution::Pair { a: *other, b: item, ts_ms: event.ts_ms });
-    }
+    earlier[..n].iter().for_each(|other| with(*other));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::codec::put_str;
+    use crate::hash::id_hash;
     use crate::record::Props;
 
     const T: i64 = 1_700_000_000_000;
 
     struct Nothing;
 
-    impl Catalog for Nothing {
-        fn facts(&self, _: u64) -> Facts<'_> {
+    impl Items for Nothing {
+        fn index(&self, hash: u64) -> Option<u32> {
+            Some(hash as u32)
+        }
+
+        fn facts_at(&self, _: u32) -> Facts<'_> {
             Facts { categories: &[11], price: Some(20.0), seller: None }
         }
     }
@@ -417,7 +389,8 @@ mod tests {
                 props: Props { count: props.len() as u32, bytes: &bytes },
             };
             let mut out = Vec::new();
-            let outcome = step(&mut self.user, &event, &Nothing, &CapLimits::default(), &mut out);
+            let told = Told::of(&event, Hashes::of(&event));
+            let outcome = step(&mut self.user, &told, &Nothing, &CapLimits::default(), &mut out);
             (outcome, out.iter().map(|c| format!("{c:?}")).collect())
         }
     }
@@ -458,7 +431,7 @@ mod tests {
         assert_eq!(case.user.order_value.sum(), 10.0);
         let out = case.send(EventType::Refund, None, T + 3, &[("order_id", "o1")]);
         assert!(!case.user.bought.contains(a));
-        assert!(out.iter().any(|c| c.starts_with("Item") && c.contains("Refund")), "{out:?}");
+        assert!(out.iter().any(|c| c.starts_with("Item")), "{out:?}");
         let again = case.send(EventType::Refund, None, T + 4, &[("order_id", "o1")]);
         assert!(!again.iter().any(|c| c.starts_with("Item")), "an order is refunded once");
     }

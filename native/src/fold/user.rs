@@ -2,6 +2,7 @@
 //!
 //! Items appear as 64-bit hashes, so a record means the same on every shard. `BYTES_MAX` is the published bound.
 
+use crate::ahead::fetch;
 use crate::codec::{put_i64, put_opt_str, put_str, put_u64, Reader};
 use crate::error::{Error, Result};
 use crate::fold::caps::Caps;
@@ -289,6 +290,21 @@ impl User {
                 self.place_recent(at, Recent { session: number, custom, ..r.clone() });
             }
         }
+    }
+
+    /// Asks for what an event of that type is about to touch behind the struct itself.
+    pub fn fetch(&self, event_type: EventType) {
+        self.dedupe.fetch();
+        self.caps.fetch();
+        if let Some(counter) = self.counter(event_type) {
+            fetch(counter);
+        }
+        // Nearly always the latest session and the end of the list.
+        if let Some(session) = self.sessions.last() {
+            fetch(session);
+        }
+        fetch(&self.recent[self.recent.len().saturating_sub(4)..]);
+        fetch(&self.categories[..]);
     }
 
     /// Bytes behind the struct itself, by capacity.

@@ -9,6 +9,7 @@ use super::dictionary::Dictionary;
 use super::item::{read, Item, Names, Slots};
 use crate::codec::{put_bytes, put_i64, put_str, put_u64, Reader};
 use crate::error::{Error, Result};
+use crate::hash::id_hash;
 
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
@@ -62,8 +63,13 @@ impl Catalogue {
 
     /// The index of an id, given now if it had none; without an item.
     pub fn intern(&mut self, id: &str) -> u32 {
+        self.intern_hashed(id, id_hash(id))
+    }
+
+    /// `intern` of an id whose `id_hash` is known.
+    pub fn intern_hashed(&mut self, id: &str, hash: u64) -> u32 {
         let known = self.ids.len();
-        let index = self.ids.intern(id);
+        let index = self.ids.intern_hashed(id, hash);
         if self.ids.len() > known {
             self.mark(index);
         }

@@ -3,6 +3,7 @@
 //! Invariant: an index never changes its string and is never reused. All text lies in one arena; what a string means is
 //! not known here.
 
+use crate::ahead::fetch;
 use crate::hash::id_hash;
 use rustc_hash::FxHashMap;
 
@@ -11,6 +12,8 @@ pub struct Dictionary {
     arena: String,
     /// Where each string ends in the arena.
     ends: Vec<usize>,
+    /// `id_hash` of each string, so that nobody hashes it again.
+    hashes: Vec<u64>,
     /// Hash to index. Two strings of one hash: the later one lies at the next free number, so `index` stays exact even
     /// for ids made to collide.
     by_hash: FxHashMap<u64, u32>,
@@ -30,7 +33,8 @@ impl Dictionary {
         self.intern_hashed(text, id_hash(text))
     }
 
-    fn intern_hashed(&mut self, text: &str, hash: u64) -> u32 {
+    /// `intern` of a string whose `id_hash` is known.
+    pub(super) fn intern_hashed(&mut self, text: &str, hash: u64) -> u32 {
         let slot = match self.find(text, hash) {
             Ok(index) => return index,
             Err(slot) => slot,
@@ -38,12 +42,20 @@ impl Dictionary {
         let index = self.ends.len() as u32;
         self.arena.push_str(text);
         self.ends.push(self.arena.len());
+        self.hashes.push(hash);
         self.by_hash.insert(slot, index);
         index
     }
 
     pub fn index(&self, text: &str) -> Option<u32> {
         self.find(text, id_hash(text)).ok()
+    }
+
+    /// Asks for what `index` compares a string with.
+    pub fn fetch(&self, index: u32) {
+        if let Some(end) = self.ends.get(index as usize) {
+            fetch(&self.arena.as_bytes()[end.saturating_sub(1)..*end]);
+        }
     }
 
     /// The string of an index that this dictionary gave; empty for any other.
@@ -53,6 +65,12 @@ impl Dictionary {
         let Some(&end) = self.ends.get(i) else { return "" };
         let start = if i == 0 { 0 } else { self.ends[i - 1] };
         &self.arena[start..end]
+    }
+
+    /// `id_hash` of the string of an index that this dictionary gave; 0 for any other.
+    #[inline]
+    pub fn hash(&self, index: u32) -> u64 {
+        self.hashes.get(index as usize).copied().unwrap_or_default()
     }
 
     /// The index of the string with this `id_hash`; of several, the first that came.
@@ -67,7 +85,9 @@ impl Dictionary {
 
     /// Bytes of memory, roughly: the arena, the ends and a hash table at its usual load.
     pub fn memory_bytes(&self) -> usize {
-        self.arena.capacity() + self.ends.capacity() * 8 + self.by_hash.capacity() * 8 / 7 * 17
+        self.arena.capacity()
+            + (self.ends.capacity() + self.hashes.capacity()) * 8
+            + self.by_hash.capacity() * 8 / 7 * 17
     }
 
     /// The index, or the free number to keep it under.
@@ -98,6 +118,7 @@ mod tests {
         assert_eq!(d.by_hash(id_hash("a")), Some(1));
         assert_eq!(d.by_hash(id_hash("nobody")), None);
         assert_eq!(d.id(4), "");
+        assert_eq!((d.hash(1), d.hash(4)), (id_hash("a"), 0));
     }
 
     #[test]

@@ -23,6 +23,10 @@ use crate::error::{Error, Result};
 
 /// A buffer that grew beyond this for one large group is given back.
 const BUFFER_KEPT_BYTES: usize = 16 << 20;
+/// While groups of at least `BUSY_BYTES` follow each other, one begins at most so often: what arrives meanwhile shares
+/// its sync, and a sync costs the processor as much as folding dozens of events. Single events never wait.
+const BUSY_GAP: Duration = Duration::from_millis(4);
+const BUSY_BYTES: usize = 8 << 10;
 
 pub struct Log {
     pub(super) shared: Arc<Shared>,
@@ -54,6 +58,8 @@ struct Queue {
     /// Ranges (after, up to and with) of end offsets that were handed out and lost: start → (end, why).
     lost: BTreeMap<u64, (u64, Error)>,
     closing: bool,
+    /// Someone stands still until the group is durable.
+    urgent: bool,
 }
 
 impl Log {
@@ -77,7 +83,14 @@ impl Log {
             durable: AtomicU64::new(end),
             segments: RwLock::new(found.segments),
             gaps: RwLock::new(found.gaps),
-            queue: Mutex::new(Queue { buf: Vec::new(), end, failure: None, lost: BTreeMap::new(), closing: false }),
+            queue: Mutex::new(Queue {
+                buf: Vec::new(),
+                end,
+                failure: None,
+                lost: BTreeMap::new(),
+                closing: false,
+                urgent: false,
+            }),
             work: Condvar::new(),
             done: Condvar::new(),
             writer: Mutex::new(writer),
@@ -155,6 +168,8 @@ impl Log {
             if left.is_zero() {
                 return Ok(false);
             }
+            queue.urgent = true;
+            self.shared.work.notify_all();
             queue = self.shared.done.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -221,7 +236,12 @@ impl Drop for Log {
 impl Shared {
     fn commit_all(&self) {
         let mut group = Vec::new();
-        while self.take_group(&mut group) {
+        let mut not_before = Instant::now();
+        while self.take_group(&mut group, not_before) {
+            not_before = Instant::now();
+            if group.len() >= BUSY_BYTES {
+                not_before += BUSY_GAP;
+            }
             let result = match locked(&self.writer).as_mut() {
                 Some(writer) => writer.commit(&mut group, &self.segments),
                 None => Err(closed()),
@@ -242,12 +262,22 @@ impl Shared {
         }
     }
 
-    /// Waits for work; false when the log closes and nothing is left.
-    fn take_group(&self, group: &mut Vec<u8>) -> bool {
+    /// Waits for work, and until `not_before` unless someone stands still for it; false when the log closes and nothing
+    /// is left.
+    fn take_group(&self, group: &mut Vec<u8>, not_before: Instant) -> bool {
         let mut queue = locked(&self.queue);
-        while queue.buf.is_empty() && !queue.closing {
-            queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        while !queue.closing {
+            if queue.buf.is_empty() {
+                queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let left = not_before.saturating_duration_since(Instant::now());
+            if left.is_zero() || queue.urgent {
+                break;
+            }
+            queue = self.work.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        queue.urgent = false;
         std::mem::swap(&mut queue.buf, group);
         !group.is_empty()
     }

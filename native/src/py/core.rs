@@ -5,8 +5,10 @@ use pyo3::types::{PyBytes, PyList};
 
 use crate::cascade::candidates::Indices;
 use crate::cascade::lists::Lists;
+use crate::cascade::prerank::Prerank;
 use crate::error::Error;
 use crate::event::{self, Media};
+use crate::explore::Tables;
 use crate::fold::caps::CapLimits;
 use crate::fold::persist::user_key;
 use crate::fold::queue::Queue;
@@ -15,7 +17,10 @@ use crate::hash::{key_hash, Namespace};
 use crate::log::FrameIter;
 use crate::py::error::to_py;
 use crate::py::log::PyLog;
-use crate::record::{Event, Kind, Link};
+use crate::record::{Event, Hashes, Kind, Link};
+
+/// Items taken into the text index by one refresh.
+const TEXT_SHARE: usize = 64;
 
 /// (index, id, code, message, payload) of something refused.
 type Refusal<'py> = (usize, Option<String>, String, String, Bound<'py, PyBytes>);
@@ -28,12 +33,17 @@ pub struct Core {
     pub queue: Queue,
     pub lists: Lists,
     pub indices: Indices,
+    pub prerank: Option<Prerank>,
+    pub posteriors: Tables,
     custom_types: Vec<String>,
     purchase_requires_trusted: bool,
     event_limits: event::Limits,
     item_limits: crate::items::Limits,
     embedding_length: Option<usize>,
 }
+
+/// Items that one refresh of the lists looks at.
+const LISTED_TOGETHER: usize = 128;
 
 /// Events of one body, read and checked, not yet in the log.
 #[pyclass(module = "rtp_monolith._native")]
@@ -104,6 +114,8 @@ impl Core {
             queue: Queue::default(),
             lists: Lists::default(),
             indices: Indices::default(),
+            prerank: None,
+            posteriors: Tables::default(),
             custom_types,
             purchase_requires_trusted,
             event_limits: event::Limits { events_max, props_max, ..event::Limits::default() },
@@ -141,15 +153,7 @@ impl Core {
     /// User records that must be loaded before these events are submitted. Loading a session may tell of a user that it
     /// is linked to: ask again after a load that found something.
     fn missing_for_events<'py>(&self, py: Python<'py>, events: &EventBatch) -> Vec<Wanted<'py>> {
-        let mut hashes = Vec::new();
-        Queue::keys_of(events.batch.iter().map(|(_, e)| e), &mut hashes);
-        for event in events.batch.iter().map(|(_, e)| e).filter(|e| e.user_id.is_none()) {
-            let session = key_hash(Namespace::Session, event.session_id);
-            hashes.extend(self.queue.linked_user(&self.state, session).map(|u| key_hash(Namespace::User, u)));
-        }
-        hashes.sort_unstable();
-        hashes.dedup();
-        self.wanted(py, &hashes)
+        self.wanted(py, &self.queue.missing_of(&self.state, &events.batch))
     }
 
     /// User records that a request of this user and session must have loaded.
@@ -171,7 +175,8 @@ impl Core {
             let frame = frame.map_err(to_py)?;
             hashes.push(frame.header.key_hash);
             if frame.header.kind == Kind::Event as u8 {
-                Queue::keys_of(std::iter::once(Event::decode(frame.body).map_err(to_py)?), &mut hashes);
+                let event = Hashes::of(&Event::decode(frame.body).map_err(to_py)?);
+                Queue::keys_of(std::iter::once(&event), &mut hashes);
             }
             if frame.header.kind == Kind::Link as u8 {
                 let link = Link::decode(frame.body).map_err(to_py)?;
@@ -190,7 +195,7 @@ impl Core {
     /// Hands the events to the log; the ticket comes back from `advance` when they are durable, folded and visible.
     fn submit_events(&mut self, log: &PyLog, events: &EventBatch) -> PyResult<u64> {
         let Core { state, queue, .. } = self;
-        queue.submit_events(state, &log.log, events.batch.iter().map(|(_, e)| e)).map_err(to_py)
+        queue.submit_events(state, &log.log, &events.batch).map_err(to_py)
     }
 
     /// (accepted [(index, id, json)], rejected) of a body of items.
@@ -264,9 +269,8 @@ impl Core {
 
     /// Folds frames read from the log; recovery and rebuild.
     fn replay(&mut self, frames: &[u8], start: u64) -> PyResult<()> {
-        for frame in FrameIter::new(frames, start) {
-            self.state.fold(&frame.map_err(to_py)?).map_err(to_py)?;
-        }
+        let frames = FrameIter::new(frames, start).collect::<crate::error::Result<Vec<_>>>().map_err(to_py)?;
+        self.state.fold_run(&frames, &[], |_, _| ()).map_err(to_py)?;
         // What these frames used may leave memory before what the next ones use.
         self.state.admissions += 1;
         Ok(())
@@ -342,7 +346,12 @@ impl Core {
 
     /// A bounded share of the work; true when the lists hold everything.
     fn refresh_lists(&mut self, now_ms: i64) -> bool {
-        self.lists.refresh(&mut self.state, now_ms)
+        // What a busy minute touched is scored a share at a time, also when the lists score everything they hold anew.
+        let later = self.state.touched.split(LISTED_TOGETHER);
+        let done = self.lists.refresh(&mut self.state, now_ms) && later.is_empty();
+        self.state.touched.extend(later);
+        self.refresh_tables();
+        self.indices.text.keep_up(&self.state.catalogue, TEXT_SHARE) && done
     }
 
     fn rebuild_lists(&mut self, now_ms: i64) {
@@ -390,6 +399,10 @@ impl Core {
             ("covis_bytes", s.covis.memory_bytes() as u64),
             ("catalogue_bytes", s.catalogue.memory_bytes() as u64),
             ("links_due", s.links_due.len() as u64),
+            ("vector_items", self.indices.vectors.len() as u64),
+            ("vector_bytes", self.indices.vectors.memory_bytes() as u64),
+            ("text_items", self.indices.text.len() as u64),
+            ("text_bytes", self.indices.text.memory_bytes() as u64),
         ]
     }
 

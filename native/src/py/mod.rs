@@ -2,9 +2,12 @@
 
 mod core;
 pub mod error;
+mod events;
 pub mod log;
+mod rank;
 mod read;
 mod recall;
+mod vectors;
 
 use pyo3::prelude::*;
 
@@ -13,5 +16,6 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     log::register(m)?;
     core::register(m)?;
     read::register(m)?;
+    rank::register(m)?;
     recall::register(m)
 }

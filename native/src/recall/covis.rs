@@ -3,6 +3,7 @@
 //! Invariant: an item has at most `neighbours_max` neighbours, and every answer depends only on the counts, never on the
 //! order in which neighbours lie in memory. This module does not know which pairs of events count as together.
 
+use crate::ahead::fetch;
 use crate::codec::{put_i64, put_u64, Reader};
 use crate::error::{Error, Result};
 
@@ -75,11 +76,26 @@ impl Covis {
         }
     }
 
+    /// Asks for the entry of an item, and for its neighbours once that is there.
+    pub fn fetch(&self, item: u32, neighbours: bool) {
+        match self.rows.get(item as usize) {
+            Some(row) if neighbours => fetch(&row.neighbours[..]),
+            Some(row) => fetch(row),
+            None => {}
+        }
+    }
+
     /// Neighbours of `a` by count, then recency, both descending, then id ascending.
     pub fn neighbours(&self, a: u32) -> Vec<Neighbour> {
         let mut found = self.rows.get(a as usize).map(|r| r.neighbours.clone()).unwrap_or_default();
         found.sort_unstable_by_key(|n| (std::cmp::Reverse((n.count, n.last_ms)), n.item));
         found
+    }
+
+    /// How many neighbours an item has.
+    #[inline]
+    pub fn degree(&self, a: u32) -> usize {
+        self.rows.get(a as usize).map_or(0, |r| r.neighbours.len())
     }
 
     /// Adds the counts of another table, then drops beyond `neighbours_max` in the order of eviction.

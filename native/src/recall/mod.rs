@@ -6,4 +6,9 @@
 pub mod covis;
 pub mod knn;
 pub mod merge;
+pub mod scan;
+mod simd;
+pub mod text;
 pub mod top;
+pub mod vectors;
+pub mod words;

@@ -17,6 +17,7 @@ use std::collections::BinaryHeap;
 
 use rustc_hash::FxHashMap;
 
+use crate::ahead::fetch;
 use crate::codec::{put_i64, put_u64, Reader};
 use crate::error::{Error, Result};
 use posting::{Clock, Entry, Posting};
@@ -122,6 +123,18 @@ impl SessionKnn {
         }
         self.mark(slot);
         self.evict();
+    }
+
+    /// Asks for what a touch is about to need.
+    pub fn fetch(&self, key: u64, item: u32) {
+        if let Some(&slot) = self.slots.get(&key) {
+            fetch(&self.sessions[slot as usize]);
+            fetch(&self.clocks[slot as usize]);
+        }
+        if let Some(posting) = self.postings.get(item as usize) {
+            fetch(posting);
+            fetch(&self.counts[item as usize]);
+        }
     }
 
     /// Removes a session and all it contributed.

@@ -1,0 +1,207 @@
+//! What a request and an item have in common: the features of one row that can only be computed for that row.
+//!
+//! `Shared` is made once per request, so that a row asks tables and never scans a history. Invariant: a function of the
+//! state, the asker and the item.
+
+use serde_json::Value;
+
+use crate::fold::blocks::{Head, NONE};
+use crate::fold::contexts::{Context, DIMENSIONS};
+use crate::fold::lookup::Lookup;
+use crate::fold::moments::Moments;
+use crate::fold::plan::{Op, Plan};
+use crate::fold::state::State;
+use crate::fold::step::{is_positive, Catalog};
+use crate::fold::user::{CategoryCount, Recent, Session};
+use crate::fold::vector::Asker;
+use crate::recall::covis::Covis;
+
+const MINUTE: f64 = 60_000.0;
+/// Wishes of the session that co-visitation starts from, and the neighbours that it finds.
+const WISHES_MAX: usize = 10;
+const COVISITED_MAX: usize = 200;
+
+/// The primary category of an item as a request sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Category {
+    None,
+    /// One that neither the session nor the user had to do with.
+    Strange,
+    Known(u64),
+}
+
+impl Category {
+    /// Outer None without a category; inner None for one that is in no list.
+    fn given(self) -> Option<Option<u64>> {
+        match self {
+            Category::None => None,
+            Category::Strange => Some(None),
+            Category::Known(hash) => Some(Some(hash)),
+        }
+    }
+}
+
+/// What the rows of one request share.
+pub struct Shared<'a> {
+    pub session: Option<&'a Session>,
+    /// Entries of the session, oldest first.
+    pub entries: Vec<&'a Recent>,
+    /// Primary categories of the session's wanted items with their counts.
+    pub session_categories: Vec<(u64, u32)>,
+    pub price_mean: Option<f64>,
+    /// The profile, read when a feature of the plan needs it.
+    pub profile: Value,
+    /// Sum of `session_categories`.
+    session_wishes: u32,
+    user_categories: &'a [CategoryCount],
+    user_wishes: u64,
+    /// Of the session's last wish.
+    last_category: Option<u64>,
+    last_brand: Option<u32>,
+    clicked: Option<Lookup>,
+    bought: Option<Lookup>,
+    /// When the user last acted on an item, by item hash.
+    acted: Option<Lookup>,
+    covisited: Vec<(u32, f32)>,
+    contexts: [Option<&'a Context>; DIMENSIONS.len()],
+}
+
+impl State {
+    /// `covis` is the state's own, taken out of it for its scratch space.
+    pub fn shared<'a>(&'a self, covis: &mut Covis, plan: &Plan, asker: &Asker<'a>) -> Shared<'a> {
+        let needs = |wanted: fn(&Op) -> bool| plan.features.iter().any(|f| wanted(&f.op));
+        let user = asker.user;
+        let session = user.and_then(|u| u.session(asker.session_id));
+        let entries: Vec<&Recent> = match (user, session) {
+            (Some(u), Some(s)) => u.recent.iter().filter(|r| r.session == s.number).collect(),
+            _ => Vec::new(),
+        };
+        let (session_categories, prices) = self.wishes(&entries);
+        let last = entries.iter().rev().find(|r| is_positive(r.event_type)).map(|r| r.item);
+        let last_item = last.and_then(|hash| self.catalogue.get(self.catalogue.ids().by_hash(hash)?));
+        let profile = asker.profile.filter(|_| needs(|op| matches!(op, Op::UserAttribute { .. })));
+        let mut covisited = Vec::new();
+        if needs(|op| *op == Op::CrossCovisitation) {
+            covisited = self.covisited(covis, &entries);
+        }
+        Shared {
+            session,
+            price_mean: prices.mean().or_else(|| user.and_then(|u| u.price.mean())),
+            profile: profile.and_then(|json| serde_json::from_slice(json).ok()).unwrap_or_default(),
+            session_wishes: session_categories.iter().map(|(_, n)| n).sum(),
+            user_categories: user.map_or(&[], |u| &u.categories),
+            user_wishes: user
+                .map_or(0, |u| u.counts.iter().filter(|(t, _)| is_positive(*t)).map(|(_, c)| c.total()).sum()),
+            last_category: last.and_then(|hash| self.facts.facts(hash).categories.first().copied()),
+            last_brand: last_item.and_then(|item| item.brand),
+            clicked: user.filter(|_| needs(|op| *op == Op::CrossClicked)).map(|u| u.clicked.lookup()),
+            bought: user.filter(|_| needs(|op| *op == Op::CrossBought)).map(|u| u.bought.lookup()),
+            acted: user.filter(|_| needs(|op| *op == Op::CrossMinutesSince)).map(|u| {
+                let mut acted = Lookup::with_room(u.recent.len());
+                u.recent.iter().for_each(|r| acted.put(r.item, r.ts_ms));
+                acted
+            }),
+            covisited,
+            contexts: std::array::from_fn(|d| self.contexts.get(d as u8, asker.context(DIMENSIONS[d])?)),
+            entries,
+            session_categories,
+        }
+    }
+
+    /// Primary categories of the wanted items with their counts, and the prices.
+    fn wishes(&self, entries: &[&Recent]) -> (Vec<(u64, u32)>, Moments) {
+        let mut categories: Vec<(u64, u32)> = Vec::new();
+        let mut prices = Moments::default();
+        for r in entries.iter().filter(|r| is_positive(r.event_type)) {
+            let facts = self.facts.facts(r.item);
+            if let Some(price) = facts.price {
+                prices.add(price);
+            }
+            if let Some(category) = facts.categories.first() {
+                match categories.iter_mut().find(|(c, _)| c == category) {
+                    Some(entry) => entry.1 += 1,
+                    None => categories.push((*category, 1)),
+                }
+            }
+        }
+        (categories, prices)
+    }
+
+    /// Neighbours of the session's last wishes with their scores, by item.
+    fn covisited(&self, covis: &mut Covis, entries: &[&Recent]) -> Vec<(u32, f32)> {
+        let latest = entries.iter().rev().filter(|r| is_positive(r.event_type));
+        let wanted: Vec<u32> = latest.filter_map(|r| self.catalogue.ids().by_hash(r.item)).take(WISHES_MAX).collect();
+        let mut covisited = covis.recall(&wanted, COVISITED_MAX);
+        covisited.sort_unstable_by_key(|(item, _)| *item);
+        covisited
+    }
+}
+
+impl Shared<'_> {
+    /// One feature of one row; `covis` for the features of it that have no revision.
+    #[inline]
+    pub fn value(&self, covis: &Covis, asker: &Asker<'_>, item: u32, head: &Head, op: &Op) -> Option<f64> {
+        let flag = |b: bool| Some(f64::from(u8::from(b)));
+        match op {
+            Op::CrossInCart => flag(self.session?.cart.iter().any(|(i, _)| *i == head.hash)),
+            Op::CrossClicked => flag(self.clicked.as_ref()?.contains(head.hash)),
+            Op::CrossBought => flag(self.bought.as_ref()?.contains(head.hash)),
+            Op::CrossMinutesSince => {
+                let last_ms = self.acted.as_ref()?.get(head.hash)?;
+                Some((asker.as_of_ms - last_ms).max(0) as f64 / MINUTE)
+            }
+            Op::CrossSessionCategoryShare | Op::CrossUserCategoryShare | Op::CrossSameCategoryAsLast => self
+                .of_category(
+                    if head.category_at == NONE { Category::None } else { Category::Known(head.category) },
+                    op,
+                ),
+            Op::CrossSameBrandAsLast => flag(self.last_brand? == head.brand),
+            Op::CrossPriceRatio => {
+                let mean = self.price_mean.filter(|m| *m > 0.0)?;
+                Some(head.price / mean)
+            }
+            Op::CrossCovisitation => {
+                let at = self.covisited.binary_search_by_key(&item, |(i, _)| *i).ok()?;
+                Some(f64::from(self.covisited[at].1))
+            }
+            Op::ContextItemCount { dimension, window } => {
+                let counter = self.contexts[usize::from(*dimension)]?.item(item)?;
+                Some(counter.in_window(*window, asker.as_of_ms) as f64)
+            }
+            Op::ItemNeighbours => Some(covis.degree(item) as f64),
+            _ => None,
+        }
+    }
+
+    /// True for the features that are the same for all items of a primary category.
+    pub fn is_of_category(op: &Op) -> bool {
+        matches!(op, Op::CrossSessionCategoryShare | Op::CrossUserCategoryShare | Op::CrossSameCategoryAsLast)
+    }
+
+    /// The categories that the session or the user had to do with, some twice.
+    pub fn categories(&self) -> impl Iterator<Item = u64> + '_ {
+        let session = self.session_categories.iter().map(|(category, _)| *category);
+        session.chain(self.user_categories.iter().map(|c| c.category)).chain(self.last_category)
+    }
+
+    /// A feature of `is_of_category` for a primary category.
+    pub fn of_category(&self, category: Category, op: &Op) -> Option<f64> {
+        match op {
+            Op::CrossSessionCategoryShare => {
+                let category = category.given()?;
+                let own = self.session_categories.iter().find(|(c, _)| category == Some(*c)).map_or(0, |(_, n)| *n);
+                (self.session_wishes > 0).then(|| f64::from(own) / f64::from(self.session_wishes))
+            }
+            Op::CrossUserCategoryShare => {
+                let category = category.given()?;
+                let own = self.user_categories.iter().find(|c| category == Some(c.category)).map_or(0, |c| c.count);
+                (self.user_wishes > 0).then(|| (f64::from(own) / self.user_wishes as f64).min(1.0))
+            }
+            Op::CrossSameCategoryAsLast => {
+                let last = self.last_category?;
+                Some(f64::from(u8::from(category == Category::Known(last))))
+            }
+            _ => None,
+        }
+    }
+}

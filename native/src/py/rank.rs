@@ -1,0 +1,447 @@
+//! The stages of a list after recall, and the decision: `Ranked` travels through them.
+
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::cascade::candidates::Indices;
+use crate::cascade::newcomers::{self, Filled, Slot};
+use crate::cascade::prerank::{keep_best, Prerank};
+use crate::cascade::{candidates, source, SOURCES};
+use crate::explore::Prior;
+use crate::fold::plan::Plan;
+use crate::fold::state::State;
+use crate::fold::vector::Asker;
+use crate::hash::key_hash;
+use crate::matrix::Matrix;
+use crate::py::core::{refuse, Core};
+use crate::py::error::to_py;
+use crate::py::log::PyLog;
+use crate::py::read::Ask;
+use crate::recall::merge::Candidate;
+use crate::recall::vectors::VectorTable;
+use crate::record::{Activation, Arm, Decision, Explored, Kind, Shown};
+
+/// Rows of features that a decision carries; a longer list is logged without those of its tail.
+const ROWS_LOGGED_MAX: usize = 50;
+
+/// Candidates on their way through the stages, best first.
+#[pyclass(module = "rtp_monolith._native")]
+pub struct Ranked {
+    pub items: Vec<Candidate>,
+    /// Bit mask of sources that were not asked.
+    pub skipped: u32,
+    /// How the explored slot was filled.
+    pub filled: Option<Filled>,
+}
+
+impl Ranked {
+    pub fn new(items: Vec<Candidate>) -> Ranked {
+        Ranked { items, skipped: 0, filled: None }
+    }
+
+    fn indices(&self) -> Vec<u32> {
+        self.items.iter().map(|c| c.item).collect()
+    }
+
+    /// A list that was shown before is a list of candidates again.
+    fn forget_explored(&mut self) {
+        if self.filled.take().is_some() {
+            self.items.iter_mut().for_each(|c| c.sources &= !(1 << source::EXPLORE));
+        }
+    }
+}
+
+#[pymethods]
+impl Ranked {
+    fn __len__(&self) -> usize {
+        self.items.len()
+    }
+
+    fn truncate(&mut self, n: usize) {
+        self.items.truncate(n);
+    }
+
+    /// Sources that were not asked: the budget was spent, or they were said to fail.
+    #[getter]
+    fn skipped(&self) -> Vec<&'static str> {
+        source_names(self.skipped)
+    }
+}
+
+/// Names of the sources in a bit mask.
+fn source_names(mask: u32) -> Vec<&'static str> {
+    SOURCES.iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, s)| *s).collect()
+}
+
+impl Ask {
+    /// Who asks, for features.
+    fn asker<'a>(&'a self, state: &'a State, vectors: &'a VectorTable) -> Asker<'a> {
+        Asker {
+            user: state.user(self.hash),
+            profile: state.profile(self.hash),
+            session_id: &self.session_id,
+            surface: &self.surface.get().name,
+            context: &self.context,
+            session: self.vector.as_deref().map(|session| (session, vectors)),
+            as_of_ms: self.now_ms,
+        }
+    }
+}
+
+impl Core {
+    /// Feature vectors of items for the asking user, row by row.
+    fn feature_rows(&mut self, ask: &Ask, items: &[u32], plan: &Plan) -> Vec<f32> {
+        let mut out = vec![0.0; items.len() * plan.len()];
+        self.with_indices(|state, _, Indices { covis, plans, vectors, .. }| {
+            state.vectors(covis, plans.of(plan), plan, &ask.asker(state, vectors), items, &mut out);
+        });
+        out
+    }
+
+    fn feature_array<'py>(
+        &mut self,
+        py: Python<'py>,
+        ask: &Ask,
+        items: &[u32],
+        plan: &Plan,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let rows = self.feature_rows(ask, items, plan);
+        PyArray1::from_vec(py, rows).reshape([items.len(), plan.len()])
+    }
+
+    /// The rows that a decision carries: those given, else computed.
+    fn logged_rows(
+        &mut self,
+        ask: &Ask,
+        ranked: &Ranked,
+        plan: Option<&PyPlan>,
+        rows: Option<PyReadonlyArray2<'_, f32>>,
+    ) -> PyResult<Matrix> {
+        let Some(plan) = plan.map(|p| &p.plan) else { return Ok(Matrix::default()) };
+        let mut items = ranked.indices();
+        items.truncate(ROWS_LOGGED_MAX);
+        let Some(rows) = rows else {
+            return Ok(Matrix { columns: plan.len(), values: self.feature_rows(ask, &items, plan) });
+        };
+        let (given, columns) = (rows.shape()[0], rows.shape()[1]);
+        if given < items.len() || columns != plan.len() {
+            let message = format!("{given} rows of {columns} for {} items of {} features", items.len(), plan.len());
+            return Err(refuse("bad_shape", "rows", message));
+        }
+        let rows = rows.as_array();
+        let values: Vec<f32> = rows.rows().into_iter().take(items.len()).flatten().copied().collect();
+        Ok(Matrix { columns, values })
+    }
+
+    fn explored<'a>(&'a self, filled: &Filled) -> Explored<'a> {
+        let arm = |(item, clicks, impressions): &newcomers::Arm| Arm {
+            item_id: self.state.catalogue.ids().id(*item),
+            clicks: *clicks,
+            impressions: *impressions,
+        };
+        Explored {
+            slot: filled.at as u32,
+            seed: filled.slot.seed,
+            prior_clicks: filled.slot.prior.clicks,
+            prior_impressions: filled.slot.prior.impressions,
+            drawn: filled.drawn as u32,
+            pool: filled.pool.iter().map(arm).collect(),
+        }
+    }
+}
+
+#[pymethods]
+impl Core {
+    /// The light model of the bundle in use, None without one; `plan` knows its columns. Raises `bad_prerank`.
+    #[pyo3(signature = (json, plan=None))]
+    fn set_prerank(&mut self, json: Option<&[u8]>, plan: Option<&PyPlan>) -> PyResult<()> {
+        let Some(json) = json else {
+            self.prerank = None;
+            return Ok(());
+        };
+        let plan = plan.ok_or_else(|| refuse("bad_prerank", "plan", "a model needs the plan of its columns".into()))?;
+        self.prerank = Some(Prerank::parse(json, &plan.plan).map_err(to_py)?);
+        Ok(())
+    }
+
+    /// Drops what may not be shown, fills from the catalogue when fewer than `k` are left, and keeps the best `limit`:
+    /// by the light model when there is one and `light`, else by what the sources say.
+    #[pyo3(signature = (ask, ranked, limit, k, light=true))]
+    fn prerank(&mut self, ask: &Ask, ranked: &mut Ranked, limit: usize, k: usize, light: bool) {
+        ranked.forget_explored();
+        let mut model = if light { self.prerank.take() } else { None };
+        let rules = ask.rules(self, ask.surface.get());
+        match &mut model {
+            Some(model) => model.keep_eligible(&self.state, &rules, ask.now_ms, &mut ranked.items),
+            None => candidates::keep_eligible(&self.state, &rules, &mut ranked.items, limit),
+        }
+        if ranked.items.len() < k {
+            candidates::fill(&self.state, &self.lists, &rules, &mut ranked.items, k);
+        }
+        if let Some(model) = &mut model {
+            self.with_indices(|state, _, Indices { covis, vectors, .. }| {
+                model.score(state, covis, &ask.asker(state, vectors), &mut ranked.items);
+            });
+            keep_best(&mut ranked.items, limit);
+        }
+        self.prerank = model.or(self.prerank.take());
+    }
+
+    /// [(id, score, sources)] of a list.
+    fn shown<'s>(&'s self, ranked: &Ranked) -> Vec<(&'s str, f32, u32)> {
+        ranked.items.iter().map(|c| (self.state.catalogue.ids().id(c.item), c.score, c.sources)).collect()
+    }
+
+    /// Feature vectors of a list: float32 [items, features].
+    fn rows<'py>(
+        &mut self,
+        py: Python<'py>,
+        ask: &Ask,
+        ranked: &Ranked,
+        plan: &PyPlan,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        self.feature_array(py, ask, &ranked.indices(), &plan.plan)
+    }
+
+    /// What `rows` gives.
+    fn vectors<'py>(
+        &mut self,
+        py: Python<'py>,
+        ask: &Ask,
+        ranked: &Ranked,
+        plan: &PyPlan,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        self.rows(py, ask, ranked, plan)
+    }
+
+    /// Feature vectors of items by id, in the order given; raises `unknown_item` for an id never heard of.
+    fn vectors_of<'py>(
+        &mut self,
+        py: Python<'py>,
+        ask: &Ask,
+        ids: Vec<String>,
+        plan: &PyPlan,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        // Whoever has a `Ranked` has asked `recall`, which does this.
+        self.refresh_tables();
+        let of = |id: &String| self.state.catalogue.ids().index(id);
+        let items: Option<Vec<u32>> = ids.iter().map(of).collect();
+        let items = items.ok_or_else(|| refuse("unknown_item", "ids", "an item the log never named".to_owned()))?;
+        self.feature_array(py, ask, &items, &plan.plan)
+    }
+
+    /// Numbers that the catalogue says of a list's items, float32 [items, fields]: `price` or `attributes.NAME`, NaN
+    /// where there is none. Raises `unknown_field`.
+    fn numbers<'py>(
+        &self,
+        py: Python<'py>,
+        ranked: &Ranked,
+        fields: Vec<String>,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let fields = fields.iter().map(|f| candidates::Number::parse(&self.state, f)).collect::<Result<Vec<_>, _>>();
+        let fields = fields.map_err(to_py)?;
+        let of = |c: &Candidate| fields.iter().map(|f| f.of(&self.state, c.item)).collect::<Vec<f32>>();
+        let values: Vec<f32> = ranked.items.iter().flat_map(of).collect();
+        PyArray1::from_vec(py, values).reshape([ranked.items.len(), fields.len()])
+    }
+
+    /// New scores for a list, one each; the best comes first, equal ones keep their order. Raises `bad_shape`, `not_finite`.
+    fn set_scores(&self, ranked: &mut Ranked, scores: PyReadonlyArray1<'_, f32>) -> PyResult<()> {
+        let scores = scores.as_array();
+        if scores.len() != ranked.items.len() {
+            let message = format!("{} scores for {} items", scores.len(), ranked.items.len());
+            return Err(refuse("bad_shape", "scores", message));
+        }
+        if let Some(at) = scores.iter().position(|s| !s.is_finite()) {
+            return Err(refuse("not_finite", "scores", format!("the score of item {at} is {}", scores[at])));
+        }
+        ranked.items.iter_mut().zip(scores).for_each(|(c, s)| c.score = *s);
+        let n = ranked.items.len();
+        keep_best(&mut ranked.items, n);
+        Ok(())
+    }
+
+    /// Puts one new item into the list by Thompson sampling and cuts the list to `k`. The probability with which this
+    /// item was drawn; None when there was nothing to draw from. Raises `bad_prior`.
+    #[pyo3(signature = (ask, ranked, *, k, slot, pool_max, impressions_max, prior_clicks, prior_impressions, seed))]
+    #[allow(clippy::too_many_arguments)]
+    fn explore(
+        &mut self,
+        ask: &Ask,
+        ranked: &mut Ranked,
+        k: usize,
+        slot: usize,
+        pool_max: usize,
+        impressions_max: u64,
+        prior_clicks: f64,
+        prior_impressions: f64,
+        seed: u64,
+    ) -> PyResult<Option<f64>> {
+        let prior = Prior::new(prior_clicks, prior_impressions).map_err(to_py)?;
+        let surface = ask.surface.get();
+        let counts_served = surface.counts_served;
+        let slot = Slot { position: slot, pool_max, impressions_max, prior, seed, counts_served };
+        ranked.forget_explored();
+        ranked.items.truncate(k);
+        let pool = newcomers::pool(&self.state, &self.lists, &ask.rules(self, surface), &ranked.items, &slot);
+        ranked.filled = newcomers::explore(&mut self.posteriors, pool, slot, &mut ranked.items, k);
+        Ok(ranked.filled.as_ref().map(|f| f.propensity))
+    }
+
+    /// Hands the decision to the log with whatever is written next; `submit_decisions` does it at once. With a plan it
+    /// carries the vectors of its first `ROWS_LOGGED_MAX` items: `rows`, one per item of the list, or computed here.
+    /// Raises `bad_shape`.
+    #[pyo3(signature = (log, ask, ranked, *, request_id, config_digest, seed, bundle, context, degraded, plan=None,
+        rows=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn decide(
+        &mut self,
+        log: &PyLog,
+        ask: &Ask,
+        ranked: &Ranked,
+        request_id: &str,
+        config_digest: u64,
+        seed: u64,
+        bundle: &str,
+        context: &[u8],
+        degraded: Vec<String>,
+        plan: Option<&PyPlan>,
+        rows: Option<PyReadonlyArray2<'_, f32>>,
+    ) -> PyResult<()> {
+        let features = self.logged_rows(ask, ranked, plan, rows)?;
+        let surface = ask.surface.get();
+        let filled = ranked.filled.as_ref();
+        let shown = |(at, c): (usize, &Candidate)| Shown {
+            item_id: self.state.catalogue.ids().id(c.item),
+            score: c.score,
+            sources: c.sources,
+            propensity: filled.filter(|f| f.at == at).map_or(1.0, |f| f.propensity as f32),
+        };
+        let decision = Decision {
+            request_id,
+            user_id: ask.user_id.as_deref(),
+            session_id: &ask.session_id,
+            surface: &surface.name,
+            as_of_ms: ask.now_ms,
+            applied_offset: self.state.applied,
+            state_version: self.state.user(ask.hash).map_or(0, |u| u.version),
+            config_digest,
+            seed,
+            counts_served: surface.counts_served,
+            bundle,
+            context,
+            degraded: degraded.iter().map(String::as_str).collect(),
+            items: ranked.items.iter().enumerate().map(shown).collect(),
+            plan_digest: plan.map_or(0, |p| p.plan.digest),
+            features,
+            explored: filled.map(|f| self.explored(f)),
+        };
+        let mut body = Vec::new();
+        decision.encode(&mut body);
+        let (namespace, id) = decision.user_key();
+        let hash = key_hash(namespace, id);
+        self.queue.defer_record(&mut self.state, &log.log, Kind::Decision, hash, &body, ask.now_ms).map_err(to_py)?;
+        Ok(())
+    }
+
+    /// Hands the decisions made since the last batch to the log.
+    fn submit_decisions(&mut self, log: &PyLog) -> PyResult<()> {
+        let Core { state, queue, .. } = self;
+        queue.submit_deferred(state, &log.log).map_err(to_py)
+    }
+
+    /// Hands an activation to the log; once it is folded, `active_bundle` is this one.
+    fn submit_activation(&mut self, log: &PyLog, name: &str, version: &str, received_ms: i64) -> PyResult<u64> {
+        let mut body = Vec::new();
+        Activation { name, version }.encode(&mut body);
+        let records = [(Kind::Activation, 0, &body[..])];
+        self.queue.submit_records(&mut self.state, &log.log, &records, received_ms, true).map_err(to_py)
+    }
+
+    /// (name, version) of the bundle that was activated last.
+    #[getter]
+    fn active_bundle(&self) -> Option<(String, String)> {
+        self.state.activations.first().cloned()
+    }
+
+    /// The bundle that was in use before that one.
+    #[getter]
+    fn previous_bundle(&self) -> Option<(String, String)> {
+        self.state.activations.get(1).cloned()
+    }
+}
+
+/// A compiled list of features.
+#[pyclass(name = "Plan", module = "rtp_monolith._native", frozen)]
+pub struct PyPlan {
+    pub plan: Plan,
+}
+
+#[pymethods]
+impl PyPlan {
+    /// `json`: what `features/compile.py` writes; raises `bad_feature`.
+    #[new]
+    fn new(json: &[u8]) -> PyResult<PyPlan> {
+        Ok(PyPlan { plan: Plan::parse(json).map_err(to_py)? })
+    }
+
+    #[getter]
+    fn names(&self) -> Vec<&str> {
+        self.plan.features.iter().map(|f| f.name.as_str()).collect()
+    }
+
+    #[getter]
+    fn digest(&self) -> u64 {
+        self.plan.digest
+    }
+
+    fn __len__(&self) -> usize {
+        self.plan.len()
+    }
+}
+
+/// One decision of the log as JSON, for audits and people. An explored slot is drawn again: `check` is what comes out.
+#[pyfunction]
+pub fn decision_json<'py>(py: Python<'py>, body: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let d = Decision::decode(body).map_err(to_py)?;
+    let items: Vec<serde_json::Value> = d
+        .items
+        .iter()
+        .map(|i| {
+            let source = source_names(i.sources);
+            serde_json::json!({"id": i.item_id, "score": i.score, "source": source, "propensity": i.propensity})
+        })
+        .collect();
+    let explored = d.explored.as_ref().map(|e| explored_json(&d, e)).transpose()?;
+    let json = serde_json::json!({
+        "request_id": d.request_id, "user_id": d.user_id, "session_id": d.session_id, "surface": d.surface,
+        "as_of_ms": d.as_of_ms, "applied_offset": d.applied_offset, "state_version": d.state_version,
+        "config_digest": format!("{:016x}", d.config_digest), "seed": d.seed, "bundle": d.bundle,
+        "context": serde_json::from_slice::<serde_json::Value>(d.context).unwrap_or_default(),
+        "degraded": d.degraded, "items": items, "plan_digest": d.plan_digest,
+        "features": d.features.values.chunks_exact(d.features.columns.max(1)).collect::<Vec<_>>(),
+        "explore": explored,
+    });
+    Ok(PyBytes::new(py, json.to_string().as_bytes()))
+}
+
+fn explored_json(d: &Decision<'_>, e: &Explored<'_>) -> PyResult<serde_json::Value> {
+    let (drawn, propensity) = newcomers::again(e).map_err(to_py)?;
+    let pool: Vec<serde_json::Value> = e
+        .pool
+        .iter()
+        .map(|a| serde_json::json!({"id": a.item_id, "clicks": a.clicks, "impressions": a.impressions}))
+        .collect();
+    Ok(serde_json::json!({
+        "slot": e.slot, "seed": e.seed, "prior_clicks": e.prior_clicks, "prior_impressions": e.prior_impressions,
+        "pool": pool, "propensity": d.items.get(e.slot as usize).map(|i| i.propensity),
+        "check": {"id": e.pool.get(drawn).map(|a| a.item_id), "propensity": propensity as f32},
+    }))
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<Ranked>()?;
+    m.add_class::<PyPlan>()?;
+    m.add_function(wrap_pyfunction!(decision_json, m)?)
+}

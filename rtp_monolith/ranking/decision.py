@@ -1,0 +1,85 @@
+"""The end of a list: its decision goes to the log, its reply to the caller.
+
+Invariant: the decision says what the reply says, item by item, model and steps down included. It does not know how the
+list was made.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import msgspec
+
+from rtp_monolith.clock import Clock
+from rtp_monolith.config import Config
+from rtp_monolith.metrics import Metrics
+from rtp_monolith.ranking import explain
+from rtp_monolith.ranking.budget import Gate
+from rtp_monolith.ranking.reply import EXPLORED, EXPLORED_BIT, NO_MODEL, Item, Reply, encode_reply, source_names
+from rtp_monolith.ranking.run import Run
+from rtp_monolith.records import Context
+from rtp_monolith.state.shard_state import ShardState
+
+NO_CONTEXT = Context()
+_context_json = msgspec.json.Encoder().encode
+
+
+class Decide:
+    def __init__(self, state: ShardState, config: Config, clock: Clock, metrics: Metrics, gate: Gate) -> None:
+        self._state = state
+        self._core = state.core
+        self._clock = clock
+        self._metrics = metrics
+        self._gate = gate
+        self._config_digest = int(config.digest(), 16)
+        self._audited_below = int(config.audit.share * (1 << 32))
+
+    def __call__(self, run: Run) -> bytes:
+        """The JSON of the list."""
+        items = self._items(run)
+        self._gate.run(run, lambda share: self._decide(run))
+        for stage, ms in run.times.ms.items():
+            self._metrics.stage(stage, ms)
+        for code in run.degraded:
+            self._metrics.degraded(code)
+        return encode_reply(
+            Reply(
+                request_id=run.request_id,
+                items=items,
+                surface=run.surface.name,
+                model=NO_MODEL if run.active is None else run.active.model,
+                experiments={},
+                degraded=run.degraded,
+                state_version=self._core.state_version(run.ask),
+                as_of_ms=self._state.now_ms(),
+                took_ms=round(run.times.elapsed_ms(), 3),
+                stages=run.times.reply(),
+            )
+        )
+
+    def _items(self, run: Run) -> list[Item]:
+        shown = self._core.shown(run.ranked)
+        items = [Item(id, score, at, source_names(mask)) for at, (id, score, mask) in enumerate(shown)]
+        if run.propensity is not None:
+            at = next(at for at, (_, _, mask) in enumerate(shown) if mask & EXPLORED_BIT)
+            items[at] = msgspec.structs.replace(items[at], slot=EXPLORED, propensity=run.propensity)
+        items += [Item(id, 0.0, len(shown) + at, ("given",)) for at, id in enumerate(run.unknown)]
+        if run.request.explain:
+            items = explain.attach(self._core, self._state.plan, run, items)
+        return items
+
+    def _decide(self, run: Run) -> None:
+        audited = zlib.crc32(run.request_id.encode()) < self._audited_below
+        self._core.decide(
+            self._state.log,
+            run.ask,
+            run.ranked,
+            request_id=run.request_id,
+            config_digest=self._config_digest,
+            seed=0,
+            bundle="" if run.active is None else run.active.label,
+            context=_context_json(run.request.context or NO_CONTEXT),
+            degraded=run.degraded,
+            plan=self._state.plan if audited else None,
+        )
+        self._state.decided()

@@ -1,0 +1,47 @@
+"""First stage: the session's items as one vector, from the cache when the session is as it was, and what is near it.
+
+Up to a large catalogue what is near is found by recall's own scan; beyond, by a graph that is asked here.
+"""
+
+from __future__ import annotations
+
+from rtp_monolith._native import Core
+from rtp_monolith.ranking.active import Active
+from rtp_monolith.ranking.budget import Gate
+from rtp_monolith.ranking.nearest import Nearest
+from rtp_monolith.ranking.run import Run
+
+
+class Encode:
+    """Leaves the vector in the `Ask`. A session without an item that has a vector has none."""
+
+    def __init__(self, core: Core, gate: Gate, ann_gate: Gate, nearest: Nearest) -> None:
+        self._core = core
+        self._gate = gate
+        self._ann_gate = ann_gate
+        self._nearest = nearest
+
+    def __call__(self, run: Run) -> None:
+        active = run.active
+        if active is not None and run.surface.reads_session:
+            self._gate.run(run, lambda share: self._encode(run, active))
+            wanted = run.surface.declared.sources.get("ann")
+            if wanted is not None and run.vector is not None and self._nearest.graph is not None:
+                self._ann_gate.run(run, lambda share: self._ask_graph(run, wanted.quota))
+        run.times.done("encode")
+
+    def _encode(self, run: Run, active: Active) -> None:
+        encoder = active.bundle.encoder
+        items = self._core.session_items(run.ask, encoder.length)
+        if len(items) == 0:
+            return
+        vector = active.encodings.get(items)
+        if vector is None:
+            vector = encoder.encode(self._core.gather(items))
+            active.encodings.put(items, vector)
+        self._core.set_session_vector(run.ask, vector)
+        run.vector = vector
+
+    def _ask_graph(self, run: Run, quota: int) -> None:
+        assert run.vector is not None
+        self._nearest.attach(run.ask, run.vector, quota, filtered=run.is_filtered)

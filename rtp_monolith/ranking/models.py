@@ -1,0 +1,194 @@
+"""Which bundle is served: found at start, changed by an activation, taken back by a rollback.
+
+An activation is a record in the log, so a restart serves what was served before it. A bundle is read, verified and
+warmed beside the loop, then swapped in between two requests; one that does not fit is refused with a code, and the one
+that is served stays.
+
+Invariant: `active` is what the log says, or, before the first activation, the newest bundle that fits. It does not
+know HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rtp_monolith.clock import Clock
+from rtp_monolith.config import Config
+from rtp_monolith.errors import BundleError, ConfigError
+from rtp_monolith.metrics import Metrics
+from rtp_monolith.ranking import bundle_files
+from rtp_monolith.ranking.active import Active, fit
+from rtp_monolith.ranking.bundle import load
+from rtp_monolith.ranking.surfaces import CompiledSurface, compile_surfaces
+from rtp_monolith.ranking.upkeep import Upkeep
+from rtp_monolith.state.shard_state import ShardState
+
+log = logging.getLogger(__name__)
+
+
+class Version(msgspec.Struct, frozen=True):
+    """A bundle by its names."""
+
+    name: str
+    version: str
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A bundle in the folder; without a readable manifest it has no metrics."""
+
+    name: str
+    version: str
+    active: bool
+    metrics: dict[str, Any]
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What is served, and what a rollback would serve."""
+
+    active: Version | None
+    previous: Version | None
+
+
+class Listing(msgspec.Struct, frozen=True):
+    active: Version | None
+    previous: Version | None
+    bundles: list[Listed]
+
+
+class Described(msgspec.Struct, frozen=True):
+    """The manifest of a bundle, and whether it is served."""
+
+    active: bool
+    manifest: bundle_files.Manifest
+
+
+class Models:
+    """The bundles of one shard. `surfaces` are compiled here because a bundle has to fit them."""
+
+    def __init__(
+        self, state: ShardState, config: Config, clock: Clock, metrics: Metrics, folder: Path | None = None
+    ) -> None:
+        self.surfaces: Mapping[str, CompiledSurface] = compile_surfaces(config)
+        self.active: Active | None = None
+        self.upkeep = Upkeep(state.core, config, clock)
+        self._state = state
+        self._metrics = metrics
+        self._folder = folder
+        self._encodings_max = config.cascade.encodings_cached_max
+        self._one_at_a_time = asyncio.Lock()
+
+    def start(self) -> None:
+        """Serves what was served last, else the newest that fits.
+
+        Raises ConfigError when a surface's value names a head that the newest bundle lacks.
+        """
+        self.upkeep.start()
+        if self._folder is None:
+            return
+        core = self._state.core
+        recorded = [each for each in (core.active_bundle, core.previous_bundle) if each is not None]
+        for name, version in [*recorded, *reversed(bundle_files.list_bundles(self._folder))]:
+            try:
+                self._use(self._prepare(name, version))
+            except BundleError as error:
+                if error.code == "bundle_head_missing" and not recorded:
+                    raise ConfigError(error.message) from None
+                log.warning("bundle %s/%s is not served: %s: %s", name, version, error.code, error.message)
+            else:
+                return
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Keeps up from now on what the lists search in."""
+        self.upkeep.attach(loop)
+
+    def close(self) -> None:
+        self.upkeep.close()
+
+    async def activate(self, name: str, version: str) -> Status:
+        """Serves this bundle from the next request on. Raises BundleError; then everything is as before."""
+        async with self._one_at_a_time:
+            active = await asyncio.to_thread(self._prepare, name, version)
+            before = self.active
+            if before is not None and self._state.core.active_bundle is None:
+                # It was chosen, not activated: a rollback has to find it.
+                await self._state.record_activation(before.model.name, before.model.version)
+            await self._state.record_activation(name, version)
+            self._use(active)
+        return self.status()
+
+    async def rollback(self) -> Status:
+        """Serves the bundle that was served before this one. Raises BundleError `bundle_no_previous`."""
+        previous = self.previous()
+        if previous is None:
+            raise BundleError("bundle_no_previous", "no other bundle was active before")
+        return await self.activate(previous.name, previous.version)
+
+    def previous(self) -> Version | None:
+        """The bundle that was active before this one."""
+        return version_of(self._state.core.previous_bundle)
+
+    def status(self) -> Status:
+        served = None if self.active is None else Version(self.active.model.name, self.active.model.version)
+        return Status(served, self.previous())
+
+    def listing(self) -> Listing:
+        """Every bundle of the folder; reads files, so not for the loop."""
+        status = self.status()
+        served = status.active
+        folder = self._folder
+        found = [
+            Listed(name, version, served == Version(name, version), metrics_of(folder, name, version))
+            for name, version in ([] if folder is None else bundle_files.list_bundles(folder))
+        ]
+        return Listing(served, status.previous, found)
+
+    def described(self, name: str, version: str) -> Described:
+        """Raises BundleError `bundle_missing` or `bundle_format`."""
+        manifest = bundle_files.read_manifest(self._path(name, version))
+        return Described(self.status().active == Version(name, version), manifest)
+
+    def stats(self) -> dict[str, int | float]:
+        """Numbers for `/metrics`."""
+        if self.active is None:
+            return {"encodings_cached": 0, "encoding_hits": 0, "encoding_misses": 0}
+        kept = self.active.encodings
+        return {"encodings_cached": len(kept), "encoding_hits": kept.hits, "encoding_misses": kept.misses}
+
+    def _path(self, name: str, version: str) -> Path:
+        if self._folder is None:
+            raise BundleError("bundle_missing", "the shard was started without --models")
+        return bundle_files.folder_of(self._folder, name, version)
+
+    def _prepare(self, name: str, version: str) -> Active:
+        """Everything that takes time; touches nothing that is served."""
+        bundle = load(self._path(name, version))
+        active = fit(bundle, self.surfaces, self._encodings_max)
+        bundle.warm()
+        return active
+
+    def _use(self, active: Active) -> None:
+        """Between two requests: item vectors, light model and ranker change together."""
+        core, bundle = self._state.core, active.bundle
+        core.set_vectors(bundle.items, bundle.vectors)
+        core.set_prerank(bundle.prerank, bundle.prerank_plan)
+        self.upkeep.vectors_changed()
+        self.active = active
+        self._metrics.bundle(bundle.name, bundle.version)
+
+
+def metrics_of(folder: Path | None, name: str, version: str) -> dict[str, Any]:
+    """What the manifest says of the bundle's quality; nothing when it cannot be read."""
+    try:
+        return {} if folder is None else bundle_files.read_manifest(folder / name / version).metrics
+    except BundleError:
+        return {}
+
+
+def version_of(pair: tuple[str, str] | None) -> Version | None:
+    return None if pair is None else Version(*pair)

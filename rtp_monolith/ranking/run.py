@@ -1,0 +1,73 @@
+"""One list on its way through the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtp_monolith._native import Ask, Ranked
+from rtp_monolith.ranking.active import Active
+from rtp_monolith.ranking.stages import StageTimes
+from rtp_monolith.ranking.surfaces import CompiledSurface
+from rtp_monolith.records import RankRequest, RecommendRequest
+
+
+class Run:
+    """What the stages read and leave: the request resolved, the candidates, the time left, the steps down."""
+
+    __slots__ = (
+        *("active", "ask", "deadline_s", "degraded", "is_filtered", "is_last_list", "k", "propensity", "ranked"),
+        *("request", "request_id", "scores", "surface", "times", "unknown", "vector"),
+    )
+
+    def __init__(
+        self,
+        request: RecommendRequest | RankRequest,
+        request_id: str,
+        surface: CompiledSurface,
+        active: Active | None,
+        ask: Ask,
+        k: int,
+        deadline_s: float,
+        times: StageTimes,
+    ) -> None:
+        self.request = request
+        self.request_id = request_id
+        self.surface = surface
+        self.active = active
+        self.ask = ask
+        self.k = k
+        self.deadline_s = deadline_s
+        self.times = times
+        self.ranked: Ranked
+        self.vector: NDArray[np.float32] | None = None
+        self.is_filtered = False
+        self.unknown: Sequence[str] = ()
+        self.degraded: list[str] = []
+        self.is_last_list = False
+        """The candidates are those of an earlier list, in its order."""
+        self.propensity: float | None = None
+        self.scores: dict[str, dict[str, float]] | None = {} if request.explain else None
+        """By stage and item, when the reply is to explain itself."""
+
+    @property
+    def visitor(self) -> tuple[str, str, bool]:
+        """The surface and who asks, as the key of what is kept for them."""
+        user_id = self.request.user_id
+        return (self.surface.name, user_id or self.request.session_id, user_id is None)
+
+    @property
+    def is_given(self) -> bool:
+        """The request brought its items: all of them are in the reply."""
+        return isinstance(self.request, RankRequest)
+
+    def note(self, stage: str, shown: Sequence[tuple[str, float, int]]) -> None:
+        """Remembers the scores of a stage for `explain`."""
+        if self.scores is not None:
+            self.scores[stage] = {item_id: score for item_id, score, _ in shown}
+
+    def step_down(self, code: str) -> None:
+        if code not in self.degraded:
+            self.degraded.append(code)

@@ -1,0 +1,347 @@
+"""From a shard's log to a bundle: survey, encoder, rows, ranker, pre-rank, report, in this order.
+
+The log is cut by time: the encoder learns before the first cut, the ranker after it, then come the slices that stop the
+training, calibrate it and judge it. Invariant: log, settings and seed determine the bundle, interrupted or not: what a
+step has made stays in the work folder. It does not know a terminal; `Watch` is told how far it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+from pathlib import Path
+from typing import Literal, Protocol
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rtp_monolith.clock import Clock
+from rtp_monolith.config import Config
+from rtp_monolith.errors import DataError
+from rtp_monolith.features.catalog import FEATURES
+from rtp_monolith.features.compile import compile_plan
+from rtp_monolith.state.recovery import open_log
+from rtp_monolith.training import report as words
+from rtp_monolith.training.bundle import Parts, check_name, next_version, write_bundle
+from rtp_monolith.training.candidates import CandidateSets, CandidateSettings, CandidateWriter
+from rtp_monolith.training.dataset import REQUEST_COLUMNS, SESSION_COLUMNS, Slice, compose
+from rtp_monolith.training.distill import Distilled, distill
+from rtp_monolith.training.export_mmoe import PARITY_MAX, parity, ranker_graph, run_encoder, run_ranker
+from rtp_monolith.training.gains import Gain, permutation_gains
+from rtp_monolith.training.lists import HEADS, Windows
+from rtp_monolith.training.models.build import build
+from rtp_monolith.training.ranker import Epoch, RankerSettings, Rows, TrainedRanker, train_ranker
+from rtp_monolith.training.replay import RowCounts, RowSettings, RowTable, replay_lists, write_table
+from rtp_monolith.training.session_vectors import ENCODER, SessionVectors, encoder_file, train_encoder
+from rtp_monolith.training.settings import Settings
+from rtp_monolith.training.survey import Survey, survey
+
+FOREVER_MS = 2**62
+LISTS_OF_ABOUT = 5
+PROBED_SESSIONS = 5
+PROBED_ROWS = 16
+Drop = Literal["nothing", "session"]
+
+
+class Shares(msgspec.Struct, frozen=True):
+    """Where the log is cut, in shares of its impressions: the encoder learns before `encoder`, the ranker up to
+    `ranker`, then stopping, calibration, and the rest judges."""
+
+    encoder: float = 0.45
+    ranker: float = 0.80
+    stopping: float = 0.87
+    calibration: float = 0.93
+
+    def __post_init__(self) -> None:
+        if not 0 < self.encoder < self.ranker < self.stopping < self.calibration < 1:
+            raise ValueError("shares ascend between 0 and 1")
+
+
+class CascadeSettings(msgspec.Struct, frozen=True):
+    """Everything that decides a bundle beside the log and the seed. `share` of the lists become rows; `drop` session
+    leaves out whatever reads the session."""
+
+    windows: Windows = Windows()
+    shares: Shares = Shares()
+    share: float = 1.0
+    encoder: Settings = ENCODER
+    ranker: RankerSettings = RankerSettings()
+    candidates: CandidateSettings = CandidateSettings()
+    drop: Drop = "nothing"
+
+
+class Watch(Protocol):
+    """Told how far a run is."""
+
+    def stage(self, name: str) -> None:
+        """A step begins."""
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """How far the step is."""
+
+    def say(self, text: str) -> None:
+        """A line worth keeping."""
+
+
+class Made(msgspec.Struct, frozen=True):
+    """Where the bundle is and its report."""
+
+    path: Path
+    report: dict[str, object]
+
+
+class _Cuts(msgspec.Struct, frozen=True):
+    """The slices' ends, ms."""
+
+    encoder: int
+    ranker: int
+    stopping: int
+    calibration: int
+
+    def slices(self) -> tuple[Slice, Slice, Slice, Slice]:
+        """Training, stopping, calibration, judging."""
+        return (
+            Slice(self.encoder, self.ranker),
+            Slice(self.ranker, self.stopping),
+            Slice(self.stopping, self.calibration),
+            Slice(self.calibration, FOREVER_MS),
+        )
+
+
+def train_cascade(
+    data: Path,
+    config: Config,
+    out: Path,
+    name: str,
+    version: str | None,
+    settings: CascadeSettings,
+    *,
+    seed: int,
+    clock: Clock,
+    watch: Watch,
+) -> Made:
+    """Makes `out/name/version` from the log of `data`, with as many threads as torch has.
+
+    Raises DataError: `bundle_exists`, `nothing_to_learn`, what reading the log refuses, or `parity` when a graph does
+    not say what its model says.
+    """
+    version = check_name(version, "version") if version is not None else next_version(out, name)
+    if (out / check_name(name, "name") / version).exists():
+        raise DataError(f"{out / name / version} exists: a version never changes", code="bundle_exists")
+    work = out / name / f".{version}.work-{_digest(data, config, settings, seed)}"
+    work.mkdir(parents=True, exist_ok=True)
+    run = _Run(data, config, work, settings, seed, clock, watch)
+    parts = run.parts()
+    path = write_bundle(out, name, version, parts)
+    shutil.rmtree(work)
+    return Made(path, parts.report)
+
+
+def _digest(data: Path, config: Config, settings: CascadeSettings, seed: int) -> str:
+    """Names the work folder: what another log, setting or seed left there is not taken up."""
+    log = open_log(data, config, read_only=True)
+    try:
+        end = log.end()
+    finally:
+        log.close()
+    said = msgspec.json.encode([end, config.digest(), settings, seed])
+    return hashlib.sha256(said).hexdigest()[:12]
+
+
+class _Run:
+    """The steps, each of which takes up what it left when it was interrupted."""
+
+    def __init__(
+        self, data: Path, config: Config, work: Path, settings: CascadeSettings, seed: int, clock: Clock, watch: Watch
+    ) -> None:
+        self.data, self.config, self.work, self.settings = data, config, work, settings
+        self.seed, self.clock, self.watch = seed, clock, watch
+        self.drop = SESSION_COLUMNS if settings.drop == "session" else frozenset()
+
+    def parts(self) -> Parts:
+        self.watch.stage("survey")
+        seen = survey(self.data, self.config)
+        shares = self.settings.shares
+        ends = (shares.encoder, shares.ranker, shares.stopping, shares.calibration)
+        cuts = _Cuts(*(seen.cut_ms(share) for share in ends))
+        table, pools = self._rows(seen, cuts)
+        vectors, encoder_report = self._encoder(seen, cuts)
+        slices = [compose(table, vectors, where, self.drop) for where in cuts.slices()]
+        trained = self._ranker(slices)
+        graph = ranker_graph(trained)
+        self.watch.stage("pre-rank")
+        distilled = distill(pools, trained, slices[0].names, vectors, HEADS, cuts.calibration, drop=self.drop)
+        self.watch.stage("gain of every feature")
+        gains = permutation_gains(
+            trained.probabilities, slices[3], trained.model.columns.names, self.seed, self.watch.progress
+        )
+        self.watch.stage("export")
+        encoder_path = self.work / "encoder.onnx"
+        difference = encoder_file(vectors, encoder_path, self.seed)
+        probe = self._probe(graph, encoder_path, vectors, slices[3], trained, table)
+        ranker_parity = parity(graph, trained, probe["rows"].astype(np.float32))
+        if not ranker_parity < PARITY_MAX:
+            raise DataError(f"the ranker's graph differs from the model by {ranker_parity:.1e}", code="parity")
+        report = self._report(seen, cuts, table, slices, trained, distilled, gains)
+        report["encoder"] = {**encoder_report, "parity": difference}
+        report["parity"] = {"encoder": difference, "ranker": ranker_parity}
+        return Parts(
+            items=list(vectors.items),
+            vectors=vectors.table,
+            encoder=encoder_path.read_bytes(),
+            length=vectors.length,
+            ranker=graph,
+            inputs=trained.model.columns.names,
+            heads=list(HEADS),
+            prerank=msgspec.json.format(msgspec.json.encode(distilled.model), indent=1) + b"\n",
+            probe=probe,
+            metrics=words.headline(report),
+            report=report,
+            seed=self.seed,
+        )
+
+    def _rows(self, seen: Survey, cuts: _Cuts) -> tuple[RowTable, CandidateSets]:
+        folder = self.work / "rows"
+        if (folder / "rows.json").exists():
+            return RowTable(folder), CandidateSets(folder)
+        self.watch.stage("rows")
+        settings, counts = self.settings, RowCounts()
+        plan = compile_plan()
+        wanted = msgspec.structs.replace(settings.candidates, seed=self.seed, after_ms=cuts.encoder)
+        after = sum(n for minute, n in seen.minutes.items() if minute * 60_000 >= cuts.encoder)
+        every = math.ceil(after * settings.share / LISTS_OF_ABOUT / max(1, wanted.sets))
+        writer = CandidateWriter(folder, wanted, plan, [item.id for item in seen.catalogue], every)
+        lists = replay_lists(
+            self.data,
+            self.config,
+            RowSettings(settings.windows, settings.share, self.seed, cuts.encoder),
+            counts,
+            progress=self.watch.progress,
+            visit=writer.visit,
+        )
+        # The table's card is written last: with it, the folder is whole.
+        names = [feature.name for feature in FEATURES]
+        table = write_table(folder, lists, names, settings.encoder.length_max, counts, writer.close)
+        self.watch.say(f"{counts.rows} rows of {counts.lists} lists, {counts.served_rows} as they were served")
+        return table, CandidateSets(folder)
+
+    def _encoder(self, seen: Survey, cuts: _Cuts) -> tuple[SessionVectors, dict[str, object]]:
+        done = self.work / "encoder.done.pt"
+        settings = self.settings.encoder
+        if done.exists():
+            kept = torch.load(done, weights_only=True)
+            numbers = {item.id: at for at, item in enumerate(seen.catalogue)}
+            model = build(len(numbers), settings, self.seed, seen.attribute_numbers())
+            model.load_state_dict(kept["model"])
+            return SessionVectors(model, numbers), dict(kept["report"])
+        self.watch.stage("session encoder")
+        vectors, history = train_encoder(
+            seen,
+            cuts.encoder,
+            settings,
+            seed=self.seed,
+            clock=self.clock,
+            checkpoint=self.work / "encoder.pt",
+            tell=self.watch.say,
+        )
+        best = max((each.metric for each in history.epochs if each.metric is not None), default=float("nan"))
+        said: dict[str, object] = {"epochs": len(history.epochs), "best_epoch": history.best_epoch, "hit_rate": best}
+        draft = done.with_suffix(".draft")
+        torch.save({"model": vectors.model.state_dict(), "report": said}, draft)
+        draft.replace(done)
+        return vectors, said
+
+    def _ranker(self, slices: list[Rows]) -> TrainedRanker:
+        self.watch.stage("ranker")
+        train, stopping, calibration, judged = slices
+        for rows, what in (
+            (train, "train on"),
+            (stopping, "stop by"),
+            (calibration, "calibrate on"),
+            (judged, "judge by"),
+        ):
+            if not len(rows):
+                raise DataError(f"no rows to {what}: the log is too short for these shares", code="nothing_to_learn")
+
+        def told(epoch: Epoch, epochs: int) -> None:
+            self.watch.progress(epoch.epoch + 1, epochs, f"log-loss {epoch.validation:.4f}, AUC {epoch.click_auc:.4f}")
+
+        return train_ranker(
+            train,
+            stopping,
+            calibration,
+            self.settings.ranker,
+            seed=self.seed,
+            request_names=REQUEST_COLUMNS,
+            checkpoint=self.work / "ranker.pt",
+            report=told,
+        )
+
+    def _probe(
+        self,
+        graph: bytes,
+        encoder: Path,
+        vectors: SessionVectors,
+        judged: Rows,
+        trained: TrainedRanker,
+        table: RowTable,
+    ) -> dict[str, NDArray[np.generic]]:
+        """Inputs of one list and of a few sessions, the empty one among them, with what both graphs make of them."""
+        sizes = np.bincount(judged.lists - judged.lists[0])
+        own = judged.lists == judged.lists[0] + int(sizes.argmax())
+        rows = np.ascontiguousarray(judged.features[own][:PROBED_ROWS][:, trained.used])
+        longest = np.argsort(-table.prefix_length, kind="stable")[: PROBED_SESSIONS - 1]
+        numbers = np.array([vectors.items.get(item, 0) for item in table.card.items], dtype=np.int64)
+        lengths = np.r_[np.minimum(table.prefix_length[longest], vectors.length), 0].astype(np.int64)
+        width = max(1, int(lengths.max()))
+        padded = np.zeros((len(lengths), width, vectors.table.shape[1]), np.float32)
+        for at, (number, n) in enumerate(zip(longest, lengths, strict=False)):
+            padded[at, :n] = vectors.table[numbers[table.prefix[number, :n]]]
+        return {
+            "vectors": padded,
+            "lengths": lengths,
+            "session": run_encoder(encoder.read_bytes(), padded, lengths),
+            "rows": rows,
+            "probabilities": run_ranker(graph, rows),
+        }
+
+    def _report(
+        self,
+        seen: Survey,
+        cuts: _Cuts,
+        table: RowTable,
+        slices: list[Rows],
+        trained: TrainedRanker,
+        distilled: Distilled,
+        gains: list[Gain],
+    ) -> dict[str, object]:
+        judged = slices[3]
+        columns = trained.model.columns.names
+        return {
+            "settings": self.settings,
+            "seed": self.seed,
+            "log": {"impressions": seen.impressions, "sessions": len(seen.sessions), "items": len(seen.catalogue)},
+            "cuts_ms": cuts,
+            "rows": {
+                "counts": table.card.counts,
+                **{
+                    name: len(rows)
+                    for name, rows in zip(("train", "stopping", "calibration", "judged"), slices, strict=True)
+                },
+            },
+            "epochs": trained.epochs,
+            "judged": words.judgement(trained, judged),
+            "calibration": words.calibration(trained, judged),
+            "gains": gains,
+            "without_gain": [gain.feature for gain in gains if not gain.useful],
+            "constant": [name for name in slices[0].names if name not in columns],
+            "prerank": {
+                "overlap": distilled.overlap,
+                "correlation": distilled.correlation,
+                "pools": distilled.pools,
+                "candidates": distilled.candidates,
+            },
+        }

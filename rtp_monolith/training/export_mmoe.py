@@ -1,0 +1,172 @@
+"""The ranker as an ONNX graph: raw feature rows in, calibrated probabilities out.
+
+Written node by node instead of traced: the request's columns are read from the first row and go through the first
+layer once a list, the shared bias of both being the C of a Gemm; calibration and the neutral position are folded into
+the last layer. Invariant: for rows of one request the graph equals `TrainedRanker.probabilities` to rounding. It does
+not know how the weights came about.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from rtp_monolith.training.models.mmoe import GATE_LOGIT_MAX
+from rtp_monolith.training.ranker import TrainedRanker
+
+OPSET = 18
+IR_VERSION = 9
+PARITY_MAX = 1e-5
+
+
+class _Graph:
+    """Nodes and constants in the making."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, value: NDArray[np.generic]) -> str:
+        kept = value.astype(np.int64 if value.dtype.kind == "i" else np.float32)
+        self.constants.append(numpy_helper.from_array(kept, name))
+        return name
+
+    def add(self, kind: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, inputs, list(outputs), **attributes))
+        return outputs[0]
+
+
+def ranker_graph(trained: TrainedRanker) -> bytes:
+    """The serialised graph: `rows` f32 [n, F] → `probabilities` f32 [n, heads]."""
+    model = trained.model
+    columns = model.columns
+    weights = {name: value.detach().numpy().astype(np.float64) for name, value in model.state_dict().items()}
+    f, e, heads = len(columns.names), model.settings.experts, model.heads
+    request, plain = columns.request, columns.plain
+    graph = _Graph()
+    own = _inputs(graph, weights, request, plain, f)
+    # Standardising is affine and follows the clip, so it lives in the weights of the first layer.
+    scale = 1.0 / weights["deviation"]
+    for name, weight, bias in (("expert", "expert_in", "expert_in_bias"), ("gate", "gate", "gate_bias")):
+        scaled = weights[weight] * scale[:, None]
+        shift = graph.constant(f"{name}_bias", weights[bias] - weights["mean"] @ scaled)
+        if request:
+            kept = graph.constant(f"{name}_request", scaled[:request])
+            shift = graph.add("Gemm", ["request", kept, shift], f"{name}_of_request")
+        graph.add("Gemm", [own, graph.constant(f"{name}_own", scaled[request:]), shift], f"{name}_sum")
+    _mix(graph, weights, e, heads)
+    _heads(graph, weights, trained)
+    ends = [
+        helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["n", f]),
+        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", heads]),
+    ]
+    made = helper.make_graph(graph.nodes, "ranker", ends[:1], ends[1:], graph.constants)
+    whole = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    onnx.checker.check_model(whole)
+    content: bytes = whole.SerializeToString(deterministic=True)
+    return content
+
+
+def _inputs(graph: _Graph, weights: dict[str, NDArray[np.float64]], request: int, plain: int, f: int) -> str:
+    """Splits, logarithm and clip; `request` f32 [1, r] and what it returns, f32 [n, F - r]."""
+    graph.constant("one", np.ones(1))
+    groups = [
+        (name, size) for name, size in (("head", request), ("plain", plain), ("tail", f - request - plain)) if size
+    ]
+    graph.constant("groups", np.array([size for _, size in groups]))
+    graph.add("Split", ["rows", "groups"], *(name for name, _ in groups), axis=1)
+    names = [name for name, _ in groups]
+    if "head" in names:
+        bounds = [graph.constant(name, np.array([at])) for name, at in (("from", 0), ("to", 1), ("axis", 0))]
+        graph.add("Slice", ["head", *bounds], "first")
+        _clip(graph, _logarithm(graph, "first"), weights, slice(0, request), "request")
+    if "tail" in names:
+        tail = _logarithm(graph, "tail")
+        joined = graph.add("Concat", ["plain", tail], "joined", axis=1) if "plain" in names else tail
+    else:
+        joined = "plain"
+    return _clip(graph, joined, weights, slice(request, f), "own")
+
+
+def _logarithm(graph: _Graph, name: str) -> str:
+    graph.add("Relu", [name], f"{name}_positive")
+    graph.add("Add", [f"{name}_positive", "one"], f"{name}_plus")
+    return graph.add("Log", [f"{name}_plus"], f"{name}_log")
+
+
+def _clip(graph: _Graph, name: str, weights: dict[str, NDArray[np.float64]], where: slice, out: str) -> str:
+    graph.add("Max", [name, graph.constant(f"{out}_low", weights["low"][where])], f"{out}_floored")
+    return graph.add("Min", [f"{out}_floored", graph.constant(f"{out}_high", weights["high"][where])], out)
+
+
+def _mix(graph: _Graph, weights: dict[str, NDArray[np.float64]], e: int, heads: int) -> None:
+    """Experts and gates: `expert_sum` f32 [n, e * hidden] and `gate_sum` f32 [n, heads * e] → `mixed` f32
+    [n, heads * out]. The softmax is spelled out: with four entries a row, the operator costs more than its parts."""
+    out = weights["expert_out"].shape[2]
+    graph.add("Relu", ["expert_sum"], "hidden")
+    graph.add(
+        "Reshape", ["hidden", graph.constant("by_expert", np.array([-1, e, weights["expert_out"].shape[1]]))], "cut"
+    )
+    graph.add("Transpose", ["cut"], "turned", perm=[1, 0, 2])
+    graph.add("MatMul", ["turned", graph.constant("expert_out", weights["expert_out"])], "second")
+    graph.add("Relu", ["second"], "expert")
+    graph.add("Transpose", ["expert"], "experts", perm=[1, 0, 2])
+    low, high = (
+        graph.constant(n, np.array(v)) for n, v in (("gate_low", -GATE_LOGIT_MAX), ("gate_high", GATE_LOGIT_MAX))
+    )
+    graph.add("Clip", ["gate_sum", low, high], "gate_bounded")
+    graph.add("Exp", ["gate_bounded"], "gate_exp")
+    total = np.kron(np.eye(heads), np.ones((e, e)))
+    graph.add("MatMul", ["gate_exp", graph.constant("gate_ones", total)], "gate_total")
+    graph.add("Div", ["gate_exp", "gate_total"], "gate_share")
+    graph.add("Reshape", ["gate_share", graph.constant("by_head", np.array([-1, heads, e]))], "gates")
+    graph.add("MatMul", ["gates", "experts"], "mixture")
+    graph.add("Reshape", ["mixture", graph.constant("flat", np.array([-1, heads * out]))], "mixed")
+
+
+def _heads(graph: _Graph, weights: dict[str, NDArray[np.float64]], trained: TrainedRanker) -> None:
+    """Towers of all heads as two Gemms with block-diagonal weights; calibration is in the second."""
+    towers = weights["tower_in"]
+    heads, out, width = towers.shape
+    first = np.zeros((heads * out, heads * width))
+    last = np.zeros((heads * width, heads))
+    shift = np.zeros(heads)
+    for head, (own, neutral) in enumerate(zip(trained.calibration, trained.neutral, strict=True)):
+        first[head * out : (head + 1) * out, head * width : (head + 1) * width] = towers[head]
+        last[head * width : (head + 1) * width, head] = own.slope * weights["tower_out"][head]
+        shift[head] = own.slope * (weights["tower_out_bias"][head] + neutral) + own.shift
+    biases = graph.constant("tower_bias", weights["tower_in_bias"].reshape(-1))
+    graph.add("Gemm", ["mixed", graph.constant("tower", first), biases], "tower_sum")
+    graph.add("Relu", ["tower_sum"], "tower_out")
+    graph.add("Gemm", ["tower_out", graph.constant("last", last), graph.constant("last_bias", shift)], "logits")
+    graph.add("Sigmoid", ["logits"], "probabilities")
+
+
+def run_ranker(graph: bytes, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities of one request's rows as ONNX Runtime computes them on one thread."""
+    return _run(graph, {"rows": rows})
+
+
+def run_encoder(graph: bytes, vectors: NDArray[np.float32], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Session vectors [b, d] of the encoder's graph as ONNX Runtime computes them on one thread."""
+    return _run(graph, {"vectors": vectors, "lengths": lengths})
+
+
+def _run(graph: bytes, inputs: dict[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    made: NDArray[np.float32] = session.run(None, inputs)[0]
+    return made
+
+
+def parity(graph: bytes, trained: TrainedRanker, rows: NDArray[np.float32]) -> float:
+    """Greatest difference from torch over one request's rows (columns in the graph's order)."""
+    whole = np.zeros((len(rows), max(trained.used) + 1), np.float32)
+    whole[:, trained.used] = rows
+    return float(np.abs(run_ranker(graph, rows) - trained.probabilities(whole)).max(initial=0.0))

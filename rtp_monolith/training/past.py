@@ -1,0 +1,94 @@
+"""The state of a shard as it stood at an offset of its log, for reading features as of then.
+
+Invariant: after `advance(offset)` the state is the fold of exactly the log before `offset`, and it only moves forward.
+User records beyond the configured number go to views in a temporary folder, so memory is bounded for any log. It does
+not know what is asked of the state.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+from rtp_monolith._native import Ask, Core, Log, SurfacePlan
+from rtp_monolith.config import Config
+from rtp_monolith.errors import DataError
+from rtp_monolith.manifest import claim
+from rtp_monolith.state.flusher import Flusher
+from rtp_monolith.state.recovery import CHUNK_BYTES, FLUSH_EVERY_BYTES, make_core
+from rtp_monolith.state.store import ViewStore
+
+
+class Past:
+    """A context manager around one replay of the log of `data`. Raises DataError `log_truncated` when retention took
+    the log's beginning."""
+
+    def __init__(self, data: Path, log: Log, config: Config) -> None:
+        if log.start() > 0:
+            raise DataError(f"the log begins at {log.start()}: what came before is gone", code="log_truncated")
+        self.core: Core = make_core(claim(data, config.partitions, create=False), config)
+        self._log = log
+        self._users_max = config.state.users_cached_max
+        self._surface = SurfacePlan(
+            "past", [], hide_clicked=False, hide_bought=False, diversity=0.0, counts_served=False
+        )
+        self._folder = tempfile.TemporaryDirectory(prefix="rtp-past-")
+        self._store: ViewStore | None = None
+        self._flusher: Flusher | None = None
+        self._flushed = 0
+        self.offset = 0
+
+    def __enter__(self) -> Past:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._store is not None:
+            self._store.close()
+        self._folder.cleanup()
+
+    def advance(self, until: int) -> None:
+        """Folds the log up to exactly `until`, which is the end of a frame."""
+        while self.offset < until:
+            frames, end = self._log.read(self.offset, min(CHUNK_BYTES, until - self.offset))
+            if end == self.offset:
+                raise DataError(f"the log ends at {self.offset}, {until} was asked for", code="log_truncated")
+            if self._store is not None:
+                self._load(self.core.missing_for_frames(frames, self.offset))
+            self.core.replay(frames, self.offset)
+            self.offset = end
+            if end - self._flushed >= FLUSH_EVERY_BYTES:
+                self._evict()
+
+    def ask(
+        self,
+        user_id: str | None,
+        session_id: str,
+        as_of_ms: int,
+        context: list[tuple[str, str]],
+        surface: SurfacePlan | None = None,
+    ) -> Ask:
+        """A request of that moment, its user's record in memory; without a surface, one that recalls nothing."""
+        if self._store is not None:
+            self._load(self.core.missing_for_request(user_id, session_id))
+        return self.core.ask(surface or self._surface, user_id, session_id, as_of_ms, context=context)
+
+    def _load(self, missing: list[tuple[int, bytes]]) -> None:
+        if self._store is None or not missing:
+            return
+        for (key_hash, _), value in zip(missing, self._store.get_many([key for _, key in missing]), strict=True):
+            if value is not None:
+                self.core.load(key_hash, value)
+
+    def _evict(self) -> None:
+        """Sends old users to the store, if there are more than may stay."""
+        self._flushed = self.offset
+        if dict(self.core.stats())["users_in_memory"] <= self._users_max and self._store is None:
+            return
+        if self._store is None or self._flusher is None:
+            self._store = ViewStore(Path(self._folder.name) / "views")
+            self._flusher = Flusher(self.core, self._store)
+        self._flusher.flush()
+        self.core.evict(self._users_max)

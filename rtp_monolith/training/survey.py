@@ -1,0 +1,136 @@
+"""One look over a log before training: when lists were shown, what sessions wanted, what the catalogue says of items.
+
+Invariant: `cut_ms` splits the impressions by time, so everything that is learned from one side is older than all of the
+other. It does not know models; impressions are counted by the minute, so memory does not grow with them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from rtp_monolith._native import Log
+from rtp_monolith.config import Config
+from rtp_monolith.errors import DataError
+from rtp_monolith.state.recovery import open_log
+from rtp_monolith.training.lists import CHUNK_BYTES, MINUTE_MS, POSITIVE
+
+ITEM_KIND = 2
+ATTRIBUTES_MAX = 24
+SHARED_BY_MIN = 5
+
+
+class CatalogueItem(msgspec.Struct, frozen=True):
+    """What training reads of an item, as it was last put."""
+
+    id: str
+    categories: list[str] = []
+    brand: str | None = None
+    price: float | None = None
+    attributes: dict[str, str | float | bool | list[str]] = {}
+
+
+class Session(msgspec.Struct):
+    """What one session wanted: items with their times, in the order of the log."""
+
+    items: list[str]
+    times: list[int]
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """`minutes`: impressions by minute of their `ts_ms`; `sessions` by id; `catalogue` by first mention."""
+
+    minutes: Counter[int]
+    sessions: dict[str, Session]
+    catalogue: list[CatalogueItem]
+
+    @property
+    def impressions(self) -> int:
+        return self.minutes.total()
+
+    def cut_ms(self, share: float) -> int:
+        """The minute before which `share` of the impressions were made. Raises DataError without impressions."""
+        if not self.minutes:
+            raise DataError(
+                "the log has no impressions: nothing was shown, so nothing can be learned", code="nothing_to_learn"
+            )
+        wanted, seen = share * self.impressions, 0
+        for minute in sorted(self.minutes):
+            if seen >= wanted:
+                return minute * MINUTE_MS
+            seen += self.minutes[minute]
+        return (max(self.minutes) + 1) * MINUTE_MS
+
+    def sessions_between(self, after_ms: int, until_ms: int) -> list[list[str]]:
+        """What sessions that began at or after `after_ms` wanted before `until_ms`, oldest session first; sessions
+        without two items are left out."""
+        found = []
+        for session in self.sessions.values():
+            if session.times[0] < after_ms:
+                continue
+            kept = [item for item, ts_ms in zip(session.items, session.times, strict=True) if ts_ms < until_ms]
+            if len(kept) > 1:
+                found.append(kept)
+        return found
+
+    def attribute_numbers(self) -> list[list[int]]:
+        """Attributes of every item as numbers: category and its parents, brand, price bucket, attributes of the
+        catalogue; only those that several items share."""
+        words = [_words(item) for item in self.catalogue]
+        counts = Counter(word for own in words for word in own)
+        numbers = {word: at for at, word in enumerate(w for w, n in counts.items() if n >= SHARED_BY_MIN)}
+        return [[numbers[word] for word in own if word in numbers][:ATTRIBUTES_MAX] for own in words]
+
+
+def survey(data: Path, config: Config) -> Survey:
+    """Reads the whole log of `data`, which may be served meanwhile. Raises DataError."""
+    log = open_log(data, config, read_only=True)
+    try:
+        minutes: Counter[int] = Counter()
+        sessions: dict[str, Session] = {}
+        offset = log.start()
+        while True:
+            events, _, end = log.events(offset, CHUNK_BYTES, ("impression", *sorted(POSITIVE)))
+            for _, kind, _, session_id, items, ts_ms, _, _, _ in events:
+                if kind == "impression":
+                    minutes[ts_ms // MINUTE_MS] += 1
+                    continue
+                session = sessions.get(session_id)
+                if session is None:
+                    session = sessions[session_id] = Session([], [])
+                session.items.extend(items)
+                session.times.extend([ts_ms] * len(items))
+            if end == offset:
+                return Survey(minutes, {k: s for k, s in sessions.items() if s.items}, _catalogue(log))
+            offset = end
+    finally:
+        log.close()
+
+
+def _catalogue(log: Log) -> list[CatalogueItem]:
+    read = msgspec.json.Decoder(CatalogueItem).decode
+    found: dict[str, CatalogueItem] = {}
+    offset = log.start()
+    while frames := log.frames(offset, CHUNK_BYTES):
+        for _, _, kind, _, _, _, body in frames:
+            if kind == ITEM_KIND:
+                item = read(body)
+                found[item.id] = item
+        offset = frames[-1][1]
+    return list(found.values())
+
+
+def _words(item: CatalogueItem) -> list[str]:
+    words: list[str] = []
+    for path in item.categories:
+        parts = path.split(" > ")
+        words.extend(f"category {' > '.join(parts[: n + 1])}" for n in reversed(range(len(parts))))
+    if item.brand:
+        words.append(f"brand {item.brand}")
+    if item.price is not None and item.price >= 0:
+        words.append(f"price {math.floor(2 * math.log2(1 + item.price))}")
+    words.extend(f"{key} {value}" for key, value in sorted(item.attributes.items()) if isinstance(value, str))
+    return list(dict.fromkeys(words))

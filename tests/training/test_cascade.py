@@ -1,0 +1,127 @@
+"""From a generated log to a bundle, through the command; killed on the way; and twice with one seed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from rtp_monolith.cli.main import run
+from rtp_monolith.features.catalog import FEATURES
+from rtp_monolith.training.dataset import AFFINITY, SESSION_COLUMNS
+
+ITEMS, EVENTS = "300", "20000"
+SMALL = ["--name", "tiny", "--version", "1", "--epochs", "2", "--threads", "1", "--json"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a shard that took a small generated shop."""
+    folder = tmp_path_factory.mktemp("shop")
+    assert run(["generate", "shop", "--out", str(folder), "--items", ITEMS, "--events", EVENTS, "--seed", "3"]) == 0
+    for kind in ("items", "events"):
+        assert run(["import", kind, str(folder / f"{kind}.jsonl"), "--data", str(folder / "shard")]) == 0
+    return folder / "shard"
+
+
+@pytest.fixture(scope="module")
+def made(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out")
+    assert run(["train", "--data", str(data), "--out", str(out), *SMALL]) == 0
+    assert [each.name for each in (out / "tiny").iterdir()] == ["1"], "nothing is left of the work"
+    return out / "tiny" / "1"
+
+
+def document(folder: Path, name: str) -> Any:
+    return json.loads((folder / name).read_bytes())
+
+
+def test_the_report_says_what_was_learned(made: Path) -> None:
+    report = document(made, "report.json")
+    click = report["judged"]["click"]
+    assert click["auc"]["model"] > max(click["auc"]["popularity"], 0.55)
+    assert report["prerank"]["pools"] > 0 and report["prerank"]["overlap"] > 0.8
+    inputs = document(made, "manifest.json")["ranker"]["inputs"]
+    assert {gain["feature"] for gain in report["gains"]} == set(inputs)
+    assert set(report["without_gain"]) == {g["feature"] for g in report["gains"] if not g["useful"]}
+    assert set(report["constant"]) & set(inputs) == set() and AFFINITY in inputs and len(inputs) >= 64
+    assert report["parity"]["ranker"] < 1e-5 and report["parity"]["encoder"] < 1e-5
+    rows = report["rows"]
+    assert rows["counts"]["rows"] == sum(rows[name] for name in ("train", "stopping", "calibration", "judged"))
+
+
+def test_the_graphs_answer_their_probe(made: Path) -> None:
+    probe = np.load(made / "probe.npz")
+    for file, inputs, output in (
+        ("encoder", ("vectors", "lengths"), "session"),
+        ("ranker", ("rows",), "probabilities"),
+    ):
+        session = onnxruntime.InferenceSession(str(made / f"{file}.onnx"), providers=["CPUExecutionProvider"])
+        (found,) = session.run([output], {name: probe[name] for name in inputs})
+        assert found == pytest.approx(probe[output], abs=1e-6)
+        assert np.isfinite(found).all()
+    assert probe["lengths"][-1] == 0 and not probe["session"][-1].any(), "the empty session is among them"
+    assert ((probe["probabilities"] > 0) & (probe["probabilities"] < 1)).all()
+
+
+def test_a_shard_takes_it(made: Path) -> None:
+    bundle = pytest.importorskip("rtp_monolith.ranking.bundle", reason="this tree has no reader of bundles").load(made)
+    assert (bundle.name, bundle.version, len(bundle.items)) == ("tiny", "1", int(ITEMS))
+
+
+def test_nothing_says_where_it_was_made(made: Path) -> None:
+    root = str(Path(__file__).resolve().parents[2]).encode()
+    for file in made.iterdir():
+        assert root not in file.read_bytes(), file.name
+
+
+def test_without_the_session_nothing_of_it_is_read(data: Path, tmp_path: Path, made: Path) -> None:
+    options = [*SMALL, "--drop", "session"]
+    assert run(["train", "--data", str(data), "--out", str(tmp_path), *options]) == 0
+    manifest, pre = (
+        document(tmp_path / "tiny" / "1", "manifest.json"),
+        document(tmp_path / "tiny" / "1", "prerank.json"),
+    )
+    read = {*manifest["ranker"]["inputs"], *(column["name"] for column in pre["columns"])}
+    assert not read & SESSION_COLUMNS and pre["affinity"] == 0.0
+    assert read & {feature.name for feature in FEATURES if feature.scope == "user"}
+    whole = document(made, "report.json")["judged"]["click"]["auc"]["model"]
+    assert document(tmp_path / "tiny" / "1", "report.json")["judged"]["click"]["auc"]["model"] < whole
+
+
+def test_killed_on_the_way_it_goes_on_and_ends_the_same(data: Path, tmp_path: Path, made: Path) -> None:
+    command = [sys.executable, "-c", "from rtp_monolith.cli.main import main; main()", "train"]
+    command += ["--data", str(data), "--out", str(tmp_path), *SMALL]
+    work = tmp_path / "tiny"
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
+    while process.poll() is None and not list(work.glob(".1.work-*/encoder.pt")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"
+    assert run(command[3:]) == 0
+    for file in made.iterdir():
+        assert file.read_bytes() == (work / "1" / file.name).read_bytes(), file.name
+
+
+def test_a_version_that_exists_is_refused_before_any_work(
+    data: Path, made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "--data", str(data), "--out", str(made.parents[1]), *SMALL]) == 1
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["error"]["code"] == "bundle_exists"
+
+
+def test_a_log_without_lists_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    items = tmp_path / "items.jsonl"
+    items.write_text('{"id": "a"}\n')
+    assert run(["import", "items", str(items), "--data", str(tmp_path / "shard")]) == 0
+    assert run(["train", "--data", str(tmp_path / "shard"), "--out", str(tmp_path / "out"), *SMALL]) == 1
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["error"]["code"] == "nothing_to_learn"

@@ -1,0 +1,137 @@
+"""Lists of a log and what came of them, on logs short enough to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rtp_monolith.config import Config
+from rtp_monolith.state.recovery import open_log
+from rtp_monolith.training.lists import ListReader, SeenList, Windows
+from tests.training.shards import HOUR_MS, MINUTE_MS, Event, T, event, folder, seen
+
+END = [event("view", "a", 100 * 24 * HOUR_MS, session_id="end", user_id="end")]
+"""Long after everything: the windows of what came before are over."""
+
+
+def lists(path: Path, events: list[Event], **settings: Any) -> list[SeenList]:
+    log = open_log(folder(path, events), Config(), read_only=True)
+    try:
+        return list(ListReader(log, settings.pop("windows", Windows()), **settings))
+    finally:
+        log.close()
+
+
+def labels(path: Path, events: list[Event], **settings: Any) -> dict[str, list[list[int]]]:
+    return {str(one.request_id): one.labels for one in lists(path, [*events, *END], **settings)}
+
+
+def test_a_list_is_what_one_request_showed(tmp_path: Path) -> None:
+    events = [
+        event("click", "c", 0),
+        *seen("r1", "ab", MINUTE_MS, props={"surface": "home", "device": "phone"}),
+        event("click", "b", 2 * MINUTE_MS, request_id="r1"),
+        *seen("r2", "ca", 3 * MINUTE_MS, props={"surface": "product"}),
+        *END,
+    ]
+    first, second = lists(tmp_path, events)
+    assert (first.items, first.positions, first.labels) == (["a", "b"], [0, 1], [[0, 0, 0], [1, 0, 0]])
+    assert (first.as_of_ms, first.surface, first.context) == (T + MINUTE_MS, "home", [("device", "phone")])
+    assert (first.user_id, first.session_id, first.prefix) == ("u", "s", ["c"])
+    assert (second.items, second.prefix, second.surface, second.context) == (["c", "a"], ["c", "b"], "product", [])
+
+
+def test_what_follows_counts_for_the_list_that_showed_it(tmp_path: Path) -> None:
+    events = [
+        *seen("r1", "ab", 0),
+        event("click", "a", 2 * MINUTE_MS, request_id="r1"),
+        *seen("r2", "abc", 3 * MINUTE_MS),
+        event("add_to_cart", "a", 4 * MINUTE_MS),
+        event("add_to_cart", "b", 4 * MINUTE_MS),
+        event("purchase", None, 5 * MINUTE_MS, props={"items": '[{"item_id":"a"},{"item_id":"c"}]', "order_id": "o"}),
+    ]
+    # r1 was clicked for a, so a's cart and order are its own; b and c were shown last by r2.
+    assert labels(tmp_path, events) == {"r1": [[1, 1, 1], [0, 0, 0]], "r2": [[0, 0, 0], [0, 1, 0], [0, 0, 1]]}
+
+
+def test_only_the_window_counts(tmp_path: Path) -> None:
+    windows = Windows(click_ms=MINUTE_MS, conversion_ms=2 * MINUTE_MS, refund_ms=HOUR_MS)
+    events = [
+        *seen("r1", "abc", 0),
+        event("click", "a", MINUTE_MS),
+        event("click", "b", MINUTE_MS + 1),
+        event("add_to_cart", "b", 2 * MINUTE_MS),
+        event("add_to_cart", "c", 2 * MINUTE_MS + 1),
+    ]
+    assert labels(tmp_path, events, windows=windows) == {"r1": [[1, 0, 0], [0, 1, 0], [0, 0, 0]]}
+
+
+def test_others_do_not_count(tmp_path: Path) -> None:
+    other = {"session_id": "s2", "user_id": "v"}
+    events = [
+        *seen("r1", "a", 0),
+        event("click", "a", MINUTE_MS, **other),
+        event("add_to_cart", "a", MINUTE_MS, **other),
+    ]
+    assert labels(tmp_path, events) == {"r1": [[0, 0, 0]]}
+
+
+def test_a_visitor_who_signs_in_is_the_same_person(tmp_path: Path) -> None:
+    events = [
+        *seen("r1", "a", 0, user_id=None),
+        event("click", "a", 1000, user_id=None),
+        event("identify", None, MINUTE_MS),
+        event("add_to_cart", "a", 2 * MINUTE_MS),
+        event("purchase", "a", 3 * MINUTE_MS, session_id="s2"),
+    ]
+    assert labels(tmp_path, events) == {"r1": [[1, 1, 1]]}
+
+
+@pytest.mark.parametrize(
+    ("refund", "bought"),
+    [
+        (event("refund", "a", 24 * HOUR_MS, props={"order_id": "o"}), [0, 1]),
+        (event("refund", None, 24 * HOUR_MS, props={"order_id": "o"}), [0, 0]),
+        (event("refund", "a", 24 * HOUR_MS, props={"order_id": "another"}), [1, 1]),
+        (event("refund", "b", 24 * HOUR_MS), [1, 0]),
+        (event("refund", "a", 15 * 24 * HOUR_MS, props={"order_id": "o"}), [1, 1]),
+    ],
+)
+def test_a_refunded_purchase_is_none(tmp_path: Path, refund: Event, bought: list[int]) -> None:
+    lines = {"items": '[{"item_id":"a"},{"item_id":"b"}]', "order_id": "o"}
+    events = [*seen("r1", "ab", 0), event("purchase", None, MINUTE_MS, props=lines), refund]
+    assert [row[2] for row in labels(tmp_path, events)["r1"]] == bought
+
+
+def test_a_list_whose_window_is_open_is_left_out(tmp_path: Path) -> None:
+    log = open_log(folder(tmp_path, [*seen("r1", "a", 0), *seen("r2", "a", 2 * HOUR_MS)]), Config(), read_only=True)
+    reader = ListReader(log, Windows())
+    assert [one.request_id for one in reader] == ["r1"]
+    assert reader.unfinished == 1
+    log.close()
+
+
+def test_a_share_is_drawn_by_seed_and_changes_no_label(tmp_path: Path) -> None:
+    events = [
+        one
+        for n in range(40)
+        for one in (*seen(f"r{n}", "ab", n * MINUTE_MS), event("click", "a", n * MINUTE_MS + 5000, request_id=f"r{n}"))
+    ]
+    log = open_log(folder(tmp_path, [*events, *END]), Config(), read_only=True)
+    every = {one.request_id: one.labels for one in ListReader(log, Windows())}
+    drawn = [{one.request_id: one.labels for one in ListReader(log, Windows(), share=0.5, seed=s)} for s in (1, 1, 2)]
+    log.close()
+    assert len(every) == 40 and 8 <= len(drawn[0]) <= 32
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert all(every[request] == found for request, found in drawn[0].items())
+
+
+def test_what_happens_later_changes_labels_only(tmp_path: Path) -> None:
+    before = [event("click", "c", 0), *seen("r1", "ab", MINUTE_MS)]
+    later = [event("click", "a", 2 * MINUTE_MS), event("purchase", "b", 3 * MINUTE_MS)]
+    (quiet,) = lists(tmp_path / "quiet", [*before, *END])
+    (busy,) = lists(tmp_path / "busy", [*before, *later, *END])
+    assert (quiet.labels, busy.labels) == ([[0, 0, 0], [0, 0, 0]], [[1, 0, 0], [0, 0, 1]])
+    assert quiet.offset == busy.offset and quiet.prefix == busy.prefix and quiet.items == busy.items

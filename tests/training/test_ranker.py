@@ -1,0 +1,114 @@
+"""The ranker's training: what it learns, that position does not leak into it, that an interrupted run ends the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from rtp_monolith.training.export_mmoe import parity, ranker_graph, run_ranker
+from rtp_monolith.training.gains import permutation_gains
+from rtp_monolith.training.measures import auc
+from rtp_monolith.training.ranker import Epoch, RankerSettings, Rows, TrainedRanker, listwise, pairwise, train_ranker
+from tests.training.rankers import REQUEST, SMALL, made_rows
+
+SLICES = (made_rows(1200, 1), made_rows(300, 2, 1200), made_rows(300, 3, 1500))
+JUDGED = made_rows(1000, 4, 1800)
+
+
+def trained(settings: RankerSettings = SMALL, **more: object) -> TrainedRanker:
+    return train_ranker(*SLICES, settings, seed=7, request_names=REQUEST, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def ranker() -> TrainedRanker:
+    return trained()
+
+
+@pytest.mark.parametrize("loss", ["pointwise", "pairwise", "listwise"])
+def test_it_learns_what_decides(loss: str) -> None:
+    made = trained(msgspec.structs.replace(SMALL, loss=loss))
+    truth = 15.0 * JUDGED.features[:, 2] + 1.5 * JUDGED.features[:, 3]
+    scores = made.probabilities(JUDGED.features)[:, 0]
+    first = JUDGED.position == 0
+    # At one position, no order can do better than the rule that made the clicks.
+    assert auc(scores[first], JUDGED.labels[first, 0]) > auc(truth[first], JUDGED.labels[first, 0]) - 0.02
+    bias = made.model.shown_at(torch.arange(4))[:, 0].tolist()
+    assert bias == sorted(bias, reverse=True) and bias[0] - bias[3] > 0.8, "position is learned apart"
+
+
+def test_calibrated_probabilities_are_right_on_average(ranker: TrainedRanker) -> None:
+    made = ranker.probabilities(JUDGED.features)
+    for head in range(3):
+        rate = JUDGED.labels[:, head].mean()
+        # Within four deviations of what 1,500 rows can tell.
+        assert made[:, head].mean() == pytest.approx(rate, abs=4 * np.sqrt(rate / 1500))
+    assert [one.rows for one in ranker.calibration] == [1500, 1500, 1500]
+
+
+def test_an_interrupted_run_ends_the_same(tmp_path: Path, ranker: TrainedRanker) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(epoch: Epoch, _: int) -> None:
+        if epoch.epoch == 1:
+            raise Killed
+
+    checkpoint = tmp_path / "ranker.pt"
+    with pytest.raises(Killed):
+        trained(checkpoint=checkpoint, report=kill)
+    numbers: list[int] = []
+    again = trained(checkpoint=checkpoint, report=lambda epoch, _: numbers.append(epoch.epoch))
+    assert numbers == [2, 3]
+    assert again.epochs == ranker.epochs and again.calibration == ranker.calibration
+    for name, value in ranker.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name]), name
+
+
+def test_training_stops_when_nothing_improves(tmp_path: Path) -> None:
+    broken = np.zeros_like(SLICES[1].labels)
+    stopping = Rows(SLICES[1].features, SLICES[1].names, broken, SLICES[1].position, SLICES[1].lists)
+    settings = msgspec.structs.replace(SMALL, epochs=40, patience=2, learning_rate=0.05)
+    made = train_ranker(SLICES[0], stopping, SLICES[2], settings, seed=1, request_names=REQUEST)
+    losses = [one.validation for one in made.epochs]
+    assert len(losses) < 40 and min(losses[:-2]) <= min(losses[-2:])
+
+
+def test_the_graph_says_what_the_model_says(ranker: TrainedRanker) -> None:
+    graph = ranker_graph(ranker)
+    assert graph == ranker_graph(ranker), "the same bytes every time"
+    rows = JUDGED.features[:, ranker.used]
+    for start, size in ((0, 5), (5, 1), (10, 0)):
+        assert parity(graph, ranker, rows[start : start + size]) < 1e-5
+    assert run_ranker(graph, rows[:0]).shape == (0, 3)
+
+
+def test_the_graph_reads_the_requests_columns_from_the_first_row(ranker: TrainedRanker) -> None:
+    graph = ranker_graph(ranker)
+    rows = JUDGED.features[:10][:, ranker.used].copy()
+    same = rows.copy()
+    same[:, 0] = rows[0, 0]
+    assert np.array_equal(run_ranker(graph, rows), run_ranker(graph, same))
+    assert run_ranker(graph, same) == pytest.approx(run_ranker(graph, same[::-1].copy())[::-1], abs=1e-6)
+
+
+def test_noise_is_named_as_without_gain(ranker: TrainedRanker) -> None:
+    gains = permutation_gains(ranker.probabilities, JUDGED, ranker.model.columns.names, 0)
+    found = {one.feature: one for one in gains}
+    assert not found["noise"].useful
+    assert found["item_ctr_7d"].useful and found["cross_clicked"].useful
+    assert [one.feature for one in gains[:2]] == ["item_ctr_7d", "cross_clicked"]
+    assert found["item_ctr_7d"].click_auc > 0.05
+
+
+def test_losses_of_order_on_two_lists() -> None:
+    scores = torch.tensor([1.0, 0.0, 2.0, 2.0])
+    labels, lists = torch.tensor([1.0, 0.0, 0.0, 1.0]), torch.tensor([0, 0, 1, 1])
+    share = np.exp(1) / (np.exp(1) + 1)
+    assert float(listwise(scores, labels, lists)) == pytest.approx(-(np.log(share) + np.log(0.5)) / 2)
+    assert float(pairwise(scores, labels, lists)) == pytest.approx((np.log1p(np.exp(-1)) + np.log(2)) / 2)
+    nothing = torch.zeros(4)
+    assert float(listwise(scores, nothing, lists)) == 0.0 and float(pairwise(scores, nothing, lists)) == 0.0
