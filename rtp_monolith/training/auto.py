@@ -80,9 +80,7 @@ def recipe(name: str, seen: Profile) -> Settings:
         width=64 if small else base.width,
         length_max=length_max,
         batch_tokens=int(min(base.batch_tokens, max(128, 2 ** round(np.log2(max(1, seen.targets) / 64))))),
-        loss="full"
-        if seen.items <= FULL_ITEMS_MAX and base.loss in ("full", "sampled") and seen.removes_seen
-        else "sampled",
+        loss="full" if seen.items <= FULL_ITEMS_MAX and base.scoring == "dot" else "sampled",
     )
 
 
@@ -95,8 +93,8 @@ def choose(seen: Profile, seed: int, clock: Clock, tell: Callable[[str], None]) 
     if seen.targets < TARGETS_MIN:
         tell(f"auto: {seen.targets} next items are too few for a neural model; the best of the counting ones")
         return BestOf([Popular(), NearItems(), NearSessions(clock, tell)], tell)
-    if seen.removes_seen:
-        tell("auto: what was seen is not shown, so the order of a history counts: SASRec with dot products first")
+    if seen.removes_seen or (seen.repeats < 0.02 and seen.length_mean > 15):
+        tell("auto: nothing comes back, so what follows what counts: SASRec with dot products first, then CORE")
         names = ["sasrec-dot", "core"]
     else:
         tell("auto: short sessions that may come back to an item: CORE with cosine scores first, then SASRec")

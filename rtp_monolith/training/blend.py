@@ -37,12 +37,15 @@ class Mix(msgspec.Struct, frozen=True):
 
 
 class Blend:
-    """Neural scorers and maybe session-kNN under a mix."""
+    """Neural scorers and maybe session-kNN under a mix; without a neural one it is session-kNN alone."""
 
     def __init__(self, neural: Sequence[Scorer], knn: SessionKnn | None, mix: Mix) -> None:
         self.neural, self.knn, self.mix = list(neural), knn, mix
 
     def scores(self, cases: Cases, start: int, stop: int) -> Tensor:
+        if not self.neural:
+            assert self.knn is not None
+            return self.knn.scores(cases, start, stop)
         scores = mixed([each.scores(cases, start, stop) for each in self.neural], self.mix.shares)
         if self.knn is not None and self.mix.weight:
             add_votes(scores, [self.knn.votes(cases, case) for case in range(start, stop)], self.mix)
@@ -51,7 +54,7 @@ class Blend:
 
 def mixed(parts: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
     """Σ share · log-softmax; one part alone is not normalized, as that moves nothing."""
-    if len(parts) == 1:
+    if len(parts) == 1 and shares[0]:
         return parts[0].clone()
     total = torch.zeros_like(parts[0])
     for part, share in zip(parts, shares, strict=True):
@@ -72,6 +75,13 @@ def add_votes(scores: Tensor, votes: Sequence[Votes], mix: Mix) -> None:
             array[row, items] += np.float32(mix.weight) * np.log1p(np.float32(mix.sharpness / total) * positive)
 
 
+def add_plain(scores: Tensor, votes: Sequence[Votes]) -> None:
+    """Adds the votes as they are, in place: session-kNN alone."""
+    array = scores.numpy()
+    for row, (items, voted) in enumerate(votes):
+        array[row, items] += voted
+
+
 def tune(
     neural: Sequence[Scorer],
     knn: SessionKnn | None,
@@ -88,9 +98,11 @@ def tune(
     tried = _judged(neural, None, cases, known, k, [*alone, *shared])
     best = _simplest_good(tried)
     if knn is not None:
-        beside = [Mix(best.shares, weight, sharpness) for weight in WEIGHTS for sharpness in SHARPNESS]
-        tried |= _judged(neural, knn, cases, known, k, beside)
-        best = _simplest_good({mix: ndcg for mix, ndcg in tried.items() if mix == best or mix in beside})
+        beside = [Mix(best.shares, weight, sharpness) for weight in WEIGHTS[1:] for sharpness in SHARPNESS]
+        beside.append(Mix((0.0,) * len(neural), 1.0))
+        with_knn = _judged(neural, knn, cases, known, k, beside)
+        best = _simplest_good({best: tried[best], **with_knn})
+        tried |= with_knn
     return best, tried
 
 
@@ -120,11 +132,15 @@ def _judged(
             parts = [each.scores(cases, start, stop) for each in neural]
             votes = [] if knn is None else [knn.votes(cases, case) for case in range(start, stop)]
             bases = {shares: mixed(parts, shares) for shares in dict.fromkeys(mix.shares for mix in mixes)}
+            if knn is not None and (nothing := bases.get((0.0,) * len(neural))) is not None:
+                nothing += knn.popular
             for base in bases.values():
                 hide(base, cases, start, stop, known)
             for mix, tally in tallies.items():
                 scores = bases[mix.shares].clone()
-                if mix.weight:
+                if not any(mix.shares):
+                    add_plain(scores, votes)
+                elif mix.weight:
                     add_votes(scores, votes, mix)
                 tally.add_ranks(ranks(scores[asked], targets))
     return {mix: tally.metrics().ndcg for mix, tally in tallies.items()}

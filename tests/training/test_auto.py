@@ -41,6 +41,7 @@ def test_it_says_what_it_saw_and_why() -> None:
     chosen, said = names(profile(removes_seen=True))
     assert chosen == ["sasrec-dot", "core"]
     assert "dot products" in said[1]
+    assert names(profile(repeats=0.001, length_mean=40.0))[0] == ["sasrec-dot", "core"]
     chosen, said = names(profile(targets=50))
     assert chosen == ["popularity", "item-knn", "session-knn"]
     assert "too few" in said[1]

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from rtp_monolith.training import blend
 from rtp_monolith.training.blend import Blend, Mix
+from rtp_monolith.training.models.popularity import Popularity
 from rtp_monolith.training.models.session_knn import KnnSettings, SessionKnn
 from rtp_monolith.training.protocols import Cases, prefix_cases
+from rtp_monolith.training.scoring import measure
 
 ITEMS = 12
 ALL = np.ones(ITEMS, dtype=bool)
@@ -85,12 +87,18 @@ def test_session_knn_joins_only_when_it_helps() -> None:
     assert best.weight == 0.0
 
 
+def test_session_knn_stays_alone_beside_a_model_that_knows_nothing() -> None:
+    cases = asked()
+    knows = SessionKnn(cases.sessions, ITEMS, KnnSettings())
+    best, tried = blend.tune([Fixed(50.0, 1)], knows, cases, ALL, 3)
+    assert best == Mix((0.0,), 1.0)
+    found = measure(Blend([], knows, best), cases, Popularity.of([], ITEMS), ALL, 3, ALL)
+    assert found.ndcg == pytest.approx(tried[best])
+
+
 def test_a_blend_scores_what_was_tuned() -> None:
     cases, knn = asked(), SessionKnn(asked().sessions, ITEMS, KnnSettings())
     mix, tried = blend.tune([Fixed(2.0, 1)], knn, cases, ALL, 3)
-    from rtp_monolith.training.models.popularity import Popularity
-    from rtp_monolith.training.scoring import measure
-
     found = measure(Blend([Fixed(2.0, 1)], knn, mix), cases, Popularity.of([], ITEMS), ALL, 3, ALL)
     assert found.ndcg == pytest.approx(tried[mix])
     assert math.isfinite(found.mrr)

@@ -35,7 +35,7 @@ def test_every_model_beats_popularity(files: tuple[Path, Path], monkeypatch: pyt
     sized = auto.recipe
 
     def recipe(name: str, seen: auto.Profile) -> Settings:
-        return msgspec.structs.replace(sized(name, seen), width=32, layers=1, epochs=10, batch_tokens=512, negatives=64)
+        return msgspec.structs.replace(sized(name, seen), width=32, layers=1, negatives=64)
 
     monkeypatch.setattr(auto, "recipe", recipe)
     found = {}
