@@ -55,13 +55,14 @@ def replay() -> None:
 @click.option("--k", type=click.IntRange(1, 200), default=20, show_default=True)
 @click.option("--train", "--warm", "train", type=_FILE, help="Sessions to import at full speed first.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first sessions.")
+@click.option("--impressions", is_flag=True, help="Send the first surface's lists as seen, so that a model can learn.")
 @click.option("--connections", type=click.IntRange(1, 64), default=1, show_default=True)
 @end_option
 @json_option
 @url_options
 def http(
-    file: Path, surfaces: tuple[str, ...], k: int, train: Path | None, limit: int | None, connections: int,
-    end_ms: int, as_json: bool, url: str | None, key: str | None,
+    file: Path, surfaces: tuple[str, ...], k: int, train: Path | None, limit: int | None, impressions: bool,
+    connections: int, end_ms: int, as_json: bool, url: str | None, key: str | None,
 ) -> None:  # fmt: skip
     """Play FILE against a running shard and measure HR and MRR of the next item."""
     if url is None:
@@ -71,9 +72,14 @@ def http(
     trained: TrainReport | None = None
     if train is not None:
         trained, position = _train(target, train, file, end_ms)
+    if impressions and bare_suffix(file) not in _TABLES:
+        # A list can show only what the shard knows.
+        with target.client() as client:
+            run_import(http_sink(client), "new_items", item_records(file), Counts(), ahead=True, tell=progress)
     steps = first_sessions(_steps(file, end_ms), limit)
     started = time.perf_counter()
-    players = play_all(target, steps, tuple(dict.fromkeys(surfaces)), k, position=position, connections=connections)
+    asked = tuple(dict.fromkeys(surfaces))
+    players = play_all(target, steps, asked, k, position=position, connections=connections, impressions=impressions)
     report = report_of(file.name, players, time.perf_counter() - started)
     if as_json:
         emit_json(msgspec.structs.asdict(report) | {"k": k, "train": trained})

@@ -88,9 +88,14 @@ def first_sessions(steps: Iterable[Step], limit: int | None) -> Iterator[Step]:
 class Player:
     """Plays steps on one connection and keeps the sums."""
 
-    def __init__(self, client: Client, surfaces: Sequence[str], k: int, position: str) -> None:
+    def __init__(
+        self, client: Client, surfaces: Sequence[str], k: int, position: str, *, impressions: bool = False
+    ) -> None:
+        """With `impressions` the items of the first surface's list are sent as seen, and what follows credits them."""
         self._client = client
         self._k = k
+        self._seen_on = surfaces[0] if impressions else None
+        self._seen: list[dict[str, object]] = []
         self._position = position
         self._acknowledged = Acknowledged()
         self._prefixes: dict[str, int] = {}
@@ -128,30 +133,62 @@ class Player:
         reply = self._client.call("POST", "/v1/recommend", msgspec.json.encode(request))
         ms = (time.perf_counter() - started) * 1000
         stale = self._acknowledged.stale(step.user_id, step.session_id, int(reply["state_version"]))
-        tally.add([item["id"] for item in reply["items"]], target, prefix=prefix, stale=stale, ms=ms)
+        found = [item["id"] for item in reply["items"]]
+        tally.add(found, target, prefix=prefix, stale=stale, ms=ms)
         tally.degraded(reply.get("degraded", []))
+        if surface == self._seen_on:
+            self._seen = [_impression(step, reply["request_id"], at, item_id) for at, item_id in enumerate(found)]
 
     def _send(self, step: Step) -> None:
+        event = step.event
+        seen, self._seen = self._seen, []
+        for one in seen:
+            if one["item_id"] == event.get("item_id"):
+                event = {**event, "request_id": one["request_id"], "position": one["position"]}
+        body = msgspec.json.encode([*seen, event] if seen else event)
         started = time.perf_counter()
-        reply = self._client.call("POST", "/v1/events", msgspec.json.encode(step.event))
+        reply = self._client.call("POST", "/v1/events", body)
         self.ack_ms.append((time.perf_counter() - started) * 1000)
         self._position = reply["position"] or self._position
         self.duplicates += reply["duplicates"]
-        if reply["accepted"]:
+        for _ in range(reply["accepted"]):
             self.accepted += 1
             self._acknowledged.accepted(step.user_id, step.session_id)
         for refused in reply["rejected"]:
             self.rejected[refused["code"]] = self.rejected.get(refused["code"], 0) + 1
 
 
+def _impression(step: Step, request_id: str, at: int, item_id: str) -> dict[str, object]:
+    """That an item was in sight, at the moment of the event that it may have led to."""
+    who = {} if step.user_id is None else {"user_id": step.user_id}
+    return {
+        **who,
+        "session_id": step.session_id,
+        "event_id": f"{request_id}-{at}",
+        "event_type": "impression",
+        "item_id": item_id,
+        "ts_ms": step.event["ts_ms"],
+        "request_id": request_id,
+        "position": at,
+        "schema_version": 2,
+    }
+
+
 def play_all(
-    target: Target, steps: Iterator[Step], surfaces: Sequence[str], k: int, *, position: str, connections: int
+    target: Target,
+    steps: Iterator[Step],
+    surfaces: Sequence[str],
+    k: int,
+    *,
+    position: str,
+    connections: int,
+    impressions: bool = False,
 ) -> list[Player]:
     """Plays on so many connections. With more than one all steps are held in memory, a user's stay in order, and those
     of different users may overtake each other."""
     if connections == 1:
         with target.client() as client:
-            player = Player(client, surfaces, k, position)
+            player = Player(client, surfaces, k, position, impressions=impressions)
             for step in steps:
                 player.play(step)
             return [player]
@@ -167,7 +204,7 @@ def play_all(
 
     def play_lane(lane: list[Step]) -> Player:
         with target.client() as client:
-            player = Player(client, surfaces, k, position)
+            player = Player(client, surfaces, k, position, impressions=impressions)
             for step in lane:
                 player.play(step)
             return player

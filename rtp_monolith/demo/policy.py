@@ -1,7 +1,9 @@
 """The lists of a shop without personalization, which the generated log was made with.
 
 Every row is drawn on its own: from the browsed aisle, its category or department, what is popular, or at random. So the
-place of an item says nothing about how well it fits, and everybody is shown every item sometimes.
+place of an item says nothing about how well it fits, and everybody is shown every item sometimes. What the shop cannot
+know it does not use: on its home page it goes by the item opened last, and before there is one by what is popular. A
+policy that knew what is wanted would teach a ranker that whatever looks out of place must be wanted.
 Invariant: a row is random with probability RANDOM_SHARE on every surface, or more where an aisle has too little to fill
 its rows; nothing stands in a list twice. Knows nothing of tastes.
 """
@@ -20,16 +22,22 @@ BROWSED = {HOME: (0.16, 0.24, 0.06), CATEGORY: (0.3, 0.4, 0.04), FOUND: (0.45, 0
 # More rows are drawn than shown, since the same item comes twice; the last of them are random and fill what is missing.
 DRAWN, DRAW_CHANCES, FILLING = 24, 3, 8
 
+POPULAR = 4
+"""Place of what is popular among the places a row is drawn from, after random, aisle, category and department."""
 _SHARES = np.cumsum([[RANDOM_SHARE, *BROWSED[surface]] for surface in range(len(SURFACES))], axis=1)
 
 
 def shop_lists(market: Market, visits: Rows, chance: Floats) -> Ints:
     """Item numbers (b, LIST_LENGTH), NOTHING where there are too few; chances (b, DRAWN, DRAW_CHANCES)."""
     arrived = market.arrived(visits["now_ms"])[:, None]
-    # A product's page is about the product; elsewhere people browse what they are after.
-    anchor = np.where(visits["surface"] == PRODUCT, market.aisle[visits["last"]], visits["intent"])[:, None]
+    # A category or a search says what is wanted; a product's page and the home page only know what was opened.
+    surface = visits["surface"]
+    told = (surface == CATEGORY) | (surface == FOUND)
+    anchor = np.where(told, visits["intent"], market.aisle[visits["last"]])[:, None]
     category = market.category_of[anchor]
-    source = (chance[:, :, :1] >= _SHARES[visits["surface"]][:, None, :]).sum(axis=2)
+    source = (chance[:, :, :1] >= _SHARES[surface][:, None, :]).sum(axis=2)
+    unknown = (~told & (visits["last"] == NOTHING))[:, None]
+    source[unknown & (source > 0)] = POPULAR
     source[:, DRAWN - FILLING :] = 0
     place = chance[:, :, 1]
     drawn = np.choose(

@@ -27,7 +27,7 @@ from rtp_monolith.state.recovery import open_log
 from rtp_monolith.training import report as words
 from rtp_monolith.training.bundle import Parts, check_name, next_version, write_bundle
 from rtp_monolith.training.candidates import CandidateSets, CandidateSettings, CandidateWriter
-from rtp_monolith.training.dataset import REQUEST_COLUMNS, SESSION_COLUMNS, Slice, compose
+from rtp_monolith.training.dataset import REQUEST_COLUMNS, SERVED_COLUMNS, SESSION_COLUMNS, Slice, compose
 from rtp_monolith.training.distill import Distilled, distill
 from rtp_monolith.training.export_mmoe import PARITY_MAX, parity, ranker_graph, run_encoder, run_ranker
 from rtp_monolith.training.gains import Gain, permutation_gains
@@ -164,6 +164,8 @@ class _Run:
     def parts(self) -> Parts:
         self.watch.stage("survey")
         seen = survey(self.data, self.config)
+        if not seen.decided:
+            self.drop |= SERVED_COLUMNS
         shares = self.settings.shares
         ends = (shares.encoder, shares.ranker, shares.stopping, shares.calibration)
         cuts = _Cuts(*(seen.cut_ms(share) for share in ends))

@@ -32,6 +32,10 @@ SESSION_COLUMNS = frozenset(
     {feature.name for feature in FEATURES if feature.scope == "session"} | SESSION_CROSS | {AFFINITY}
 )
 """Columns that read the session, whatever their names: what `--drop session` leaves out."""
+SERVED_COLUMNS = frozenset(
+    feature.name for feature in FEATURES if "served" in (feature.hits, feature.trials, feature.event)
+)
+"""Columns that count decisions: in a log without any they stand still, and move as soon as a shard serves."""
 ENCODED_SESSIONS = 4096
 
 

@@ -19,6 +19,7 @@ from rtp_monolith.state.recovery import open_log
 from rtp_monolith.training.lists import CHUNK_BYTES, MINUTE_MS, POSITIVE
 
 ITEM_KIND = 2
+DECISION_KIND = 7
 ATTRIBUTES_MAX = 24
 SHARED_BY_MIN = 5
 
@@ -41,11 +42,13 @@ class Session(msgspec.Struct):
 
 
 class Survey(msgspec.Struct, frozen=True):
-    """`minutes`: impressions by minute of their `ts_ms`; `sessions` by id; `catalogue` by first mention."""
+    """`minutes`: impressions by minute of their `ts_ms`; `sessions` by id; `catalogue` by first mention;
+    `decided`: a shard's own lists are in the log."""
 
     minutes: Counter[int]
     sessions: dict[str, Session]
     catalogue: list[CatalogueItem]
+    decided: bool
 
     @property
     def impressions(self) -> int:
@@ -104,23 +107,27 @@ def survey(data: Path, config: Config) -> Survey:
                 session.items.extend(items)
                 session.times.extend([ts_ms] * len(items))
             if end == offset:
-                return Survey(minutes, {k: s for k, s in sessions.items() if s.items}, _catalogue(log))
+                wanted = {k: s for k, s in sessions.items() if s.items}
+                return Survey(minutes, wanted, *_catalogue(log))
             offset = end
     finally:
         log.close()
 
 
-def _catalogue(log: Log) -> list[CatalogueItem]:
+def _catalogue(log: Log) -> tuple[list[CatalogueItem], bool]:
+    """Every item as it was put last, and whether there is a decision in the log."""
     read = msgspec.json.Decoder(CatalogueItem).decode
     found: dict[str, CatalogueItem] = {}
+    decided = False
     offset = log.start()
     while frames := log.frames(offset, CHUNK_BYTES):
         for _, _, kind, _, _, _, body in frames:
             if kind == ITEM_KIND:
                 item = read(body)
                 found[item.id] = item
+            decided = decided or kind == DECISION_KIND
         offset = frames[-1][1]
-    return list(found.values())
+    return list(found.values()), decided
 
 
 def _words(item: CatalogueItem) -> list[str]:

@@ -82,7 +82,8 @@ class FakeShard:
         return 404, {}, {"error": {"code": "not_found", "message": path}}
 
     def ingest(self, body: bytes, take: Any) -> tuple[int, dict[str, str], Any]:
-        records = [json.loads(line) for line in body.splitlines()]
+        lines = [json.loads(line) for line in body.splitlines()]
+        records = lines[0] if len(lines) == 1 and isinstance(lines[0], list) else lines
         if len(records) > self.batch_max:
             return 413, {}, {"error": {"code": "body_too_large", "message": f"more than {self.batch_max}"}}
         verdicts = [take(record) for record in records]
@@ -96,13 +97,13 @@ class FakeShard:
         return 200, {}, {**reply, "position": f"p{sum(len(s) for s in self.seen.values())}"}
 
     def event(self, event: dict[str, Any]) -> str:
-        if event["event_type"] not in ("click", "view", "search"):
+        if event["event_type"] not in ("click", "view", "search", "impression"):
             return "unknown_event_type"
         mine = self.seen.setdefault(event["session_id"], {})
         if event["event_id"] in mine:
             return "duplicate"
         mine[event["event_id"]] = event
-        if event.get("item_id"):
+        if event.get("item_id") and event["event_type"] != "impression":
             self.clicks[event["item_id"]] += 1
         return "accepted"
 
@@ -112,4 +113,5 @@ class FakeShard:
             return 404, {}, {"error": {"code": "unknown_surface", "message": "none"}}
         items = [{"id": item, "score": 1.0, "position": n} for n, item in enumerate(ranked[: request["k"]])]
         version = max(0, len(self.seen.get(request["session_id"], ())) - self.hidden)
-        return 200, {}, {"items": items, "state_version": version, "degraded": ["no_model"]}
+        reply = {"request_id": f"r{len(self.requests)}", "items": items, "state_version": version}
+        return 200, {}, {**reply, "degraded": ["no_model"]}

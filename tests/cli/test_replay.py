@@ -59,6 +59,25 @@ def test_surfaces_are_asked_side_by_side_for_the_same_step(rtp: Rtp, shard: Fake
     assert report["surfaces"][0]["all_steps"] == report["surfaces"][1]["all_steps"] == {"n": 4, "hr": 0.5, "mrr": 0.5}
 
 
+def test_lists_are_sent_as_seen_and_the_click_credits_them(rtp: Rtp, shard: FakeShard, played: Path) -> None:
+    surfaces = ["--surface", "home", "--surface", "covis"]
+    code, report = rtp("replay", "http", played, "--url", shard.url, *surfaces, "--impressions", "--json")
+    assert code == 0 and report["stale"] == 0
+    puts = [body for method, _, _, body in shard.requests if method == "PUT"]
+    assert [json.loads(line)["id"] for body in puts for line in body.splitlines()] == ["a", "b"], "a list needs items"
+    lists = [n for n, (_, path, _, _) in enumerate(shard.requests, start=1) if path == "/v1/recommend"]
+    sent = [json.loads(body) for _, path, _, body in shard.requests if path == "/v1/events"]
+    assert sent[0]["event_type"] == "click" and "request_id" not in sent[0], "the first list was empty"
+    seen, clicked = sent[1][:-1], sent[1][-1]
+    assert [(e["event_type"], e["item_id"], e["position"], e["ts_ms"]) for e in seen] == [
+        ("impression", "a", 0, 110_000)
+    ]
+    assert seen[0]["request_id"] == clicked["request_id"] == f"r{lists[2]}", "of the first surface"
+    assert (clicked["item_id"], clicked["position"]) == ("a", 0)
+    assert "request_id" not in sent[2][-1], "b was not in the list"
+    assert report["accepted"] == 4 + 1 + 1 + 2
+
+
 def test_a_list_that_misses_an_acknowledged_click_fails_the_replay(rtp: Rtp, shard: FakeShard, played: Path) -> None:
     shard.hidden = 1
     code, report = rtp("replay", "http", played, "--url", shard.url, "--json")

@@ -94,8 +94,14 @@ def test_without_the_session_nothing_of_it_is_read(data: Path, tmp_path: Path, m
     read = {*manifest["ranker"]["inputs"], *(column["name"] for column in pre["columns"])}
     assert not read & SESSION_COLUMNS and pre["affinity"] == 0.0
     assert read & {feature.name for feature in FEATURES if feature.scope == "user"}
-    whole = document(made, "report.json")["judged"]["click"]["auc"]["model"]
-    assert document(tmp_path / "tiny" / "1", "report.json")["judged"]["click"]["auc"]["model"] < whole
+    assert document(tmp_path / "tiny" / "1", "report.json")["judged"]["click"]["auc"]["model"] > 0.5
+    assert {*manifest["features"]} < {*document(made, "manifest.json")["features"]}
+
+
+def test_counts_of_decisions_are_not_learned_from_a_log_without_any(made: Path) -> None:
+    manifest = document(made, "manifest.json")
+    served = {feature.name for feature in FEATURES if feature.trials == "served"}
+    assert served and not served & {*manifest["ranker"]["inputs"]}
 
 
 def test_killed_on_the_way_it_goes_on_and_ends_the_same(data: Path, tmp_path: Path, made: Path) -> None:
