@@ -15,7 +15,7 @@ from rtp_monolith.cli.output import json_option
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
-OF_DATA = ("name", "version", "config", "share", "loss", "drop", "epochs")
+OF_DATA = ("name", "version", "config", "models", "share", "loss", "drop", "epochs")
 OF_SESSIONS = ("model", "attributes", "refit", "k", "minutes")
 
 
@@ -34,6 +34,8 @@ def _only(ctx: click.Context, used: str, others: tuple[str, ...]) -> None:
 @click.option("--name", default="shop", show_default=True, help="With --data: the bundle's name.")
 @click.option("--version", help="With --data: its version; else one above the highest that is there.")
 @click.option("--config", type=_FILE, help="With --data: the shard's TOML.")
+@click.option("--models", type=_FOLDER,
+              help="With --data: bundles that made its decisions, to read their vectors; else --out.")  # fmt: skip
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True,
               help="With --data: share of the lists that become rows.")  # fmt: skip
 @click.option("--loss", type=click.Choice(["pointwise", "pairwise", "listwise"]), default="listwise",
@@ -54,8 +56,8 @@ def _only(ctx: click.Context, used: str, others: tuple[str, ...]) -> None:
 @click.pass_context
 def train(
     ctx: click.Context, data: Path | None, sessions: Path | None, out: Path, seed: int, threads: int, name: str,
-    version: str | None, config: Path | None, share: float, loss: str, drop: str, epochs: int | None, model: str,
-    attributes: Path | None, refit: bool, k: int, minutes: float, as_json: bool,
+    version: str | None, config: Path | None, models: Path | None, share: float, loss: str, drop: str,
+    epochs: int | None, model: str, attributes: Path | None, refit: bool, k: int, minutes: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Train a bundle on a shard's log, which may be served meanwhile, or a session model on a file."""
     if (data is None) == (sessions is None):
@@ -72,4 +74,4 @@ def train(
         load_torch(threads)
         from rtp_monolith.cli.train_data import train_data
 
-        train_data(data, out, name, version, seed, config, share, loss, drop, epochs, as_json)
+        train_data(data, out, name, version, seed, config, models, share, loss, drop, epochs, as_json)

@@ -13,6 +13,7 @@ mod lines;
 pub mod lookup;
 pub mod marks;
 pub mod moments;
+pub mod near;
 pub mod persist;
 pub mod plan;
 pub mod queue;

@@ -5,6 +5,7 @@
 
 use serde::Deserialize;
 
+use crate::cascade::SOURCES;
 use crate::error::{Error, Result};
 use crate::fold::contexts::DIMENSIONS;
 use crate::fold::counter::Window;
@@ -152,6 +153,27 @@ pub enum Op {
     CrossCovisitation,
     /// Session vector times item vector; 0 without either.
     Affinity,
+    /// What the sources of this request said of the item, all together.
+    FoundScore,
+    /// 1 when the source of that bit found the item.
+    FoundBy {
+        source: u8,
+    },
+    /// Cosine of the item's vector with those of what the visitor wanted lately.
+    Near(Nearness),
+}
+
+/// Which wishes an item is compared with, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nearness {
+    /// The mean of the session's last wishes.
+    Mean,
+    /// The nearest of them.
+    Max,
+    /// The last of them.
+    Last,
+    /// The mean of what was wanted in earlier sessions.
+    Before,
 }
 
 /// One feature of the plan.
@@ -283,6 +305,9 @@ impl Spec {
             "cross_price_ratio" => CrossPriceRatio,
             "cross_covisitation" => CrossCovisitation,
             "affinity" => Affinity,
+            "found_score" => FoundScore,
+            "found_by" => FoundBy { source: self.source()? },
+            "near" => Near(self.nearness()?),
             other => return Err(self.refuse(format!("unknown operation {other:?}"))),
         };
         if !self.default.is_finite() {
@@ -350,6 +375,22 @@ impl Spec {
         Ok(Rate { hits, trials, window: self.window()?, prior_rate, prior_strength })
     }
 
+    fn source(&self) -> Result<u8> {
+        let name = self.text(&self.value, "value")?;
+        let at = SOURCES.iter().position(|s| *s == name);
+        at.map(|at| at as u8).ok_or_else(|| self.refuse(format!("{name:?} is not one of {SOURCES:?}")))
+    }
+
+    fn nearness(&self) -> Result<Nearness> {
+        match self.text(&self.value, "value")?.as_str() {
+            "mean" => Ok(Nearness::Mean),
+            "max" => Ok(Nearness::Max),
+            "last" => Ok(Nearness::Last),
+            "before" => Ok(Nearness::Before),
+            other => Err(self.refuse(format!("{other:?} is not mean, max, last or before"))),
+        }
+    }
+
     fn dimension(&self) -> Result<u8> {
         let key = self.key.as_deref().ok_or_else(|| self.lacks("key"))?;
         DIMENSIONS
@@ -378,6 +419,8 @@ mod tests {
             (r#"[{"name": "f", "op": "user_decayed", "event": "click", "half_life_ms": 0}]"#, "half_life_ms"),
             (r#"[{"name": "f", "op": "user_moment", "moment": "dwell"}]"#, "statistic"),
             (r#"[{"name": "f", "op": "user_sessions", "colour": 1}]"#, "colour"),
+            (r#"[{"name": "f", "op": "found_by", "value": "covisit"}]"#, "covisit"),
+            (r#"[{"name": "f", "op": "near", "value": "median"}]"#, "median"),
             (r#"[{"name": "f", "op": "context_item_count", "key": "shoe", "window_ms": 0}]"#, "shoe"),
         ] {
             let error = Plan::parse(bad.as_bytes()).unwrap_err();

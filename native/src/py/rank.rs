@@ -84,17 +84,20 @@ impl Ask {
             surface: &self.surface.get().name,
             context: &self.context,
             session: self.vector.as_deref().map(|session| (session, vectors)),
+            vectors: Some(vectors).filter(|v| v.dimension() > 0),
+            found: &[],
             as_of_ms: self.now_ms,
         }
     }
 }
 
 impl Core {
-    /// Feature vectors of items for the asking user, row by row.
-    fn feature_rows(&mut self, ask: &Ask, items: &[u32], plan: &Plan) -> Vec<f32> {
+    /// Feature vectors of items for the asking user, row by row; `found` is what the sources say of each, or empty.
+    fn feature_rows(&mut self, ask: &Ask, items: &[u32], found: &[Candidate], plan: &Plan) -> Vec<f32> {
         let mut out = vec![0.0; items.len() * plan.len()];
         self.with_indices(|state, _, Indices { covis, plans, vectors, .. }| {
-            state.vectors(covis, plans.of(plan), plan, &ask.asker(state, vectors), items, &mut out);
+            let asker = Asker { found, ..ask.asker(state, vectors) };
+            state.vectors(covis, plans.of(plan), plan, &asker, items, &mut out);
         });
         out
     }
@@ -104,9 +107,10 @@ impl Core {
         py: Python<'py>,
         ask: &Ask,
         items: &[u32],
+        found: &[Candidate],
         plan: &Plan,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let rows = self.feature_rows(ask, items, plan);
+        let rows = self.feature_rows(ask, items, found, plan);
         PyArray1::from_vec(py, rows).reshape([items.len(), plan.len()])
     }
 
@@ -122,7 +126,7 @@ impl Core {
         let mut items = ranked.indices();
         items.truncate(ROWS_LOGGED_MAX);
         let Some(rows) = rows else {
-            return Ok(Matrix { columns: plan.len(), values: self.feature_rows(ask, &items, plan) });
+            return Ok(Matrix { columns: plan.len(), values: self.feature_rows(ask, &items, &ranked.items, plan) });
         };
         let (given, columns) = (rows.shape()[0], rows.shape()[1]);
         if given < items.len() || columns != plan.len() {
@@ -177,7 +181,7 @@ impl Core {
             None => candidates::keep_eligible(&self.state, &rules, &mut ranked.items, limit),
         }
         if ranked.items.len() < k {
-            candidates::fill(&self.state, &self.lists, &rules, &mut ranked.items, k);
+            candidates::fill(&self.state, &self.lists, &rules, &mut ranked.items, k, ask.now_ms);
         }
         if let Some(model) = &mut model {
             self.with_indices(|state, _, Indices { covis, vectors, .. }| {
@@ -201,7 +205,7 @@ impl Core {
         ranked: &Ranked,
         plan: &PyPlan,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        self.feature_array(py, ask, &ranked.indices(), &plan.plan)
+        self.feature_array(py, ask, &ranked.indices(), &ranked.items, &plan.plan)
     }
 
     /// What `rows` gives.
@@ -228,7 +232,7 @@ impl Core {
         let of = |id: &String| self.state.catalogue.ids().index(id);
         let items: Option<Vec<u32>> = ids.iter().map(of).collect();
         let items = items.ok_or_else(|| refuse("unknown_item", "ids", "an item the log never named".to_owned()))?;
-        self.feature_array(py, ask, &items, &plan.plan)
+        self.feature_array(py, ask, &items, &[], &plan.plan)
     }
 
     /// Numbers that the catalogue says of a list's items, float32 [items, fields]: `price` or `attributes.NAME`, NaN

@@ -216,6 +216,22 @@ impl VectorTable {
         out.extend(hits.iter().zip(asked).map(|(one, asked)| if asked { score_of(*one) } else { 0.0 }));
     }
 
+    /// An item's vector brought to length 1; None when it has none.
+    pub fn direction(&self, item: u32) -> Option<Vec<f32>> {
+        let row = self.row(item)?;
+        Some(row.iter().map(|x| x * self.inverse_lengths[item as usize]).collect())
+    }
+
+    /// Dot products of the items' directions with `vector`, in their order; 0 for an item that has none.
+    pub fn cosines(&self, items: &[u32], vector: &[f32]) -> Vec<f32> {
+        let (mut hits, mut out) = (Vec::new(), Vec::new());
+        self.affinities(items.iter().copied(), vector, &mut hits, &mut out);
+        for (value, item) in out.iter_mut().zip(items) {
+            *value *= self.inverse_lengths.get(*item as usize).copied().unwrap_or(0.0);
+        }
+        out
+    }
+
     /// Cosine of two items within [0, 1]: opposites are not alike, that is all. `None` unless both have a vector.
     #[inline]
     pub fn similarity(&self, a: u32, b: u32) -> Option<f32> {
