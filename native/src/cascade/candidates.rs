@@ -290,14 +290,7 @@ pub fn keep_eligible(state: &State, rules: &Rules<'_>, candidates: &mut Vec<Cand
 }
 
 /// Fills up to `k` from the catalogue: what is popular, then the newest, then by index.
-pub fn fill(
-    state: &State,
-    lists: &Lists,
-    rules: &Rules<'_>,
-    candidates: &mut Vec<Candidate>,
-    k: usize,
-    now_ms: i64,
-) {
+pub fn fill(state: &State, lists: &Lists, rules: &Rules<'_>, candidates: &mut Vec<Candidate>, k: usize, now_ms: i64) {
     let bit = 1u32 << source::CATALOGUE;
     let mut taken: Vec<u32> = candidates.iter().map(|c| c.item).collect();
     taken.sort_unstable();

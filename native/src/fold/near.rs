@@ -39,9 +39,9 @@ impl State {
         let (found, whole) = (asker.found, asker.found.len() >= items.len());
         match op {
             Op::FoundScore if whole => Some(found.iter().take(items.len()).map(|c| c.found).collect()),
-            Op::FoundBy { source } if whole => {
-                Some(found.iter().take(items.len()).map(|c| f32::from(u8::from(c.sources >> source & 1 == 1))).collect())
-            }
+            Op::FoundBy { source } if whole => Some(
+                found.iter().take(items.len()).map(|c| f32::from(u8::from(c.sources >> source & 1 == 1))).collect(),
+            ),
             Op::FoundScore | Op::FoundBy { .. } => Some(missing()),
             Op::Near(how) => Some(match asker.vectors {
                 Some(vectors) => self.nearness(asker, shared, vectors, near, *how, items).unwrap_or_else(missing),
@@ -64,14 +64,14 @@ impl State {
         if how == Nearness::Before {
             let before = near.before.get_or_insert_with(|| {
                 let session = shared.session.map(|s| s.number);
-                let earlier = asker.user.iter().flat_map(|u| u.recent.iter().rev()).filter(|r| Some(r.session) != session);
+                let earlier =
+                    asker.user.iter().flat_map(|u| u.recent.iter().rev()).filter(|r| Some(r.session) != session);
                 mean(&self.wished(vectors, earlier, BEFORE_MAX))
             });
             return (!before.is_empty()).then(|| vectors.cosines(items, before));
         }
-        let latest = near.latest.get_or_insert_with(|| {
-            self.wished(vectors, shared.entries.iter().rev().copied(), LATEST_MAX)
-        });
+        let latest =
+            near.latest.get_or_insert_with(|| self.wished(vectors, shared.entries.iter().rev().copied(), LATEST_MAX));
         let last = latest.first()?;
         match how {
             Nearness::Last => Some(vectors.cosines(items, last)),

@@ -70,5 +70,15 @@ impl Scene {
 /// A request of a user in the session of `Scene::did`.
 pub fn asker<'a>(state: &'a State, user: &str, session_id: &'a str, as_of_ms: i64) -> Asker<'a> {
     let user = state.user(key_hash(Namespace::User, user));
-    Asker { user, profile: None, session_id, surface: "home", context: &[], session: None, vectors: None, found: &[], as_of_ms }
+    Asker {
+        user,
+        profile: None,
+        session_id,
+        surface: "home",
+        context: &[],
+        session: None,
+        vectors: None,
+        found: &[],
+        as_of_ms,
+    }
 }
