@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from torch.export import Dim
 
 from rtp_monolith.errors import DataError
+from rtp_monolith.training.export_sasrec import sasrec_graph
 from rtp_monolith.training.models.encoder import Body, SessionModel
+from rtp_monolith.training.models.sasrec import SasRec
+from rtp_monolith.training.onnx_graph import OPSET
 
-OPSET = 18
 TOLERANCE = 1e-5
 
 
@@ -34,6 +36,9 @@ def item_vectors(model: SessionModel) -> NDArray[np.float32]:
 def export_encoder(model: SessionModel, path: Path) -> None:
     """Writes the encoder of `model` with dynamic batch and length. Leaves the model in evaluation mode."""
     model.eval()
+    if isinstance(model.body, SasRec):
+        path.write_bytes(sasrec_graph(model.body))
+        return
     settings = model.settings
     # Two of each: a size of one is taken for a constant.
     example = (torch.zeros(2, min(3, settings.length_max), settings.width), torch.tensor([2, 1]))

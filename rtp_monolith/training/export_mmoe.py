@@ -8,37 +8,16 @@ not know how the weights came about.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from rtp_monolith.training.models.mmoe import GATE_LOGIT_MAX
+from rtp_monolith.training.onnx_graph import Graph
 from rtp_monolith.training.ranker import TrainedRanker
 
-OPSET = 18
-IR_VERSION = 9
 PARITY_MAX = 1e-5
-
-
-class _Graph:
-    """Nodes and constants in the making."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def constant(self, name: str, value: NDArray[np.generic]) -> str:
-        kept = value.astype(np.int64 if value.dtype.kind == "i" else np.float32)
-        self.constants.append(numpy_helper.from_array(kept, name))
-        return name
-
-    def add(self, kind: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, list(outputs), **attributes))
-        return outputs[0]
 
 
 def ranker_graph(trained: TrainedRanker) -> bytes:
@@ -48,7 +27,7 @@ def ranker_graph(trained: TrainedRanker) -> bytes:
     weights = {name: value.detach().numpy().astype(np.float64) for name, value in model.state_dict().items()}
     f, e, heads = len(columns.names), model.settings.experts, model.heads
     request, plain = columns.request, columns.plain
-    graph = _Graph()
+    graph = Graph()
     own = _inputs(graph, weights, request, plain, f)
     # Standardising is affine and follows the clip, so it lives in the weights of the first layer.
     scale = 1.0 / weights["deviation"]
@@ -65,14 +44,10 @@ def ranker_graph(trained: TrainedRanker) -> bytes:
         helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["n", f]),
         helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", heads]),
     ]
-    made = helper.make_graph(graph.nodes, "ranker", ends[:1], ends[1:], graph.constants)
-    whole = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    onnx.checker.check_model(whole)
-    content: bytes = whole.SerializeToString(deterministic=True)
-    return content
+    return graph.serialized("ranker", ends[:1], ends[1:])
 
 
-def _inputs(graph: _Graph, weights: dict[str, NDArray[np.float64]], request: int, plain: int, f: int) -> str:
+def _inputs(graph: Graph, weights: dict[str, NDArray[np.float64]], request: int, plain: int, f: int) -> str:
     """Splits, logarithm and clip; `request` f32 [1, r] and what it returns, f32 [n, F - r]."""
     graph.constant("one", np.ones(1))
     groups = [
@@ -93,18 +68,18 @@ def _inputs(graph: _Graph, weights: dict[str, NDArray[np.float64]], request: int
     return _clip(graph, joined, weights, slice(request, f), "own")
 
 
-def _logarithm(graph: _Graph, name: str) -> str:
+def _logarithm(graph: Graph, name: str) -> str:
     graph.add("Relu", [name], f"{name}_positive")
     graph.add("Add", [f"{name}_positive", "one"], f"{name}_plus")
     return graph.add("Log", [f"{name}_plus"], f"{name}_log")
 
 
-def _clip(graph: _Graph, name: str, weights: dict[str, NDArray[np.float64]], where: slice, out: str) -> str:
+def _clip(graph: Graph, name: str, weights: dict[str, NDArray[np.float64]], where: slice, out: str) -> str:
     graph.add("Max", [name, graph.constant(f"{out}_low", weights["low"][where])], f"{out}_floored")
     return graph.add("Min", [f"{out}_floored", graph.constant(f"{out}_high", weights["high"][where])], out)
 
 
-def _mix(graph: _Graph, weights: dict[str, NDArray[np.float64]], e: int, heads: int) -> None:
+def _mix(graph: Graph, weights: dict[str, NDArray[np.float64]], e: int, heads: int) -> None:
     """Experts and gates: `expert_sum` f32 [n, e * hidden] and `gate_sum` f32 [n, heads * e] → `mixed` f32
     [n, heads * out]. The softmax is spelled out: with four entries a row, the operator costs more than its parts."""
     out = weights["expert_out"].shape[2]
@@ -129,7 +104,7 @@ def _mix(graph: _Graph, weights: dict[str, NDArray[np.float64]], e: int, heads: 
     graph.add("Reshape", ["mixture", graph.constant("flat", np.array([-1, heads * out]))], "mixed")
 
 
-def _heads(graph: _Graph, weights: dict[str, NDArray[np.float64]], trained: TrainedRanker) -> None:
+def _heads(graph: Graph, weights: dict[str, NDArray[np.float64]], trained: TrainedRanker) -> None:
     """Towers of all heads as two Gemms with block-diagonal weights; calibration is in the second."""
     towers = weights["tower_in"]
     heads, out, width = towers.shape

@@ -40,7 +40,9 @@ def test_the_scan_finds_what_brute_force_finds(shelf: Shelf, dimension: int) -> 
             want = exact(rows, query, n)
             assert np.isin(want, items).mean() >= 0.99
             assert items.dtype == np.uint32 and scores.dtype == np.float32
-            np.testing.assert_allclose(scores, rows[items] @ query, rtol=1e-4, atol=1e-4)
+            # Far above the border of a long list a score is that of the bytes.
+            rounding = 1e-4 if n <= 10 else 0.02 * np.abs(rows @ query).max()
+            np.testing.assert_allclose(scores, rows[items] @ query, rtol=1e-4, atol=rounding)
             assert (np.diff(scores) <= 0).all() and len(np.unique(items)) == len(items) == len(want)
 
 

@@ -132,7 +132,7 @@ impl Prerank {
             candidate.score = self.bias + self.recall * candidate.score + found + self.blocks.score(state, *at, minute);
         }
         if self.affinity != 0.0 {
-            let affinities = asker.affinities(candidates.iter().map(|c| c.item));
+            let affinities = asker.rough_affinities(candidates.iter().map(|c| c.item));
             candidates.iter_mut().zip(affinities).for_each(|(c, affinity)| c.score += self.affinity * affinity);
         }
         self.add_categories(&shared, candidates);

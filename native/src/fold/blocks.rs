@@ -7,6 +7,7 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::ahead::fetch;
 use crate::fold::counter::Counter;
 use crate::fold::plan::{Count, Feature, Op, Plan, Rate, Scope};
 use crate::fold::shared::{rate, Stats};
@@ -266,6 +267,10 @@ impl Blocks {
                 _ => self.take_place(item),
             };
             places.push(at);
+            fetch(&self.heads[at as usize]);
+            if self.weights.is_empty() {
+                fetch(&self.values[at as usize * self.columns.len()..][..self.columns.len()]);
+            }
         }
         let mut stale: Vec<(u32, u32)> = Vec::new();
         for (item, at) in items.zip(&places[from..]) {

@@ -50,6 +50,15 @@ impl<'a> Asker<'a> {
         found
     }
 
+    /// `affinities` for a light model.
+    pub fn rough_affinities(&self, items: impl Iterator<Item = u32> + Clone) -> Vec<f32> {
+        let mut found = Vec::new();
+        if let Some((session, vectors)) = self.session {
+            vectors.rough_affinities(items, session, &mut found);
+        }
+        found
+    }
+
     /// A value of the request's context, else what the user's latest events said of it.
     pub fn context(&self, key: &str) -> Option<&'a str> {
         let given = self.context.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());

@@ -130,7 +130,8 @@ impl Core {
     }
 
     /// (items uint32, scores float32) of the `n` items nearest to a vector by dot product, best first, ties to the lower
-    /// item; at most 10,000. Raises `bad_vectors`, `not_finite`.
+    /// item; at most 10,000. Of many, the scores well above the last are those of rounded vectors. Raises `bad_vectors`,
+    /// `not_finite`.
     fn nearest<'py>(&mut self, py: Python<'py>, vector: PyReadonlyArray1<'_, f32>, n: usize) -> PyResult<Nearest<'py>> {
         let vector = self.checked(&vector)?;
         self.refresh_tables();

@@ -34,6 +34,8 @@ const ITEMS_MAX: u32 = 1 << 24;
 pub struct Covis {
     neighbours_max: usize,
     rows: Vec<Row>,
+    /// How many neighbours each row has, in a table that a cache holds.
+    degrees: Vec<u16>,
     dirty: Vec<u32>,
     epoch: u32,
     stamps: Vec<u32>,
@@ -48,7 +50,16 @@ impl Default for Covis {
 
 impl Covis {
     pub fn new(neighbours_max: usize) -> Self {
-        Covis { neighbours_max, rows: Vec::new(), dirty: Vec::new(), epoch: 0, stamps: Vec::new(), sums: Vec::new() }
+        let neighbours_max = neighbours_max.min(usize::from(u16::MAX));
+        Covis {
+            neighbours_max,
+            rows: Vec::new(),
+            degrees: Vec::new(),
+            dirty: Vec::new(),
+            epoch: 0,
+            stamps: Vec::new(),
+            sums: Vec::new(),
+        }
     }
 
     /// Counts `b` once more (`weight` times) as seen with `a`; directed. When `a` is full, its neighbour with the lowest
@@ -71,6 +82,7 @@ impl Covis {
         let newcomer = Neighbour { item: b, count: weight, last_ms: ts_ms };
         if row.neighbours.len() < self.neighbours_max {
             row.neighbours.push(newcomer);
+            self.degrees[a as usize] += 1;
         } else if let Some(weakest) = row.neighbours.iter_mut().min_by_key(|n| (n.count, n.last_ms, n.item)) {
             *weakest = newcomer;
         }
@@ -95,7 +107,7 @@ impl Covis {
     /// How many neighbours an item has.
     #[inline]
     pub fn degree(&self, a: u32) -> usize {
-        self.rows.get(a as usize).map_or(0, |r| r.neighbours.len())
+        self.degrees.get(a as usize).map_or(0, |n| usize::from(*n))
     }
 
     /// Adds the counts of another table, then drops beyond `neighbours_max` in the order of eviction.
@@ -121,6 +133,7 @@ impl Covis {
             }
             row.neighbours.sort_unstable_by_key(|n| std::cmp::Reverse((n.count, n.last_ms, n.item)));
             row.neighbours.truncate(self.neighbours_max);
+            self.degrees[a as usize] = row.neighbours.len() as u16;
         }
     }
 
@@ -212,6 +225,7 @@ impl Covis {
         row.neighbours.truncate(self.neighbours_max);
         self.make_room_for(largest);
         row.dirty = self.rows[item as usize].dirty;
+        self.degrees[item as usize] = row.neighbours.len() as u16;
         self.rows[item as usize] = row;
         Ok(())
     }
@@ -221,6 +235,7 @@ impl Covis {
         let lists: usize = self.rows.iter().map(|r| r.neighbours.capacity() * std::mem::size_of::<Neighbour>()).sum();
         lists
             + self.rows.capacity() * std::mem::size_of::<Row>()
+            + self.degrees.capacity() * 2
             + (self.dirty.capacity() + self.stamps.capacity()) * 4
             + self.sums.capacity() * 8
     }
@@ -229,6 +244,7 @@ impl Covis {
         let needed = item as usize + 1;
         if self.rows.len() < needed {
             self.rows.resize_with(needed, Row::default);
+            self.degrees.resize(needed, 0);
         }
     }
 

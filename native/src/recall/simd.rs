@@ -1,4 +1,4 @@
-//! The two inner loops of the vector scan: products of bytes over blocks of 32 items, and dot products of f32.
+//! The inner loops of the vector scan: products of half bytes over blocks of 32 items, dot products of bytes and of f32.
 //!
 //! The only unsafe code of the crate beside the log's system calls. Invariant: every kernel gives what its portable twin
 //! gives, to the bit: the bytes are summed as integers, and f32 are added in one stated order of lanes without fused
@@ -9,17 +9,20 @@ use crate::ahead::fetch;
 /// Items of a block.
 pub const BLOCK: usize = 32;
 
-/// Four dimensions of the 32 items of a block: item by item, four codes each.
+/// Eight dimensions of the 32 items of a block: item by item four bytes, the first four dimensions in their lower halves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub struct Line(pub [u8; 4 * BLOCK]);
+
+/// Query codes of a line's dimensions: those of the lower halves, those of the upper.
+pub type Quads = [[i8; 4]; 2];
 
 /// One walk over blocks: `first`, `first + step`, ….
 pub struct Pass<'a> {
     /// `groups` lines of each block.
     pub lines: &'a [Line],
-    /// Query codes, four dimensions each, within ±63: two products of a pair fit 16 bits.
-    pub query: &'a [[i8; 4]],
+    /// Query codes within ±63, a line each: the products of `SHORT_GROUPS` of them fit 16 bits.
+    pub query: &'a [Quads],
     /// What the offset of the item codes adds to every sum.
     pub shift: i32,
     /// By item: what a unit of its sum is worth.
@@ -29,6 +32,10 @@ pub struct Pass<'a> {
     pub first: usize,
     pub step: usize,
 }
+
+/// Lines whose products with half bytes are summed in 16 bits: 8 · 2 · 2 · 15 · 63 < 2^15.
+#[cfg(target_arch = "x86_64")]
+const SHORT_GROUPS: usize = 8;
 
 /// Score (made orderable) above the complement of the item: the larger key is the better hit, ties to the lower item.
 pub type Hit = u64;
@@ -60,7 +67,7 @@ pub fn collect(pass: &Pass<'_>, threshold: f32, hits_max: usize, hits: &mut Vec<
     assert!(pass.step > 0);
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512f") {
+        if has_vnni() {
             // SAFETY: the processor has the features, and the lengths were checked above.
             return unsafe { x86::collect_vnni(pass, threshold, hits_max, hits) };
         }
@@ -82,12 +89,11 @@ pub fn collect_portable(pass: &Pass<'_>, threshold: f32, hits_max: usize, hits: 
         if pass.live[block] != 0 {
             let mut sums = [-pass.shift; BLOCK];
             for (line, q) in pass.lines[block * groups..(block + 1) * groups].iter().zip(pass.query) {
-                let q = q.map(i32::from);
-                for (sum, c) in sums.iter_mut().zip(line.0.chunks_exact(4)) {
-                    *sum += i32::from(c[0]) * q[0]
-                        + i32::from(c[1]) * q[1]
-                        + i32::from(c[2]) * q[2]
-                        + i32::from(c[3]) * q[3];
+                let [low, high] = q.map(|four| four.map(i32::from));
+                for (sum, codes) in sums.iter_mut().zip(line.0.chunks_exact(4)) {
+                    for (i, code) in codes.iter().enumerate() {
+                        *sum += i32::from(code & 15) * low[i] + i32::from(code >> 4) * high[i];
+                    }
                 }
             }
             for (i, sum) in sums.iter().enumerate() {
@@ -100,6 +106,14 @@ pub fn collect_portable(pass: &Pass<'_>, threshold: f32, hits_max: usize, hits: 
         block += pass.step;
     }
     pass.live.len()
+}
+
+/// True where `collect_vnni` may run.
+#[cfg(target_arch = "x86_64")]
+fn has_vnni() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vnni")
 }
 
 /// Dot product of equally long slices.
@@ -121,6 +135,30 @@ pub fn rescore(rows: &[f32], query: &[f32], hits: &mut [Hit]) {
         return unsafe { x86::rescore_avx2(rows, query, hits) };
     }
     rescore_lanes(rows, query, hits);
+}
+
+/// Replaces the score of each hit by the dot product of its row of bytes with the query, in the units of both.
+pub fn rescore_bytes(rows: &[i8], scales: &[f32], query: &[i8], scale: f32, hits: &mut [Hit]) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has the feature.
+        return unsafe { x86::rescore_bytes_avx2(rows, scales, query, scale, hits) };
+    }
+    rescore_bytes_portable(rows, scales, query, scale, hits);
+}
+
+#[inline(always)]
+fn rescore_bytes_portable(rows: &[i8], scales: &[f32], query: &[i8], scale: f32, hits: &mut [Hit]) {
+    let row = |one: Hit| &rows[item_of(one) as usize * query.len()..][..query.len()];
+    for at in 0..hits.len() {
+        if let Some(next) = hits.get(at + AHEAD) {
+            fetch(row(*next));
+            fetch(&scales[item_of(*next) as usize]);
+        }
+        let item = item_of(hits[at]);
+        let sum: i32 = row(hits[at]).iter().zip(query).map(|(x, y)| i32::from(*x) * i32::from(*y)).sum();
+        hits[at] = hit(item, sum as f32 * scales[item as usize] * scale + 0.0);
+    }
 }
 
 const LANES: usize = 16;
@@ -148,6 +186,9 @@ fn dot_portable(a: &[f32], b: &[f32]) -> f32 {
     lanes[0]
 }
 
+/// How far before the walk over blocks memory is asked for.
+#[cfg(target_arch = "x86_64")]
+const AHEAD_BYTES: usize = 6 * 1024;
 /// Rows asked for ahead of the one at hand: they lie anywhere in a table that no cache holds.
 const AHEAD: usize = 12;
 
@@ -180,6 +221,28 @@ mod x86 {
         rescore_lanes(rows, query, hits);
     }
 
+    #[target_feature(enable = "avx2")]
+    pub fn rescore_bytes_avx2(rows: &[i8], scales: &[f32], query: &[i8], scale: f32, hits: &mut [Hit]) {
+        rescore_bytes_portable(rows, scales, query, scale, hits);
+    }
+
+    /// Four codes as they lie in a register.
+    #[inline(always)]
+    fn four(codes: &[i8; 4]) -> i32 {
+        i32::from_le_bytes(codes.map(|x| x as u8))
+    }
+
+    /// The processor's own prefetching ends with a page of memory: asks for what the walk reads next.
+    #[inline(always)]
+    fn ahead(line: *const u8) {
+        let next = line.wrapping_add(AHEAD_BYTES);
+        // SAFETY: a prefetch reads nothing into the program and cannot fault, whatever the address.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(next.cast());
+            _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(64).cast());
+        }
+    }
+
     /// Appends the items of a block that `mask` names.
     #[inline(always)]
     fn push(hits: &mut Vec<Hit>, block: usize, mut mask: u32, scores: &[f32; BLOCK]) {
@@ -196,6 +259,7 @@ mod x86 {
     pub unsafe fn collect_avx2(pass: &Pass<'_>, threshold: f32, hits_max: usize, hits: &mut Vec<Hit>) -> usize {
         let groups = pass.query.len();
         let ones = _mm256_set1_epi16(1);
+        let half = _mm256_set1_epi8(15);
         let shift = _mm256_set1_epi32(pass.shift);
         let least = _mm256_set1_ps(threshold);
         let mut block = pass.first;
@@ -206,14 +270,25 @@ mod x86 {
             let live = pass.live[block];
             if live != 0 {
                 let mut sums = [_mm256_setzero_si256(); 4];
-                for (group, q) in pass.query.iter().enumerate() {
-                    let q = _mm256_set1_epi32(i32::from_le_bytes(q.map(|x| x as u8)));
-                    // SAFETY: a line is four aligned registers long, and the caller vouches for their number.
-                    let line = unsafe { pass.lines.as_ptr().add(block * groups + group) }.cast::<__m256i>();
-                    for (i, sum) in sums.iter_mut().enumerate() {
-                        // SAFETY: i < 4.
-                        let codes = unsafe { _mm256_load_si256(line.add(i)) };
-                        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, q), ones));
+                // SAFETY: a line is four aligned registers long, and the caller vouches for their number.
+                let mut line = unsafe { pass.lines.as_ptr().add(block * groups) }.cast::<__m256i>();
+                for some in pass.query.chunks(SHORT_GROUPS) {
+                    let mut short = [_mm256_setzero_si256(); 4];
+                    for [low, high] in some {
+                        let (low, high) = (_mm256_set1_epi32(four(low)), _mm256_set1_epi32(four(high)));
+                        ahead(line.cast());
+                        for (i, sum) in short.iter_mut().enumerate() {
+                            // SAFETY: i < 4.
+                            let codes = unsafe { _mm256_load_si256(line.add(i)) };
+                            let lower = _mm256_maddubs_epi16(_mm256_and_si256(codes, half), low);
+                            let upper = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), half);
+                            let upper = _mm256_maddubs_epi16(upper, high);
+                            *sum = _mm256_add_epi16(*sum, _mm256_add_epi16(lower, upper));
+                        }
+                        line = line.wrapping_add(4);
+                    }
+                    for (sum, short) in sums.iter_mut().zip(short) {
+                        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(short, ones));
                     }
                 }
                 let mut scores = [_mm256_setzero_ps(); 4];
@@ -238,9 +313,10 @@ mod x86 {
 
     /// # Safety
     /// As `collect_avx2`.
-    #[target_feature(enable = "avx512f,avx512vnni")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     pub unsafe fn collect_vnni(pass: &Pass<'_>, threshold: f32, hits_max: usize, hits: &mut Vec<Hit>) -> usize {
         let groups = pass.query.len();
+        let half = _mm512_set1_epi8(15);
         let shift = _mm512_set1_epi32(pass.shift);
         let least = _mm512_set1_ps(threshold);
         let mut block = pass.first;
@@ -251,13 +327,17 @@ mod x86 {
             let live = pass.live[block];
             if live != 0 {
                 let mut sums = [_mm512_setzero_si512(); 2];
-                for (group, q) in pass.query.iter().enumerate() {
-                    let q = _mm512_set1_epi32(i32::from_le_bytes(q.map(|x| x as u8)));
+                for (group, [low, high]) in pass.query.iter().enumerate() {
+                    let (low, high) = (_mm512_set1_epi32(four(low)), _mm512_set1_epi32(four(high)));
                     // SAFETY: a line is two aligned registers long, and the caller vouches for their number.
                     let line = unsafe { pass.lines.as_ptr().add(block * groups + group) }.cast::<__m512i>();
+                    ahead(line.cast());
                     for (i, sum) in sums.iter_mut().enumerate() {
                         // SAFETY: i < 2.
-                        *sum = _mm512_dpbusd_epi32(*sum, unsafe { _mm512_load_si512(line.add(i)) }, q);
+                        let codes = unsafe { _mm512_load_si512(line.add(i)) };
+                        let upper = _mm512_and_si512(_mm512_srli_epi16::<4>(codes), half);
+                        *sum = _mm512_dpbusd_epi32(*sum, _mm512_and_si512(codes, half), low);
+                        *sum = _mm512_dpbusd_epi32(*sum, upper, high);
                     }
                 }
                 let mut scores = [_mm512_setzero_ps(); 2];
@@ -300,7 +380,7 @@ mod tests {
 
     struct Case {
         lines: Vec<Line>,
-        query: Vec<[i8; 4]>,
+        query: Vec<Quads>,
         scales: Vec<f32>,
         live: Vec<u32>,
     }
@@ -316,7 +396,7 @@ mod tests {
                 x
             }
         };
-        let query = (0..groups).map(|_| std::array::from_fn(|_| q())).collect();
+        let query = (0..groups).map(|_| std::array::from_fn(|_| std::array::from_fn(|_| q()))).collect();
         let scales = (0..blocks * BLOCK).map(|i| if i % 7 == 0 { 0.0 } else { noise.unit().abs() }).collect();
         let live = (0..blocks).map(|b| if b % 5 == 0 { 0 } else { noise.next() as u32 }).collect();
         Case { lines, query, scales, live }
@@ -333,7 +413,7 @@ mod tests {
                 // SAFETY: the feature is there; the cases have the right lengths.
                 list.push(("avx2", |p, t, m, h| unsafe { x86::collect_avx2(p, t, m, h) }));
             }
-            if is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512f") {
+            if has_vnni() {
                 // SAFETY: as above.
                 list.push(("vnni", |p, t, m, h| unsafe { x86::collect_vnni(p, t, m, h) }));
             }
@@ -367,10 +447,10 @@ mod tests {
     #[test]
     fn the_largest_products_do_not_saturate() {
         let (groups, blocks) = (1024, 1);
-        for (code, q) in [(255u8, 63i8), (255, -63), (0, 63), (1, -63)] {
+        for (code, q) in [(255u8, 63i8), (255, -63), (0, 63), (17, -63)] {
             let pass = Pass {
                 lines: &vec![Line([code; 128]); groups],
-                query: &vec![[q; 4]; groups],
+                query: &vec![[[q; 4]; 2]; groups],
                 shift: 0,
                 scales: &[1.0; BLOCK],
                 live: &[u32::MAX],
@@ -380,7 +460,7 @@ mod tests {
             for (name, kernel) in kernels() {
                 let mut hits = Vec::new();
                 assert_eq!(kernel(&pass, f32::NEG_INFINITY, usize::MAX, &mut hits), blocks);
-                let exact = groups as f32 * 4.0 * f32::from(code) * f32::from(q);
+                let exact = groups as f32 * 4.0 * f32::from((code & 15) + (code >> 4)) * f32::from(q);
                 assert!(hits.iter().all(|h| score_of(*h) == exact), "{name}: {code} times {q}");
                 assert_eq!(hits.len(), BLOCK);
             }

@@ -9,8 +9,45 @@ fn put(c: &mut Catalogue, id: &str, categories: &[&str], available: bool) -> u32
 
 fn nearest(table: &VectorTable, vector: &[f32], n: usize) -> Vec<(u32, f32)> {
     let mut out = Vec::new();
-    table.nearest(vector, n, &mut Scratch::default(), &mut out);
+    table.clone().nearest(vector, n, &mut Scratch::default(), &mut out);
     out
+}
+
+#[test]
+fn a_search_for_many_settles_its_border_exactly_and_lends_its_scores() {
+    let mut c = Catalogue::default();
+    let ids: Vec<String> = (0..3_000).map(|i| format!("i{i}")).collect();
+    ids.iter().for_each(|id| assert!(put(&mut c, id, &["m"], true) < 3_000));
+    let given: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut x = 7u32;
+    let mut noise = || {
+        x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (x >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    let rows: Vec<f32> = (0..3_000 * 16).map(|_| noise()).collect();
+    let query: Vec<f32> = (0..16).map(|_| noise()).collect();
+    let mut table = VectorTable::default();
+    table.set(&c, &given, &rows, 16).unwrap();
+    let mut exact: Vec<(u32, f32)> = (0..3_000).map(|item| (item, table.affinity(item, &query))).collect();
+    exact.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let mut found = Vec::new();
+    table.nearest(&query, 400, &mut Scratch::default(), &mut found);
+    let mut sorted = [&found, &exact[..400]].map(|list| list.iter().map(|(item, _)| *item).collect::<Vec<u32>>());
+    sorted.iter_mut().for_each(|list| list.sort_unstable());
+    assert_eq!(sorted[0], sorted[1]);
+    let near = |score: f32, item: u32| (score - table.affinity(item, &query)).abs() < 0.02 * exact[0].1;
+    assert!(found.iter().all(|(item, score)| near(*score, *item)));
+    let mut rough = Vec::new();
+    table.rough_affinities(0..3_000, &query, &mut rough);
+    for (item, score) in &found {
+        assert_eq!(rough[*item as usize], *score, "as the search said");
+    }
+    for (item, score) in &exact[400..] {
+        assert_eq!(rough[*item as usize].to_bits(), score.to_bits(), "computed");
+    }
+    table.set(&c, &given, &rows, 16).unwrap();
+    table.rough_affinities(0..3_000, &query, &mut rough);
+    assert!(exact.iter().all(|(item, score)| rough[*item as usize] == *score), "rows were written since");
 }
 
 #[test]
