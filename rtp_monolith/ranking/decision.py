@@ -1,8 +1,8 @@
 """The end of a list: its decision goes to the log, its reply to the caller.
 
-A list that a bundle ranked carries the rows of what it shows, under the bundle's plan: what the ranker read of these
-items, made by the same function of the same state within the same turn, so they are equal to the bit. Of the audited
-requests it carries the catalogue's instead, which can be made again without the bundle.
+A list that a bundle ranks carries the rows that its ranker read of the items it shows, under the bundle's plan; where
+the ranker did not come to read them, they are made here. Of the audited requests it carries the catalogue's features
+instead, which can be made again without the bundle.
 
 Invariant: the decision says what the reply says, item by item, model and steps down included. It does not know how the
 list was made.
@@ -75,6 +75,7 @@ class Decide:
         return items
 
     def _decide(self, run: Run) -> None:
+        plan = self._plan(run)
         self._core.decide(
             self._state.log,
             run.ask,
@@ -85,7 +86,8 @@ class Decide:
             bundle="" if run.active is None else run.active.label,
             context=_context_json(run.request.context or NO_CONTEXT),
             degraded=run.degraded,
-            plan=self._plan(run),
+            plan=plan,
+            rows=None if plan is None or plan is self._state.plan else run.rows,
         )
         self._state.decided()
 

@@ -33,11 +33,13 @@ pub struct Ranked {
     pub skipped: u32,
     /// How the explored slot was filled.
     pub filled: Option<Filled>,
+    /// Items in the order in which rows were made of them last.
+    pub rowed: Vec<u32>,
 }
 
 impl Ranked {
     pub fn new(items: Vec<Candidate>) -> Ranked {
-        Ranked { items, skipped: 0, filled: None }
+        Ranked { items, skipped: 0, filled: None, rowed: Vec::new() }
     }
 
     fn indices(&self) -> Vec<u32> {
@@ -129,12 +131,24 @@ impl Core {
             return Ok(Matrix { columns: plan.len(), values: self.feature_rows(ask, &items, &ranked.items, plan) });
         };
         let (given, columns) = (rows.shape()[0], rows.shape()[1]);
-        if given < items.len() || columns != plan.len() {
-            let message = format!("{given} rows of {columns} for {} items of {} features", items.len(), plan.len());
+        if given != ranked.rowed.len() || columns != plan.len() {
+            let message = format!("{given} rows of {columns}, {} of {} were made", ranked.rowed.len(), plan.len());
             return Err(refuse("bad_shape", "rows", message));
         }
         let rows = rows.as_array();
-        let values: Vec<f32> = rows.rows().into_iter().take(items.len()).flatten().copied().collect();
+        let mut values = vec![0.0f32; items.len() * columns];
+        let mut beside: Vec<usize> = Vec::new();
+        for (at, (item, row)) in items.iter().zip(values.chunks_exact_mut(columns.max(1))).enumerate() {
+            match ranked.rowed.iter().position(|rowed| rowed == item) {
+                Some(place) => row.iter_mut().zip(rows.row(place)).for_each(|(to, from)| *to = *from),
+                None => beside.push(at),
+            }
+        }
+        // What came in after the ranker, the explored item: it has the row that the ranker would have read.
+        for at in beside {
+            let row = self.feature_rows(ask, &items[at..=at], &ranked.items[at..=at], plan);
+            values[at * columns..(at + 1) * columns].copy_from_slice(&row);
+        }
         Ok(Matrix { columns, values })
     }
 
@@ -197,18 +211,19 @@ impl Core {
         ranked.items.iter().map(|c| (self.state.catalogue.ids().id(c.item), c.score, c.sources)).collect()
     }
 
-    /// Feature vectors of a list: float32 [items, features].
+    /// Feature vectors of a list: float32 [items, features]. The list remembers which items they are of, for `decide`.
     fn rows<'py>(
         &mut self,
         py: Python<'py>,
         ask: &Ask,
-        ranked: &Ranked,
+        ranked: &mut Ranked,
         plan: &PyPlan,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        ranked.rowed = ranked.indices();
         self.feature_array(py, ask, &ranked.indices(), &ranked.items, &plan.plan)
     }
 
-    /// What `rows` gives.
+    /// What `rows` gives, of any plan; nothing is remembered.
     fn vectors<'py>(
         &mut self,
         py: Python<'py>,
@@ -216,7 +231,7 @@ impl Core {
         ranked: &Ranked,
         plan: &PyPlan,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        self.rows(py, ask, ranked, plan)
+        self.feature_array(py, ask, &ranked.indices(), &ranked.items, &plan.plan)
     }
 
     /// Feature vectors of items by id, in the order given; raises `unknown_item` for an id never heard of.
@@ -294,7 +309,8 @@ impl Core {
     }
 
     /// Hands the decision to the log with whatever is written next; `submit_decisions` does it at once. With a plan it
-    /// carries the vectors of its first `ROWS_LOGGED_MAX` items: `rows`, one per item of the list, or computed here.
+    /// carries the vectors of its first `ROWS_LOGGED_MAX` items: out of `rows`, what `rows` gave for this list whatever its
+    /// order was then, else computed here.
     /// Raises `bad_shape`.
     #[pyo3(signature = (log, ask, ranked, *, request_id, config_digest, seed, bundle, context, degraded, plan=None,
         rows=None))]
