@@ -1,4 +1,4 @@
-"""The cascade's own columns against a plain calculation: what the sources said, and how near an item is to the wishes."""
+"""The cascade's own columns against a plain calculation: what the sources said, how near an item is to the wishes."""
 
 from __future__ import annotations
 

@@ -21,8 +21,7 @@ POOL = 300
 
 
 class Taste:
-    """Stands for a trained ranker: cheap items are clicked, and near ones, and what the sources found; the rest does not
-    matter."""
+    """Stands for a trained ranker: cheap items are clicked, and near ones, and what the sources found."""
 
     def __init__(self, near: float, found: float) -> None:
         self.near, self.found = near, found
