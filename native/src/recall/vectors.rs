@@ -139,6 +139,11 @@ impl VectorTable {
         Ok(())
     }
 
+    /// Drops what was staged.
+    pub fn unstage(&mut self) {
+        self.staged = None;
+    }
+
     /// What was staged replaces the present vectors; false when nothing was. Stand-ins follow with the next refreshes.
     pub fn adopt(&mut self) -> bool {
         let staged = self.staged.take();
