@@ -7,6 +7,7 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::ahead::in_large_pages;
 use crate::error::{Error, Result};
 use crate::fold::marks::Marks;
 use crate::items::{Catalogue, Item};
@@ -338,6 +339,7 @@ impl VectorTable {
                 // An eighth ahead: rows are large.
                 let more = len + len / 8 - self.origins.len();
                 self.rows.reserve_exact(more * self.dimension);
+                in_large_pages(&self.rows);
                 self.origins.reserve_exact(more);
             }
             self.rows.resize(len * self.dimension, 0.0);
