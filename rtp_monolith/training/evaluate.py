@@ -101,6 +101,7 @@ def learn(
     learner = auto.make(request.model, seen, request.seed, clock, tell, checkpoints)
     tests, measured_cases = len(parts.test(first.known)), validation.sample(VALIDATION_CASES)
     reserved_s = (len(measured_cases) + tests) * len(parts.vocabulary) * SCORING_S_PER_CELL
+    first = msgspec.structs.replace(first, lists=len(measured_cases) + tests)
     scorer = learner.learn(first, validation, request.until_s - reserved_s, again=request.refit)
     judging_s = clock.monotonic_s()
     measured = _measure(scorer, measured_cases, first)

@@ -37,7 +37,7 @@ AGAIN_SHARE = 0.44
 
 class Data(msgspec.Struct, frozen=True):
     """Sessions of item numbers below `items`; `known` [items] says which a model may recommend, `trained` [items] which
-    occur; `attributes` lists the attribute numbers of each item, or is None."""
+    occur; `attributes` lists the attribute numbers of each item, or is None; `lists` is how many are asked for later."""
 
     sessions: list[list[int]]
     items: int
@@ -45,6 +45,7 @@ class Data(msgspec.Struct, frozen=True):
     trained: NDArray[np.bool_]
     attributes: list[list[int]] | None
     k: int
+    lists: int = 0
 
 
 class Learner(Protocol):
@@ -171,6 +172,7 @@ class Encoder:
             clock=self.clock,
             judge=None if validation is None or not len(validation) else self._judge(validation, data),
             budget_s=budget_s,
+            judgings_after=0.0 if again or validation is None else data.lists / JUDGED_CASES,
             to_run=self.to_run if validation is None else None,
             checkpoint=self.checkpoint(validation is not None),
             tell=lambda text: self.tell(f"{self.name}: {text}"),

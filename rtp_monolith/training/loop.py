@@ -76,12 +76,13 @@ def train(
     clock: Clock,
     judge: Judge | None = None,
     budget_s: float = math.inf,
+    judgings_after: float = 0.0,
     to_run: Pass | None = None,
     checkpoint: Path | None = None,
     tell: Tell = lambda _: None,
 ) -> History:
     """Trains in place on sessions of item numbers, oldest first; with a judge the best epoch's weights are left in the
-    model, else the last's.
+    model, else the last's. `judgings_after` is how many times a judging's work the caller does within the budget.
 
     Raises DataError `nothing_to_learn` when no session has two items and `loss_not_finite` when the loss is NaN or
     infinite; a checkpoint then holds the last epoch that was good.
@@ -90,6 +91,7 @@ def train(
     if not len(windows):
         raise DataError("no session has two items: there is no next item to learn", code="nothing_to_learn")
     run = _Run(model, windows, settings, seed, clock, judge, budget_s, to_run, checkpoint, tell)
+    run.judgings_after = judgings_after
     return run.go()
 
 
@@ -119,6 +121,7 @@ class _Run:
         self.history = History()
         self.best: dict[str, Tensor] | None = None
         self.whole_plan = 0
+        self.judgings_after = 0.0
         self.spent_steps = 0
         self.told_s = self.began_s
 
@@ -199,8 +202,10 @@ class _Run:
         if math.isinf(self.ends_s):
             return
         history = self.history
-        judged = history.judge_s * math.ceil((history.steps_planned - history.steps) / history.steps_per_epoch)
-        affordable = max(0, int((self.ends_s - now_s - judged) / max(history.seconds_per_step, 1e-9)))
+        # Every epoch is judged, the last one even if it is cut short; then come the judgings of the caller.
+        per_step_s = history.seconds_per_step + history.judge_s / history.steps_per_epoch
+        left_s = self.ends_s - now_s - history.judge_s * (1.0 + self.judgings_after)
+        affordable = max(0, int(left_s / max(per_step_s, 1e-9)))
         history.steps_planned = min(self.whole_plan, history.steps + affordable)
         history.cut = history.steps_planned < self.whole_plan
 
