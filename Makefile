@@ -81,7 +81,7 @@ bench: $(STAMP)-runtime $(STAMP)-native ## measure lists, ingestion and visibili
 # The bundle is made beside its place and takes it whole, so a run that fails leaves the old one.
 model: setup ## train the demo shop's bundle anew into models/demo-shop/MODEL_VERSION (1): minutes
 	rm -rf data/model/shop data/model/shard
-	$(BIN)/rtp generate shop --out data/model/shop --events $(MODEL_EVENTS)
+	$(BIN)/rtp generate shop --out data/model/shop --events $(MODEL_EVENTS) --blind-home
 	$(BIN)/rtp import items data/model/shop/items.jsonl --data data/model/shard
 	$(BIN)/rtp import events data/model/shop/events.jsonl --data data/model/shard
 	rm -rf data/model/out/demo-shop/$(MODEL_VERSION)

@@ -33,6 +33,7 @@ def generate() -> None:
 @click.option("--days", type=click.IntRange(1, 3650), default=21, show_default=True, help="Length of the log.")
 @click.option("--setting", type=click.Choice(["intent", "markov"]), default="intent", show_default=True,
               help="What leads shoppers: taste and hidden intent, or a chain over categories.")  # fmt: skip
+@click.option("--blind-home", is_flag=True, help="The home page knows what was opened, not what is wanted.")
 @click.option("--bare-share", type=click.FloatRange(0, 1), default=0.0, help="Share of items without text or price.")
 @click.option("--sessions-out", type=click.Path(dir_okay=False, path_type=Path),
               help="NAME.txt: opened items by visit, in NAME.train.txt and NAME.test.txt (held out).")  # fmt: skip
@@ -40,8 +41,8 @@ def generate() -> None:
 @click.option("--end-ms", type=click.IntRange(1), help="Time of the last event; a constant unless given.")
 @json_option
 def generate_shop(
-    out: Path, items: int, events: int, shoppers: int | None, days: int, setting: Setting, bare_share: float,
-    sessions_out: Path | None, seed: int, end_ms: int | None, as_json: bool,
+    out: Path, items: int, events: int, shoppers: int | None, days: int, setting: Setting, blind_home: bool,
+    bare_share: float, sessions_out: Path | None, seed: int, end_ms: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Write items.jsonl and events.jsonl."""
     # Imported here: `rtp --help` and a wrong option must not wait for numpy.
@@ -49,7 +50,9 @@ def generate_shop(
 
     end = shop.END_MS_DEFAULT if end_ms is None else end_ms
     catalogue = shop.generate_items(items, seed=seed, end_ms=end)
-    log = traffic.traffic_of(catalogue, events, seed=seed, end_ms=end, days=days, shoppers=shoppers, setting=setting)
+    log = traffic.traffic_of(
+        catalogue, events, seed=seed, end_ms=end, days=days, shoppers=shoppers, setting=setting, blind_home=blind_home
+    )
     out.mkdir(parents=True, exist_ok=True)
     (out / "items.jsonl").write_bytes(shop.to_ndjson(catalogue, bare_share=bare_share))
     sessions = clicked.ClickedSessions()

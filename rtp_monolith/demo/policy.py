@@ -1,9 +1,9 @@
 """The lists of a shop without personalization, which the generated log was made with.
 
 Every row is drawn on its own: from the browsed aisle, its category or department, what is popular, or at random. So the
-place of an item says nothing about how well it fits, and everybody is shown every item sometimes. What the shop cannot
-know it does not use: on its home page it goes by the item opened last, and before there is one by what is popular. A
-policy that knew what is wanted would teach a ranker that whatever looks out of place must be wanted.
+place of an item says nothing about how well it fits, and everybody is shown every item sometimes. A home
+page may be blind: it goes by the item opened last, and before there is one by what is popular. From lists that know
+what is wanted a ranker learns that whatever looks out of place must be wanted, so it is trained on a blind shop.
 Invariant: a row is random with probability RANDOM_SHARE on every surface, or more where an aisle has too little to fill
 its rows; nothing stands in a list twice. Knows nothing of tastes.
 """
@@ -27,12 +27,12 @@ POPULAR = 4
 _SHARES = np.cumsum([[RANDOM_SHARE, *BROWSED[surface]] for surface in range(len(SURFACES))], axis=1)
 
 
-def shop_lists(market: Market, visits: Rows, chance: Floats) -> Ints:
+def shop_lists(market: Market, visits: Rows, chance: Floats, *, blind_home: bool = False) -> Ints:
     """Item numbers (b, LIST_LENGTH), NOTHING where there are too few; chances (b, DRAWN, DRAW_CHANCES)."""
     arrived = market.arrived(visits["now_ms"])[:, None]
-    # A category or a search says what is wanted; a product's page and the home page only know what was opened.
+    # A category or a search says what is wanted; a product's page and a blind home page only know what was opened.
     surface = visits["surface"]
-    told = (surface == CATEGORY) | (surface == FOUND)
+    told = (surface == CATEGORY) | (surface == FOUND) | ((surface == HOME) & (not blind_home))
     anchor = np.where(told, visits["intent"], market.aisle[visits["last"]])[:, None]
     category = market.category_of[anchor]
     source = (chance[:, :, :1] >= _SHARES[surface][:, None, :]).sum(axis=2)

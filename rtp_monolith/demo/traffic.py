@@ -48,6 +48,7 @@ class Traffic:
         days: int = DAYS,
         recent_share: float = 0.0,
         shoppers: int | None = None,
+        blind_home: bool = False,
     ) -> None:
         """Only the first `shoppers` of the population take part, all of them by default."""
         self.population = population
@@ -59,6 +60,7 @@ class Traffic:
         if not len(active):
             raise ValueError("a log needs shoppers")
         self._activity = np.cumsum(active)
+        self._blind_home = blind_home
         self._rng = np.random.default_rng([population.seed, 4])
         self._wishes = wishes_of(population)
         self._visits = 0
@@ -107,20 +109,22 @@ class Traffic:
         moments = self.calendar.moment(low + (high - low) * np.sort(rng.random(count)))
         who = np.searchsorted(self._activity, rng.random(count) * self._activity[-1], side="right")
         visits = begin(who.astype(np.int32), np.arange(self._visits, self._visits + count), moments)
-        events = joined(play(self.population, self._wishes, visits, rng))
+        events = joined(play(self.population, self._wishes, visits, rng, blind_home=self._blind_home))
         self._visits += count
         self._made += len(events)
         return events
 
 
-def play(population: Population, wishes: Wishes, visits: Rows, rng: np.random.Generator) -> list[Rows]:
+def play(
+    population: Population, wishes: Wishes, visits: Rows, rng: np.random.Generator, *, blind_home: bool = False
+) -> list[Rows]:
     """Plays visits that have just begun to their ends, against the lists of the shop without personalization."""
     behaviour.arrive(population, wishes, visits, rng.random((len(visits), behaviour.ARRIVAL_CHANCES)))
     events: list[Rows] = []
     while len(visits):
         count = len(visits)
         events += behaviour.turn(population, wishes, visits, rng.random((count, behaviour.PAGE_CHANCES)))
-        lists = shop_lists(population.market, visits, rng.random((count, DRAWN, DRAW_CHANCES)))
+        lists = shop_lists(population.market, visits, rng.random((count, DRAWN, DRAW_CHANCES)), blind_home=blind_home)
         places = rng.random((count, LIST_LENGTH, behaviour.PLACE_CHANCES))
         luck = rng.random((count, LIST_LENGTH, behaviour.ITEM_CHANCES))
         events.append(behaviour.look(population, visits, lists, places, luck))
@@ -141,8 +145,9 @@ def traffic_of(
     recent_share: float = 0.0,
     shoppers: int | None = None,
     setting: Setting = "intent",
+    blind_home: bool = False,
 ) -> Traffic:
     """The log of a fresh population. Raises ValueError without items."""
     people = shoppers_for(events) if shoppers is None else shoppers
     population = Population(items, seed=seed, shoppers=people, setting=setting)
-    return Traffic(population, events, end_ms=end_ms, days=days, recent_share=recent_share)
+    return Traffic(population, events, end_ms=end_ms, days=days, recent_share=recent_share, blind_home=blind_home)

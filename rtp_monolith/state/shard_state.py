@@ -380,7 +380,9 @@ class ShardState:
         busy = 0.0
         if self.store.switch_due:
             await asyncio.to_thread(self.store.persist)
+        at = self._clock.monotonic_s()
         more = self._flusher.begin()
+        busy += self._clock.monotonic_s() - at
         while more:
             await asyncio.sleep(0)
             at = self._clock.monotonic_s()

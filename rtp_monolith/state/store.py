@@ -140,8 +140,10 @@ def _give_way() -> None:
     leave them next to nothing then, and a crash a long tail to fold. Where there is no /proc they compete as equals."""
     for task in Path("/proc/self/task").glob("*"):
         with contextlib.suppress(OSError):
-            if (task / "comm").read_text().startswith("rocksdb:"):
-                os.setpriority(os.PRIO_PROCESS, int(task.name), BACKGROUND_NICENESS)
+            thread = int(task.name)
+            is_own = (task / "comm").read_text().startswith("rocksdb:")
+            if is_own and os.getpriority(os.PRIO_PROCESS, thread) < BACKGROUND_NICENESS:
+                os.setpriority(os.PRIO_PROCESS, thread, BACKGROUND_NICENESS)
 
 
 def discard(path: Path) -> None:

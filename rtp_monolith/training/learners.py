@@ -37,7 +37,7 @@ AGAIN_SHARE = 0.44
 
 class Data(msgspec.Struct, frozen=True):
     """Sessions of item numbers below `items`; `known` [items] says which a model may recommend, `trained` [items] which
-    occur; `attributes` lists the attribute numbers of each item, or is None; `lists` is how many are asked for later."""
+    occur; `attributes` lists the attribute numbers of each item, or is None; `lists` are asked for when all is done."""
 
     sessions: list[list[int]]
     items: int

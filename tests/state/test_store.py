@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from rtp_monolith.errors import DataError
 from rtp_monolith.state.recovery import VIEWS
-from rtp_monolith.state.store import META, ViewStore, discard
+from rtp_monolith.state.store import BACKGROUND_NICENESS, META, ViewStore, discard
 
 from .conftest import Book, event
 
@@ -50,6 +51,18 @@ def test_a_value_can_be_taken_away(tmp_path: Path) -> None:
     store.write([(b"ia", None)])
     assert store.get_many([b"ia", b"ib"]) == [None, b"2"]
     assert store.get_many([b"ib"]) == [b"2"]
+    store.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are named by /proc only")
+def test_the_threads_that_write_to_disk_give_way(tmp_path: Path) -> None:
+    store = ViewStore(tmp_path / "views")
+    store.write([(b"ia", b"1")])
+    store.persist()
+    tasks = list(Path("/proc/self/task").iterdir())
+    tasks = [task for task in tasks if (task / "comm").read_text().startswith("rocksdb:")]
+    assert tasks
+    assert all(os.getpriority(os.PRIO_PROCESS, int(task.name)) >= BACKGROUND_NICENESS for task in tasks)
     store.close()
 
 
