@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rtp_monolith.clock import Clock
 from rtp_monolith.training import auto
-from rtp_monolith.training.learners import Data, Learner
+from rtp_monolith.training.learner import Data, Learner
 from rtp_monolith.training.metrics import Metrics
 from rtp_monolith.training.models.popularity import Popularity
 from rtp_monolith.training.protocols import Cases, Protocol, Split, seen_items, split

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch.export import Dim
 
 from rtp_monolith.errors import DataError
-from rtp_monolith.training.models.encoder import Body, SessionModel
+from rtp_monolith.training.models.encoder import Body, SessionModel, TargetedBody
 
 OPSET = 18
 TOLERANCE = 1e-5
@@ -32,7 +32,12 @@ def item_vectors(model: SessionModel) -> NDArray[np.float32]:
 
 
 def export_encoder(model: SessionModel, path: Path) -> None:
-    """Writes the encoder of `model` with dynamic batch and length. Leaves the model in evaluation mode."""
+    """Writes the encoder of `model` with dynamic batch and length. Leaves the model in evaluation mode. Raises
+    DataError `not_an_encoder` for a model without session vectors."""
+    if isinstance(model.body, TargetedBody):
+        raise DataError(
+            f"{model.settings.body} reads every candidate: there is no vector of a session", code="not_an_encoder"
+        )
     model.eval()
     settings = model.settings
     # Two of each: a size of one is taken for a constant.

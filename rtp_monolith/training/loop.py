@@ -24,7 +24,7 @@ from rtp_monolith.clock import Clock
 from rtp_monolith.errors import DataError
 from rtp_monolith.training import losses
 from rtp_monolith.training.batches import Batch, Windows
-from rtp_monolith.training.models.encoder import SessionModel
+from rtp_monolith.training.models.encoder import SessionModel, TargetedBody
 from rtp_monolith.training.negatives import Negatives
 from rtp_monolith.training.settings import Settings
 
@@ -305,13 +305,26 @@ class Objective:
         used, place = torch.unique(torch.cat([inputs.flatten(), targets, drawn]), return_inverse=True)
         rows = self.model.rows(used)
         own_inputs, own_targets, own_drawn = place.split([inputs.numel(), len(targets), len(drawn)])
-        states = self.model.body.states(F.embedding(own_inputs.view_as(inputs), rows), lengths)[inside]
-        positives = F.embedding(own_targets, rows)
+        vectors, positives = F.embedding(own_inputs.view_as(inputs), rows), F.embedding(own_targets, rows)
+        if isinstance(self.model.body, TargetedBody):
+            counts = targets.unsqueeze(1) != drawn
+            return self._targeted(self.model.body, vectors, inside, F.embedding(own_drawn, rows), positives, counts)
+        states = self.model.body.states(vectors, lengths)[inside]
         if self.negatives is None:
             return losses.in_batch(states, positives, targets, self.log_share)
         column = torch.searchsorted(drawn, targets).clamp(max=len(drawn) - 1)
         own = torch.where(drawn[column] == targets, column, -1)
         return self._sampled(states, F.embedding(own_drawn, rows), positives, own, drawn)
+
+    def _targeted(
+        self, body: TargetedBody, vectors: Tensor, inside: Tensor, columns: Tensor, positives: Tensor, counts: Tensor
+    ) -> Tensor:
+        """The loss of a body that reads each candidate with the session, after every position."""
+        row, place = inside.nonzero(as_tuple=True)
+        negative = body.against(vectors, row, place + 1, columns.unsqueeze(0))
+        positive = body.against(vectors, row, place + 1, positives.unsqueeze(1))
+        settings = self.settings
+        return losses.of_logits(positive, negative, counts, settings.loss, self.items, settings.calibration)
 
     def _sampled(self, states: Tensor, columns: Tensor, positives: Tensor, own: Tensor, drawn: Tensor) -> Tensor:
         assert self.negatives is not None

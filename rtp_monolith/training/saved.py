@@ -19,7 +19,8 @@ import torch
 from rtp_monolith.clock import Clock
 from rtp_monolith.errors import DataError
 from rtp_monolith.training.evaluate import Request, Trained, learn
-from rtp_monolith.training.learners import Encoder, Learner, Mixture
+from rtp_monolith.training.learner import Learner
+from rtp_monolith.training.learners import Encoder, Mixture
 from rtp_monolith.training.loop import write_whole
 from rtp_monolith.training.metrics import Metrics
 from rtp_monolith.training.models.build import build
