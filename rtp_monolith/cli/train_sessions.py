@@ -7,6 +7,7 @@ model goes on from its last epoch when the same command is given again. It does 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -18,19 +19,19 @@ from rtp_monolith.clock import WallClock
 
 def train_sessions(
     sessions: Path, model: str, out: Path, attributes: Path | None, refit: bool, k: int, seed: int, minutes: float,
-    threads: int, as_json: bool,
+    threads: int, changes: dict[str, Any], as_json: bool,
 ) -> None:  # fmt: skip
     """The last tenth of the sessions is for validation."""
     clock = WallClock()
     until_s = clock.monotonic_s() + minutes * 60
-    prepare_torch(model, threads)
+    prepare_torch([model], threads)
     from rtp_monolith.training.evaluate import Request
     from rtp_monolith.training.saved import train_only
 
     out.mkdir(parents=True, exist_ok=True)
     request = Request(
         train=sessions, test=sessions, model=model, protocol="prefixes", attributes=attributes,
-        refit=refit, k=k, seed=seed, until_s=until_s,
+        refit=refit, k=k, seed=seed, until_s=until_s, changes=changes,
     )  # fmt: skip
     document = train_only(request, out, clock, progress)
     if as_json:

@@ -7,13 +7,16 @@ plan. It does not know how long anything takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from rtp_monolith.clock import Clock
+from rtp_monolith.errors import DataError
 from rtp_monolith.training.counting import NearItems, NearSessions, Popular, PopularInContext
 from rtp_monolith.training.learner import Learner
 from rtp_monolith.training.learners import BestOf, Encoder, Mixture
@@ -35,6 +38,9 @@ REFERENCE_TARGETS, REFERENCE_EPOCHS = 131_000, 18.0
 """Beauty's, from which the number of epochs goes with the square root of the size."""
 FULL_ITEMS_MAX = 16_000
 """Up to here a softmax over all items costs little more than one over a sample."""
+
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -103,7 +109,18 @@ def _softmax(base: Settings, seen: Profile) -> Loss:
     return "full" if seen.items <= FULL_ITEMS_MAX and base.scoring == "dot" else "sampled"
 
 
-def choose(seen: Profile, seed: int, clock: Clock, tell: Callable[[str], None]) -> Learner:
+def settings_of(name: str, seen: Profile, changes: Mapping[str, Any]) -> Settings:
+    """The recipe with changes. Raises DataError `bad_settings` for a name or a value that is none."""
+    base = recipe(name, seen)
+    try:
+        return msgspec.convert({**msgspec.to_builtins(base), **changes}, Settings)
+    except msgspec.ValidationError as error:
+        raise DataError(f"settings of {name}: {error}", code="bad_settings") from error
+
+
+def choose(
+    seen: Profile, seed: int, clock: Clock, tell: Callable[[str], None], changes: Mapping[str, Any] = NOTHING
+) -> Learner:
     """`--model auto`."""
     tell(
         f"auto: {seen.sessions} sessions of {seen.length_mean:.1f} clicks, {seen.items} items with {seen.density:.1f} "
@@ -119,7 +136,7 @@ def choose(seen: Profile, seed: int, clock: Clock, tell: Callable[[str], None]) 
         tell("auto: short sessions that may come back to an item: CORE with cosine scores first, then SASRec")
         names = ["core", "sasrec-cosine"]
     tell("auto: session-kNN is blended in, and the second model, as far as validation says so and the time allows")
-    encoders = [Encoder(name, recipe(name, seen), seed, clock, tell) for name in names]
+    encoders = [Encoder(name, settings_of(name, seen, changes), seed, clock, tell) for name in names]
     return Mixture(encoders, NearSessions(clock, tell), clock, tell, optional=True)
 
 
@@ -150,15 +167,22 @@ def counting(name: str, clock: Clock, tell: Callable[[str], None]) -> Learner:
 
 
 def make(
-    name: str, seen: Profile, seed: int, clock: Clock, tell: Callable[[str], None], checkpoints: Path | None = None
+    name: str,
+    seen: Profile,
+    seed: int,
+    clock: Clock,
+    tell: Callable[[str], None],
+    checkpoints: Path | None = None,
+    changes: Mapping[str, Any] = NOTHING,
 ) -> Learner:
-    """The learner of a name that `is_name` takes. Checkpoints are of one neural model alone."""
+    """The learner of a name that `is_name` takes. Checkpoints are of one neural model alone, changes of every one."""
     if name == "auto":
-        return choose(seen, seed, clock, tell)
+        return choose(seen, seed, clock, tell, changes)
     if name in COUNTING:
         return counting(name, clock, tell)
     parts = [each for each in name.split("+") if each != "session-knn"]
     if name in NEURAL:
-        return Encoder(name, recipe(name, seen), seed, clock, tell, checkpoints)
+        return Encoder(name, settings_of(name, seen, changes), seed, clock, tell, checkpoints)
     knn = NearSessions(clock, tell) if "session-knn" in name.split("+") else None
-    return Mixture([Encoder(each, recipe(each, seen), seed, clock, tell) for each in parts], knn, clock, tell)
+    encoders = [Encoder(each, settings_of(each, seen, changes), seed, clock, tell) for each in parts]
+    return Mixture(encoders, knn, clock, tell)
