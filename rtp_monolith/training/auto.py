@@ -157,6 +157,11 @@ def is_name(name: str) -> bool:
     return 1 <= len(neural) <= 2 and len(set(parts)) == len(parts) and others in ([], ["session-knn"])
 
 
+def is_teacher(name: str) -> bool:
+    """A model whose scores are logits: a neural one that scores the whole catalogue, or a blend of such."""
+    return is_name(name) and name not in (*COUNTING, "auto", "bst")
+
+
 def counting(name: str, clock: Clock, tell: Callable[[str], None]) -> Learner:
     """The learner of a counting model."""
     if name == "item-knn":

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from rtp_monolith.clock import Clock
 from rtp_monolith.training import auto
 from rtp_monolith.training.learner import Data, Learner
+from rtp_monolith.training.learners import Encoder
 from rtp_monolith.training.metrics import Metrics
 from rtp_monolith.training.models.popularity import Popularity
 from rtp_monolith.training.protocols import Cases, Protocol, Split, seen_items, split
 from rtp_monolith.training.scoring import Scorer, measure, tallied
 from rtp_monolith.training.sessions import read, read_attributes
 from rtp_monolith.training.slices import by_length, by_popularity
+from rtp_monolith.training.teach import Taught
 
 SCORING_S_PER_CELL = 2e-8
 """Seconds per case and item of an evaluation, generously, before one was measured."""
@@ -33,7 +35,8 @@ VALIDATION_CASES = 20_000
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked. `until_s` is on the clock. `detail` adds slices, popularity and what was chosen to the report;
-    `changes` are settings of neural models that differ from those of the data's profile."""
+    `changes` are settings of neural models that differ from those of the data's profile; `teacher` is a model that the
+    model, one neural one, learns from as well."""
 
     train: Path
     test: Path
@@ -46,6 +49,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     until_s: float
     detail: bool = False
     changes: dict[str, Any] = {}
+    teacher: str | None = None
 
 
 class Trained(msgspec.Struct, frozen=True):
@@ -139,6 +143,9 @@ def learn(
     validation = parts.validation(first.known)
     seen = auto.profile(first.sessions, int(first.trained.sum()), validation.removes_seen)
     learner = auto.make(request.model, seen, request.seed, clock, tell, checkpoints, request.changes)
+    if request.teacher is not None:
+        assert isinstance(learner, Encoder)
+        learner = Taught(auto.make(request.teacher, seen, request.seed, clock, tell), learner, clock, tell)
     tests, measured_cases = len(parts.test(first.known)), validation.sample(VALIDATION_CASES)
     reserved_s = (len(measured_cases) + tests) * len(parts.vocabulary) * SCORING_S_PER_CELL
     first = msgspec.structs.replace(first, lists=len(measured_cases) + tests)
@@ -153,6 +160,11 @@ def learn(
     again = _data(parts, parts.refit, described, request.k)
     scorer = learner.learn(again, None, request.until_s - reserved_s, again=False)
     return Trained(learner, scorer, again, measured, clock.monotonic_s() - began_s)
+
+
+def fit_data(prepared: Prepared, k: int) -> Data:
+    """What is learned from before validation."""
+    return _data(prepared.parts, prepared.parts.fit, prepared.described, k)
 
 
 def _measure(scorer: Scorer, cases: Cases, data: Data) -> Metrics:

@@ -21,6 +21,7 @@ from rtp_monolith.training.models.encoder import SessionModel
 from rtp_monolith.training.models.item_knn import ItemKnn
 from rtp_monolith.training.models.neural import Neural
 from rtp_monolith.training.models.session_knn import SessionKnn
+from rtp_monolith.training.objective import Soft
 from rtp_monolith.training.protocols import Cases
 from rtp_monolith.training.scoring import Scorer
 from rtp_monolith.training.settings import Settings
@@ -48,6 +49,7 @@ class Encoder:
         self.history = loop.History()
         self.model: SessionModel | None = None
         self.near: ItemKnn | None = None
+        self.soft: Soft | None = None
         self.ndcg = 0.0
 
     def learn(self, data: Data, validation: Cases | None, until_s: float, again: bool) -> Scorer:
@@ -66,6 +68,7 @@ class Encoder:
             judgings_after=0.0 if again or validation is None else data.lists / JUDGED_CASES,
             to_run=self.to_run if validation is None else None,
             checkpoint=self.checkpoint(validation is not None),
+            soft=self.soft,
             tell=lambda text: self.tell(f"{self.name}: {text}"),
         )
         history = self.history

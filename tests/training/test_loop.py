@@ -12,7 +12,7 @@ import torch
 from rtp_monolith.clock import ManualClock
 from rtp_monolith.errors import DataError
 from rtp_monolith.training import loop
-from rtp_monolith.training.models.build import BODIES, build
+from rtp_monolith.training.models.build import ENCODERS, build
 from rtp_monolith.training.models.encoder import SessionModel
 from rtp_monolith.training.settings import Settings
 
@@ -45,7 +45,7 @@ def weights(model: SessionModel) -> torch.Tensor:
     return torch.cat([each.detach().flatten() for each in model.parameters()])
 
 
-@pytest.mark.parametrize("body", sorted(BODIES))
+@pytest.mark.parametrize("body", sorted(ENCODERS))
 @pytest.mark.parametrize(("scoring", "loss"), [("cosine", "sampled"), ("dot", "full")])
 def test_every_model_learns_what_follows_what(chains: Sessions, body: str, scoring: str, loss: str) -> None:
     settings = msgspec.structs.replace(SMALL, body=body, scoring=scoring, loss=loss, epochs=12)
