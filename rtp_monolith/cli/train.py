@@ -16,7 +16,7 @@ from rtp_monolith.cli.output import json_option
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 OF_DATA = ("name", "version", "config", "models", "share", "loss", "drop", "epochs")
-OF_SESSIONS = ("model", "attributes", "refit", "k", "minutes")
+OF_SESSIONS = ("model", "attributes", "refit", "k", "settings", "minutes", "teacher", "onnx", "int8_loss_max")
 
 
 def _only(ctx: click.Context, used: str, others: tuple[str, ...]) -> None:
@@ -50,6 +50,11 @@ def _only(ctx: click.Context, used: str, others: tuple[str, ...]) -> None:
               help="With --sessions: train again with the validation slice.")  # fmt: skip
 @click.option("--k", type=click.IntRange(1, 100_000), default=20, show_default=True,
               help="With --sessions: lists that are judged.")  # fmt: skip
+@click.option("--teacher", help="With --sessions: a model or blend that a single neural model learns from as well.")
+@click.option("--onnx", is_flag=True, help="With --sessions: also the encoder as it serves.")
+@click.option("--int8-loss-max", type=click.FloatRange(0, 1),
+              help="With --onnx: also with weights of one byte, if no more of NDCG is lost.")  # fmt: skip
+@click.option("--settings", type=_FILE, help="With --sessions: JSON of settings, as `rtp tune` writes.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
               help="With --sessions: how long it may take.")  # fmt: skip
 @json_option
@@ -57,16 +62,24 @@ def _only(ctx: click.Context, used: str, others: tuple[str, ...]) -> None:
 def train(
     ctx: click.Context, data: Path | None, sessions: Path | None, out: Path, seed: int, threads: int, name: str,
     version: str | None, config: Path | None, models: Path | None, share: float, loss: str, drop: str,
-    epochs: int | None, model: str, attributes: Path | None, refit: bool, k: int, minutes: float, as_json: bool,
+    epochs: int | None, model: str, attributes: Path | None, refit: bool, k: int, settings: Path | None,
+    minutes: float, teacher: str | None, onnx: bool, int8_loss_max: float | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Train a bundle on a shard's log, which may be served meanwhile, or a session model on a file."""
     if (data is None) == (sessions is None):
         raise click.UsageError("give either --data (a shard's folder) or --sessions (a file)")
     if sessions is not None:
         _only(ctx, "sessions", OF_DATA)
+        from rtp_monolith.cli.evaluate import changes_of
         from rtp_monolith.cli.train_sessions import train_sessions
 
-        train_sessions(sessions, model, out, attributes, refit, k, seed, minutes, threads, as_json)
+        if int8_loss_max is not None and not onnx:
+            raise click.UsageError("--int8-loss-max says nothing without --onnx")
+        changes = changes_of(None, settings)
+        train_sessions(
+            sessions, model, out, attributes, refit, k, seed, minutes, threads, changes, teacher, onnx, int8_loss_max,
+            as_json,
+        )  # fmt: skip
     elif data is not None:
         _only(ctx, "data", OF_SESSIONS)
         from rtp_monolith.cli.evaluate import load_torch

@@ -16,11 +16,11 @@ from rtp_monolith.ranking.surfaces import CompiledSurface
 
 
 class Active(msgspec.Struct, frozen=True):
-    """`columns` says, by surface, which of the ranker's heads its value reads."""
+    """`columns` says, by surface, which of the ranker's heads its value reads; None is all in their order."""
 
     bundle: Bundle
     encodings: Encodings
-    columns: Mapping[str, list[int]]
+    columns: Mapping[str, list[int] | None]
     model: Model
 
     @property
@@ -32,9 +32,10 @@ class Active(msgspec.Struct, frozen=True):
 def fit(bundle: Bundle, surfaces: Mapping[str, CompiledSurface], encodings_max: int) -> Active:
     """The bundle on these surfaces. Raises BundleError `bundle_head_missing` when a value names a head it lacks."""
     heads = bundle.ranker.heads
-    columns = {}
+    columns: dict[str, list[int] | None] = {}
     for name, surface in surfaces.items():
         if surface.declared.rank == "model":
             surface.value.check(heads)
-            columns[name] = surface.value.columns(heads)
+            wanted = surface.value.columns(heads)
+            columns[name] = None if wanted == list(range(len(heads))) else wanted
     return Active(bundle, Encodings(encodings_max), columns, Model(bundle.name, bundle.version))

@@ -24,10 +24,12 @@ from rtp_monolith.errors import BundleError, ConfigError
 from rtp_monolith.metrics import Metrics
 from rtp_monolith.ranking import bundle_files
 from rtp_monolith.ranking.active import Active, fit
-from rtp_monolith.ranking.bundle import load
+from rtp_monolith.ranking.bundle import Bundle, load
 from rtp_monolith.ranking.surfaces import CompiledSurface, compile_surfaces
 from rtp_monolith.ranking.upkeep import Upkeep
 from rtp_monolith.state.shard_state import ShardState
+
+STAGED_ROWS = 1_000
 
 log = logging.getLogger(__name__)
 
@@ -114,12 +116,14 @@ class Models:
         """Serves this bundle from the next request on. Raises BundleError; then everything is as before."""
         async with self._one_at_a_time:
             active = await asyncio.to_thread(self._prepare, name, version)
+            await self._stage(active.bundle)
             before = self.active
             if before is not None and self._state.core.active_bundle is None:
                 # It was chosen, not activated: a rollback has to find it.
                 await self._state.record_activation(before.model.name, before.model.version)
             await self._state.record_activation(name, version)
-            self._use(active)
+            self._state.core.adopt_vectors()
+            self._serve(active)
         return self.status()
 
     async def rollback(self) -> Status:
@@ -172,10 +176,21 @@ class Models:
         bundle.warm()
         return active
 
+    async def _stage(self, bundle: Bundle) -> None:
+        """Item vectors of many items take a while to encode, so lists are made between two parts of them."""
+        for start in range(0, max(1, len(bundle.items)), STAGED_ROWS):
+            part = slice(start, start + STAGED_ROWS)
+            self._state.core.stage_vectors(bundle.items[part], bundle.vectors[part], first=start == 0)
+            await asyncio.sleep(0)
+
     def _use(self, active: Active) -> None:
-        """Between two requests: item vectors, light model and ranker change together."""
+        """Before anybody asks for a list."""
+        self._state.core.set_vectors(active.bundle.items, active.bundle.vectors)
+        self._serve(active)
+
+    def _serve(self, active: Active) -> None:
+        """Between two requests, right after the item vectors: light model and ranker change with them."""
         core, bundle = self._state.core, active.bundle
-        core.set_vectors(bundle.items, bundle.vectors)
         core.set_prerank(bundle.prerank, bundle.prerank_plan)
         self.upkeep.vectors_changed()
         self.active = active

@@ -38,7 +38,9 @@ class Rank:
         run.rows = core.rows(run.ask, ranked, active.bundle.plan)
         probabilities = active.bundle.ranker.score(run.rows)
         fields = core.numbers(ranked, surface.value.fields) if surface.value.fields else _NO_FIELDS
-        worth = surface.value(probabilities[:, active.columns[surface.name]], fields)
+        columns = active.columns[surface.name]
+        # None is all of them in their order: picking columns copies.
+        worth = surface.value(probabilities if columns is None else probabilities[:, columns], fields)
         found = core.shown(ranked) if surface.declared.recall_weight > 0 or run.scores is not None else []
         if surface.declared.recall_weight > 0:
             merged = np.array([score for _, score, _ in found], np.float32)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -56,6 +57,9 @@ class Value:
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             raise ConfigError(f"{where}: {text!r} is not an expression: {error}") from None
         self._compute = self._node(tree.body, 0)
+        weights = _weighted_heads(tree.body)
+        # Most expressions are sums of weighted heads, and those are one product of a matrix and a vector.
+        self._weights = None if weights is None else np.array([weights[name] for name in self.heads], np.float32)
 
     def check(self, heads: Sequence[str]) -> None:
         """Raises BundleError `bundle_head_missing` for a name that is none of these heads, with the likeliest word."""
@@ -70,6 +74,10 @@ class Value:
 
     def __call__(self, heads: NDArray[np.float32], fields: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values [n] of heads [n, len(self.heads)] and fields [n, len(self.fields)], NaN where a field is absent."""
+        if self._weights is not None:
+            sums: NDArray[np.float32] = heads @ self._weights
+            if math.isfinite(sums.sum()):
+                return sums
         given = fields.T.astype(np.float64)
         if self.fields:
             given[np.isnan(given)] = 0.0
@@ -135,6 +143,37 @@ class Value:
 
     def _refuse(self, node: ast.expr, why: str) -> ConfigError:
         return ConfigError(f"{self.where}: `{ast.unparse(node)}` {why}")
+
+
+def _weighted_heads(node: ast.expr) -> dict[str, float] | None:
+    """The weight of each head of `a*x + y - z/b`; None for any other expression and for weights that are not finite."""
+    weights: dict[str, float] = {}
+    if not _collect(node, 1.0, weights) or not weights or not all(map(math.isfinite, weights.values())):
+        return None
+    return weights
+
+
+def _collect(node: ast.expr, factor: float, weights: dict[str, float]) -> bool:
+    """Adds `factor` times the node to the weights; False when it is no sum of weighted heads."""
+    match node:
+        case ast.Name(id=name) if name != PRICE:
+            weights[name] = weights.get(name, 0.0) + factor
+            return True
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return _collect(left, factor, weights) and _collect(right, factor, weights)
+        case ast.BinOp(left=left, op=ast.Sub(), right=right):
+            return _collect(left, factor, weights) and _collect(right, -factor, weights)
+        case ast.BinOp(left=ast.Constant(value=int() | float() as by), op=ast.Mult(), right=inner):
+            return _collect(inner, factor * by, weights)
+        case ast.BinOp(left=inner, op=ast.Mult(), right=ast.Constant(value=int() | float() as by)):
+            return _collect(inner, factor * by, weights)
+        case ast.BinOp(left=inner, op=ast.Div(), right=ast.Constant(value=int() | float() as by)) if by != 0:
+            return _collect(inner, factor / by, weights)
+        case ast.UnaryOp(op=ast.USub(), operand=inner):
+            return _collect(inner, -factor, weights)
+        case ast.UnaryOp(op=ast.UAdd(), operand=inner):
+            return _collect(inner, factor, weights)
+    return False
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

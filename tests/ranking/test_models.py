@@ -13,6 +13,7 @@ import pytest
 
 from rtp_monolith.config import Config, parse
 from rtp_monolith.errors import BundleError
+from rtp_monolith.ranking import models
 from rtp_monolith.ranking.models import Status, Version
 from rtp_monolith.records import read_recommend
 from tests.ranking.bundles import Recipe, flipped, item_ids, make_bundle
@@ -210,6 +211,35 @@ def test_back_and_forth_under_load_no_reply_fails_or_is_mixed(place: Place) -> N
         assert decided[reply["request_id"]] == f"tiny/{version}"
         scores = {item["score"] > 1.0 for item in reply["items"]}
         assert scores == {version == "2"}, "the scores are those of the bundle that is named"
+
+
+def test_lists_are_made_while_the_vectors_of_a_bundle_are_encoded(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("1", "2"):
+        make_bundle(place.models, version=version)
+    shop = place.open()
+    monkeypatch.setattr(models, "STAGED_ROWS", 7)
+    before = shop.home(session_id="s")
+    served_meanwhile: list[str] = []
+
+    async def ask() -> None:
+        while True:
+            body = json.dumps({"surface": "home", "session_id": "s"}).encode()
+            reply = json.loads(await shop.pipeline.recommend(read_recommend(body), deadline_ms=1e4))
+            served_meanwhile.append(reply["model"]["version"])
+            await asyncio.sleep(0)
+
+    async def switch() -> None:
+        asking = asyncio.create_task(ask())
+        await shop.models.activate("tiny", "1")
+        asking.cancel()
+
+    in_loop(shop, switch())
+    assert before["model"]["version"] == "2"
+    parts = -(-len(item_ids()) // 7)
+    assert parts > 5 and served_meanwhile.count("2") >= parts, "a list between any two parts"
+    assert served(shop) == "1"
 
 
 def test_items_that_the_bundle_does_not_know_are_shown_all_the_same(place: Place) -> None:

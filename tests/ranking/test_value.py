@@ -55,6 +55,18 @@ def test_every_word_means_what_it_says(text: str, expected: list[float]) -> None
     assert value(heads, fields).tolist() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["click", "-click", "0.2*click + cart/4 - purchase*3", "-(click - +cart) * 2 + click", "2*(click + 3*cart)"],
+)
+def test_a_weighted_sum_is_computed_as_one_and_means_the_same(text: str) -> None:
+    value, spelled = Value(text, "home"), Value(f"min({text}, {text})", "home")
+    heads = np.random.default_rng(0).random((50, len(value.heads))).astype(np.float32)
+    assert value.heads == spelled.heads
+    fields = np.empty((50, 0), np.float32)
+    np.testing.assert_allclose(value(heads, fields), spelled(heads, fields), rtol=1e-5, atol=1e-6)
+
+
 def test_it_names_what_it_needs_once_and_in_order() -> None:
     value = Value("purchase*price + click + purchase*attributes.margin", "home")
     assert (value.heads, value.fields) == (["purchase", "click"], ["price", "attributes.margin"])

@@ -18,8 +18,8 @@ const LIST_MAX: usize = 1_000;
 const CATEGORY_LIST_MAX: usize = 200;
 /// Newest items of a category that fill its list when few of them are popular.
 const CATEGORY_FRESH_MAX: usize = 100;
-/// Items scored per refresh between two full ones.
-const TOUCHED_MAX: usize = 64;
+/// Items scored per refresh beside those on the lists.
+const TOUCHED_MAX: usize = 128;
 /// Scores of untouched items fade together, so their order holds; they are all scored again this often.
 const RESCORE_MS: i64 = 30_000;
 
@@ -70,8 +70,12 @@ impl Lists {
     /// Takes in what changed since the last call, at most `TOUCHED_MAX` items of it: the rest waits for the next call,
     /// so that no request pays for a busy second. True when nothing is left.
     pub fn refresh(&mut self, state: &mut State, now_ms: i64) -> bool {
+        self.take_in(state, now_ms, TOUCHED_MAX)
+    }
+
+    fn take_in(&mut self, state: &mut State, now_ms: i64, touched_max: usize) -> bool {
         let rescore = self.scored_ms == i64::MIN || now_ms.saturating_sub(self.scored_ms).abs() >= RESCORE_MS;
-        let touched = state.touched.take_some(if rescore { usize::MAX } else { TOUCHED_MAX });
+        let touched = state.touched.take_some(touched_max);
         if !touched.is_empty() || rescore {
             for item in &touched {
                 self.join_categories(state, *item);
@@ -95,7 +99,7 @@ impl Lists {
         *self = Lists::default();
         let all: Vec<u32> = state.catalogue.iter_present().map(|(item, _)| item).collect();
         all.into_iter().for_each(|item| state.touched.insert(item));
-        self.refresh(state, now_ms);
+        self.take_in(state, now_ms, usize::MAX);
     }
 
     /// Scores what was touched, or everything on the lists too when it is time; the rest keeps its score.

@@ -52,11 +52,16 @@ impl Core {
     }
 
     /// Adds to the vectors that `adopt_vectors` puts in place of the present ones, as of a bundle that is made ready
-    /// beside requests, some thousand rows at a time. Raises as `set_vectors`; what was staged before is then dropped.
-    fn stage_vectors(&mut self, ids: Vec<String>, vectors: PyReadonlyArray2<'_, f32>) -> PyResult<()> {
+    /// beside requests, some thousand rows at a time; `first` drops what was staged before. Raises as `set_vectors`, and
+    /// then too what was staged is dropped.
+    #[pyo3(signature = (ids, vectors, *, first=false))]
+    fn stage_vectors(&mut self, ids: Vec<String>, vectors: PyReadonlyArray2<'_, f32>, first: bool) -> PyResult<()> {
         let rows = vectors.as_slice().map_err(|e| PyValueError::new_err(e.to_string()))?;
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         self.refresh_tables();
+        if first {
+            self.indices.vectors.unstage();
+        }
         self.indices.vectors.stage(&self.state.catalogue, &ids, rows, vectors.shape()[1]).map_err(to_py)
     }
 

@@ -7,6 +7,7 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::ahead::in_large_pages;
 use crate::error::{Error, Result};
 use crate::fold::marks::Marks;
 use crate::items::{Catalogue, Item};
@@ -137,6 +138,11 @@ impl VectorTable {
         table.add(catalogue, ids, vectors)?;
         self.staged = Some(table);
         Ok(())
+    }
+
+    /// Drops what was staged.
+    pub fn unstage(&mut self) {
+        self.staged = None;
     }
 
     /// What was staged replaces the present vectors; false when nothing was. Stand-ins follow with the next refreshes.
@@ -349,6 +355,7 @@ impl VectorTable {
                 // An eighth ahead: rows are large.
                 let more = len + len / 8 - self.origins.len();
                 self.rows.reserve_exact(more * self.dimension);
+                in_large_pages(&self.rows);
                 self.origins.reserve_exact(more);
             }
             self.rows.resize(len * self.dimension, 0.0);
