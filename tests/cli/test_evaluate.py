@@ -108,7 +108,14 @@ def test_interrupted_is_130(tmp_path: Path) -> None:
     path = tmp_path / "many.txt"
     path.write_text(LINES * 60)
     command = [*RTP, "evaluate", "--train", str(path), "--test", str(path), "--model", "sasrec", "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Whoever starts the tests in the background has them ignore interrupts, and what they start inherits that.
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stderr is not None
     while "sasrec: learning" not in process.stderr.readline():
         assert process.poll() is None
