@@ -10,12 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from rtp_monolith.training import auto
 from rtp_monolith.training.saved import load
-from rtp_monolith.training.settings import Settings
 from tests.conftest import RTP
 
 Rtp = Callable[..., tuple[int, Any]]
@@ -29,15 +26,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Models of a second."""
-    sized = auto.recipe
-
-    def recipe(name: str, seen: auto.Profile) -> Settings:
-        return msgspec.structs.replace(sized(name, seen), width=8, heads=1, layers=1, epochs=3, learning_rate=0.01)
-
-    monkeypatch.setattr(auto, "recipe", recipe)
+pytestmark = pytest.mark.usefixtures("small_models")
 
 
 def test_the_report_of_the_contract(rtp: Rtp, file: Path) -> None:
