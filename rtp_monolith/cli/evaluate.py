@@ -124,6 +124,8 @@ def load_torch(threads: int) -> None:
     # Threads that wait must not spin: on a shared machine they take the core from the one they wait for.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    # What cuBLAS needs to give the same sums every time.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         from rtp_monolith.training.threads import use_threads
     except ImportError as error:
