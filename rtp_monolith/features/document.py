@@ -26,6 +26,78 @@ event the age of the middle of the finest bucket that still holds it. Features o
 those of the end of the request's minute: ages and decay move once a minute, counts at once. A rate is
 `(hits + rate * strength) / (trials + strength)` with the prior in its row. Times are those of the events; counts that
 users share take a bounded number of events from one user (`[bots]` in the configuration).
+
+A team adds features of its own in a TOML file: [own-features.md](own-features.md). What Metarank's extractors do is
+at the [end of this page](#coming-from-metarank).
+"""
+
+EQUIVALENTS: tuple[tuple[str, str], ...] = (
+    (
+        "`number`, `boolean` of an item",
+        '`item_price`, `item_available`; `[features.item.x] field = "attributes.x"`',
+    ),
+    (
+        "`number` of a user",
+        '`user_loyalty_tier`; `[features.user.x] field = "attributes.x"`; batch values: `features` of `PUT /v1/users`',
+    ),
+    ("`number` of a request", '`context_app_major`; `[features.context.x] field = "app_version"`'),
+    (
+        "`string`, `vocabulary` (index, one-hot)",
+        "`field` with `words`: the place of the word; one feature with one word is one column of a one-hot",
+    ),
+    ("`word_count`", "not there: the length of a title says little that its words do not"),
+    ("`relative_number`", "`cross_price_ratio`"),
+    ("`list_size`", "not there: it is the same for every row of a list"),
+    ("`window_count`", '`user_clicks_1h`, `item_clicks_1d`, …; `aggregate = "count"` with `window`'),
+    (
+        "`interaction_count`",
+        '`session_clicks`, `user_clicks_lifetime`; `aggregate = "count"` with `window = "lifetime"`',
+    ),
+    (
+        "`rate`, with its normalisation",
+        '`item_ctr_1d`, `item_ctr_served_7d`, …; `aggregate = "rate"` with `prior_rate`, `prior_strength`',
+    ),
+    (
+        "`interacted_with`",
+        '`cross_clicked`, `cross_bought`, `cross_user_category_share`; `[features.cross.x] interacted = "brand"`',
+    ),
+    ("`items_cooccurrence`", "`cross_covisitation`"),
+    (
+        "`relative_time`, `local_time`",
+        '`context_hour`, `context_weekend`; `[features.context.x] clock = "hour"` with `utc_offset`',
+    ),
+    ("`item_age`", "`item_age_days`"),
+    ("time since an event", '`cross_minutes_since`, `user_idle_hours`; `aggregate = "minutes_since"`'),
+    (
+        "`position`",
+        "the ranker reads the place where a row was shown in training and a neutral one when it serves",
+    ),
+    (
+        "`field_match` (BM25, n-gram, term)",
+        "the source of recall `text` is BM25; its score is part of a candidate's recall score, "
+        "which the light model reads; no feature of its own",
+    ),
+    ("`biencoder`, `crossencoder`", "`cascade_affinity`, session vector times item vector"),
+    (
+        "`ua` (platform, browser)",
+        "`context_mobile`, `context_app`; `where = \"props.user_agent contains 'iphone'\"` over a declared prop",
+    ),
+    (
+        "`referer`",
+        '`where = "props.referrer contains \'google.\'"`; `aggregate = "last"` of it with `words`',
+    ),
+    ("`diversity` of a list", "re-ranking (`diversity` of a surface)"),
+    ("`random`", "not there: an explored slot is drawn and logged by the shard"),
+)
+"""What an extractor of Metarank is called, and what gives the same here."""
+
+COMING_FROM = """
+## Coming from Metarank
+
+What Metarank's extractors do, and what gives the same here: a feature of the catalogue, or a table in a team's file.
+
+| Metarank | here |
+|---|---|
 """
 
 _OWN_COLUMNS = ("name", "op", "default", "version")
@@ -38,7 +110,8 @@ def document(features: Sequence[Feature] = FEATURES) -> str:
     for scope, group in groupby(features, key=lambda feature: feature.scope):
         rows = "".join(_row(feature) for feature in group)
         parts.append(f"\n## {scope.capitalize()}\n\n{HEADER}{rows}")
-    return "".join(parts)
+    equivalents = "".join(f"| {theirs} | {ours} |\n" for theirs, ours in EQUIVALENTS)
+    return "".join((*parts, COMING_FROM, equivalents))
 
 
 def _row(feature: Feature) -> str:
