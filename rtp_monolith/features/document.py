@@ -32,62 +32,52 @@ at the [end of this page](#coming-from-metarank).
 """
 
 EQUIVALENTS: tuple[tuple[str, str], ...] = (
+    ("`number`, `boolean` of an item", '`item_price`, `item_available`; `[features.item.x] field = "attributes.x"`'),
     (
-        "`number`, `boolean` of an item",
-        '`item_price`, `item_available`; `[features.item.x] field = "attributes.x"`',
-    ),
-    (
-        "`number` of a user",
-        '`user_loyalty_tier`; `[features.user.x] field = "attributes.x"`; batch values: `features` of `PUT /v1/users`',
+        "`number`, `boolean` of a user",
+        '`user_loyalty_tier`; `[features.user.x] field = "attributes.x"`, which a batch job puts with `PUT /v1/users`',
     ),
     ("`number` of a request", '`context_app_major`; `[features.context.x] field = "app_version"`'),
     (
-        "`string`, `vocabulary` (index, one-hot)",
+        "`string` (one-hot, index, vocabulary)",
         "`field` with `words`: the place of the word; one feature with one word is one column of a one-hot",
     ),
-    ("`word_count`", "not there: the length of a title says little that its words do not"),
-    ("`relative_number`", "`cross_price_ratio`"),
-    ("`list_size`", "not there: it is the same for every row of a list"),
-    ("`window_count`", '`user_clicks_1h`, `item_clicks_1d`, …; `aggregate = "count"` with `window`'),
+    ("`vector`", "`embedding` of an item and the session's vector: `cascade_affinity` is their product"),
+    ("`word_count`, `list_size`", "not there"),
+    ("`relative_number`", "the ranker normalises its inputs; relative to the shopper, `cross_price_ratio`"),
+    ("`time_diff`", '`user_idle_hours`, `cross_minutes_since`; `aggregate = "minutes_since"`'),
     (
-        "`interaction_count`",
-        '`session_clicks`, `user_clicks_lifetime`; `aggregate = "count"` with `window = "lifetime"`',
+        "`field_match` (term, n-gram, BM25)",
+        "no feature: the source of recall `text` is BM25 over title, brand, categories and description, and its score "
+        "is part of the recall score that the light model reads",
     ),
     (
-        "`rate`, with its normalisation",
-        '`item_ctr_1d`, `item_ctr_served_7d`, …; `aggregate = "rate"` with `prior_rate`, `prior_strength`',
+        "`ua/platform`, `ua/os`, `ua/browser`",
+        "`context_mobile`, `context_app`; a session's count `where = \"props.user_agent contains 'iphone'\"`",
     ),
     (
         "`interacted_with`",
         '`cross_clicked`, `cross_bought`, `cross_user_category_share`; `[features.cross.x] interacted = "brand"`',
     ),
-    ("`items_cooccurrence`", "`cross_covisitation`"),
     (
-        "`relative_time`, `local_time`",
-        '`context_hour`, `context_weekend`; `[features.context.x] clock = "hour"` with `utc_offset`',
+        "`referer_medium`",
+        "a session's count `where = \"props.referrer contains 'google.'\"`; `last` of it with `words`",
     ),
+    ("`relevancy`", "the recall score of a candidate, which the light model reads"),
+    ("`position`", "the ranker reads the place of a row in training and a neutral one when it serves"),
+    (
+        "`interaction_count`",
+        '`session_clicks`, `user_clicks_lifetime`; `aggregate = "count"` with `window = "lifetime"`',
+    ),
+    ("`window_event_count`", '`user_clicks_1h`, `item_clicks_1d`, …; `aggregate = "count"` with `window`'),
+    (
+        "`rate`, with its normalisation",
+        '`item_ctr_1d`, `item_ctr_served_7d`, …; `aggregate = "rate"` with `prior_rate`, `prior_strength`',
+    ),
+    ("`local_time`", '`context_hour`, `context_weekend`; `[features.context.x] clock = "hour"` with `utc_offset`'),
     ("`item_age`", "`item_age_days`"),
-    ("time since an event", '`cross_minutes_since`, `user_idle_hours`; `aggregate = "minutes_since"`'),
-    (
-        "`position`",
-        "the ranker reads the place where a row was shown in training and a neutral one when it serves",
-    ),
-    (
-        "`field_match` (BM25, n-gram, term)",
-        "the source of recall `text` is BM25; its score is part of a candidate's recall score, "
-        "which the light model reads; no feature of its own",
-    ),
-    ("`biencoder`, `crossencoder`", "`cascade_affinity`, session vector times item vector"),
-    (
-        "`ua` (platform, browser)",
-        "`context_mobile`, `context_app`; `where = \"props.user_agent contains 'iphone'\"` over a declared prop",
-    ),
-    (
-        "`referer`",
-        '`where = "props.referrer contains \'google.\'"`; `aggregate = "last"` of it with `words`',
-    ),
-    ("`diversity` of a list", "re-ranking (`diversity` of a surface)"),
-    ("`random`", "not there: an explored slot is drawn and logged by the shard"),
+    ("`diversity`", "re-ranking: `diversity` of a surface"),
+    ("`biencoder`", "an item's `embedding` may come from any encoder"),
 )
 """What an extractor of Metarank is called, and what gives the same here."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from rtp_monolith.config import Audit, Bots, Config, Events, FeatureTable, State
+from rtp_monolith.config import Audit, Bots, Config, Events, FeatureTable, Log, State
 from rtp_monolith.errors import FeatureError
 from rtp_monolith.monitoring.skew import replay_and_compare
 from rtp_monolith.state.rebuild import rebuild, verify
@@ -482,3 +482,56 @@ def test_the_state_of_a_user_tells_a_teams_features(tmp_path: Path) -> None:
     body = scene.shard.user_state("u1")
     assert body is not None and json.loads(body)["features"]["user_likes"] == 1
     scene.shard.close()
+
+
+def test_without_the_beginning_of_the_log_a_new_feature_begins_where_it_is_declared(tmp_path: Path) -> None:
+    """Kept ones go on, new ones start empty, and one that comes back does not find what it counted before the gap."""
+    likes = {"aggregate": "count", "where": LIKES, "window": "lifetime"}
+    small = {"log": Log(segment_bytes=1 << 16)}
+    scene = Scene(tmp_path, config({"user": {"likes": likes}}, **small))
+    event("like", "a")(scene)
+    for n in range(400):
+        scene.send(
+            [
+                {
+                    "event_type": "click",
+                    "user_id": f"x{n}",
+                    "session_id": "s",
+                    "item_id": "a",
+                    "ts_ms": NOON,
+                    "props": {"filler": "x" * 400},
+                }
+            ]
+        )
+    scene.shard._flusher.flush()
+    assert scene.shard.log.retain(max_bytes=1 << 16, older_than_ms=None, keep_from=scene.shard.core.applied) > 0
+    event("like", "b")(scene)
+    scene.shard.close()
+    with_clicks = {"likes": likes, "clicks": {**likes, "where": "event_type == 'click'"}}
+    with_clicks["all"] = with_clicks.pop("clicks")
+    scene.config = config({"user": with_clicks}, **small)
+    scene.open()
+    assert scene.shard.log.start() > 0
+    assert [scene.value("user_likes"), scene.value("user_all")] == [2, 0]
+    click("a")(scene)
+    assert [scene.value("user_likes"), scene.value("user_all")] == [2, 1]
+    since = dict(scene.shard.core.aggregates())
+    assert sorted(offset > 0 for offset in since.values()) == [False, True]
+    scene.shard.close()
+
+    scene.config = config({"user": {"all": with_clicks["all"]}}, **small)
+    scene.open()
+    assert scene.value("user_all") == 1
+    event("like", "c")(scene)
+    scene.shard.close()
+    scene.config = config({"user": with_clicks}, **small)
+    scene.open()
+    assert [scene.value("user_likes"), scene.value("user_all")] == [0, 1], "counts with a gap are not counts"
+    scene.reopen()
+    assert [scene.value("user_likes"), scene.value("user_all")] == [0, 1]
+    scene.shard.close()
+
+    scene.config = config({}, **small)
+    with pytest.raises(FeatureError, match="is --config missing") as refused:
+        scene.open()
+    assert refused.value.code == "feature_removed"

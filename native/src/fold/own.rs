@@ -193,12 +193,12 @@ impl State {
     pub(super) fn aggregate(&mut self, told: &Told<'_>, owner: u64, stepped: &Stepped) {
         let State { aggregates, catalogue, facts, users, contexts, .. } = self;
         let lines: &[Line] = &stepped.lines;
-        let places = aggregates.definitions.of_type(told.event.event_type).to_vec();
-        for at in places {
+        for n in 0..aggregates.definitions.of_type(told.event.event_type).len() {
+            let at = aggregates.definitions.of_type(told.event.event_type)[n];
             let Some(per_line) = aggregates.definitions.get(at).map(|d| d.per_line) else { continue };
-            let each: Vec<Option<&Line>> =
-                if per_line && !lines.is_empty() { lines.iter().map(Some).collect() } else { vec![None] };
-            for line in each {
+            // Without lines, what speaks of them is asked once and finds them missing.
+            for n in 0..if per_line { lines.len().max(1) } else { 1 } {
+                let line = lines.get(n).filter(|_| per_line);
                 let seen = Seen { event: told.event, line, catalogue };
                 let Some(definition) = aggregates.definitions.get(at) else { continue };
                 if !definition.counts(&seen) {
@@ -230,12 +230,13 @@ impl State {
                     owner => {
                         let Some(item) = line.and_then(|l| l.index) else { continue };
                         let facts = facts.facts_at(item);
-                        let keys: Vec<u64> = match owner {
-                            Owner::Item => vec![u64::from(item)],
-                            Owner::Category => facts.categories.to_vec(),
-                            _ => facts.seller.into_iter().collect(),
+                        let own = [u64::from(item)];
+                        let keys = match owner {
+                            Owner::Item => &own[..],
+                            Owner::Category => facts.categories,
+                            _ => facts.seller.as_slice(),
                         };
-                        for key in keys {
+                        for key in keys.iter().copied() {
                             aggregates.change(owner, key, |all, entries| all.get(at).is_some_and(|d| add(d, entries)));
                         }
                     }
