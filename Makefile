@@ -86,7 +86,7 @@ model: setup ## train the demo shop's bundle anew into models/demo-shop/MODEL_VE
 	$(BIN)/rtp import events data/model/shop/events.jsonl --data data/model/shard
 	rm -rf data/model/out/demo-shop/$(MODEL_VERSION)
 	$(BIN)/rtp train --data data/model/shard --out data/model/out --name demo-shop --version $(MODEL_VERSION) \
-		--seed 0 --threads 1
+		--config rtp_monolith/demo/shop.toml --seed 0 --threads 1
 	mkdir -p models/demo-shop
 	rm -rf models/demo-shop/$(MODEL_VERSION)
 	mv data/model/out/demo-shop/$(MODEL_VERSION) models/demo-shop/$(MODEL_VERSION)

@@ -139,6 +139,12 @@ class Audit(Section, frozen=True):
     share: Share = 0.0625
 
 
+class Decisions(Section, frozen=True):
+    """`vectors_share` of the lists that a bundle ranked carry the rows of what they showed, columns of that bundle."""
+
+    vectors_share: Share = 1.0
+
+
 class ApiKey(Section, frozen=True):
     """`server` marks a key that no browser holds: what it sends is trusted."""
 
@@ -262,6 +268,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     state: State = field(default_factory=State)
     recall: Recall = field(default_factory=Recall)
     audit: Audit = field(default_factory=Audit)
+    decisions: Decisions = field(default_factory=Decisions)
     cascade: Cascade = field(default_factory=Cascade)
     http: Http = field(default_factory=Http)
     keys: list[ApiKey] = []

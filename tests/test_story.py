@@ -79,7 +79,8 @@ def test_a_shop_from_its_first_item_to_the_morning_after_a_crash(shard: Shard) -
         ids = anna.sees()
         shares.append(share(ids, "garden"))
         assert len(ids) == K and f"garden-{n}" not in ids
-    assert shares[-1] > shares[0] and shares[-1] == max(shares), shares
+    # What she clicked is not shown again, so the share of what is left may fall a little from click to click.
+    assert min(shares[1:]) > 3 * shares[0], shares
     assert share(Shopper(shard, "somebody-else").sees(), "garden") < shares[-1], "it is Anna's interest"
 
     anna.does("add_to_cart", "garden-8", quantity=1)

@@ -21,8 +21,3 @@ pub mod record;
 pub mod rerank;
 
 mod py;
-
-// Tables of a hundred megabytes are read at random: in large pages, which this allocator asks for, an access is found
-// without walking two levels of page tables.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

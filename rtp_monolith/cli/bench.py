@@ -26,6 +26,7 @@ from rtp_monolith.cli.target import url_options
 from rtp_monolith.clock import WallClock
 
 BUNDLES = Path(__file__).resolve().parents[2] / "models"
+_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 Command = TypeVar("Command", bound=Callable[..., Any])
 Measure = Callable[[Bench], Awaitable[Report]]
 
@@ -150,6 +151,49 @@ def recall_command(items: str, dimension: int, k: int, seconds: float, graph: bo
     reports = recall(sizes, dimension, k, seconds, Shape() if graph else None, progress)
     named = {f"{report['vectors']}_{report['items']}": report for report in reports}
     show({"command": "recall", "k": k, "dimension": dimension, "machine": host, **named}, as_json)
+
+
+@bench.command("train")
+@click.option("--items", type=click.IntRange(2), default=10_000, show_default=True)
+@click.option("--sessions", type=click.IntRange(32), default=640, show_default=True, help="Of 51 clicks, in a round.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True)
+@json_option
+def train_command(items: int, sessions: int, rounds: int, seed: int, threads: int, as_json: bool) -> None:
+    """How much of a bare PyTorch loop's speed the training loop keeps: SASRec, 64 units, 2 layers, 50 items."""
+    from rtp_monolith.cli.evaluate import load_torch
+
+    load_torch(threads)
+    from rtp_monolith.training.bench_loop import compare
+
+    host = machine()
+    found = compare(WallClock(), items=items, sessions=sessions, rounds=rounds, seed=seed, tell=progress)
+    show({"command": "train", "machine": host, **msgspec.structs.asdict(found)}, as_json)
+
+
+@bench.command("knn")
+@click.option("--clicks", type=click.IntRange(1), default=1_000_000, show_default=True, help="Generated.")
+@click.option("--items", type=click.IntRange(1), default=100_000, show_default=True, help="Generated.")
+@click.option("--train", type=_FILE, help="Sessions of the index, instead of generated ones.")
+@click.option("--test", type=_FILE, help="With --train: sessions whose prefixes are asked.")
+@click.option("--queries", type=click.IntRange(1), default=5_000, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@json_option
+def knn_command(
+    clicks: int, items: int, train: Path | None, test: Path | None, queries: int, seed: int, as_json: bool
+) -> None:
+    """How long session-kNN takes to answer, and in how much memory."""
+    from rtp_monolith.cli.bench_knn import of_clicks, of_file
+
+    if (train is None) != (test is None):
+        raise click.UsageError("--train and --test go together")
+    host = machine()
+    if train is not None and test is not None:
+        found = of_file(train, test, queries, progress)
+    else:
+        found = of_clicks(clicks, items, queries, seed, progress)
+    show({"command": "knn", "machine": host, **found}, as_json)
 
 
 def _sizes(text: str) -> list[int]:

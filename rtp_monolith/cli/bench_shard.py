@@ -75,9 +75,10 @@ def own_shard(
         if models is not None:
             command += ["--models", str(models)]
         command += options
-        with _child(command, cores, Path(folder) / "stderr") as (pid, address):
-            _wait_ready(address)
-            yield Running(address, pid, where)
+        said = Path(folder) / "stderr"
+        with _child(command, cores, said) as (child, address):
+            _wait_ready(address, child, said)
+            yield Running(address, child.pid, where)
 
 
 @contextlib.contextmanager
@@ -91,13 +92,13 @@ def floor_server(cores: Cores) -> Iterator[Address]:
 
 
 @contextlib.contextmanager
-def _child(command: Sequence[str], cores: Cores, said: Path) -> Iterator[tuple[int, Address]]:
+def _child(command: Sequence[str], cores: Cores, said: Path) -> Iterator[tuple[subprocess.Popen[bytes], Address]]:
     with said.open("wb") as stderr:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr)
     try:
         if cores.shard is not None:
             os.sched_setaffinity(child.pid, {cores.shard})
-        yield child.pid, _listening(child, said)
+        yield child, _listening(child, said)
     finally:
         child.send_signal(signal.SIGTERM)
         try:
@@ -115,13 +116,18 @@ def _listening(child: subprocess.Popen[bytes], said: Path) -> Address:
         for line in text.splitlines(keepends=True):
             if line.startswith("listening on http://") and line.endswith("\n"):
                 return Address("127.0.0.1", int(line.rstrip().rpartition(":")[2]))
-        if child.poll() is not None:
-            raise Failure("server_failed", f"the server ended with {child.returncode}: {text[-500:]}")
+        _check_alive(child, said)
         sleep(0.01)
     raise Failure("server_failed", f"the server did not listen within {START_S_MAX:.0f} s")
 
 
-def _wait_ready(address: Address) -> None:
+def _check_alive(child: subprocess.Popen[bytes], said: Path) -> None:
+    if child.poll() is not None:
+        text = said.read_text(errors="replace")
+        raise Failure("server_failed", f"the server ended with {child.returncode}: {text[-500:]}")
+
+
+def _wait_ready(address: Address, child: subprocess.Popen[bytes], said: Path) -> None:
     until = perf_counter() + START_S_MAX
     while perf_counter() < until:
         with (
@@ -130,6 +136,7 @@ def _wait_ready(address: Address) -> None:
         ):
             if answer.status == 200:
                 return
+        _check_alive(child, said)
         sleep(0.01)
     raise Failure("server_failed", f"the shard was not ready within {START_S_MAX:.0f} s")
 

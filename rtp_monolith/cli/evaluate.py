@@ -6,17 +6,28 @@ Invariant: `--minutes` counts from the start of the command. It does not know mo
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import click
+import msgspec
 
-from rtp_monolith.cli.output import Failure, emit_json, json_option, progress, table
+from rtp_monolith.cli.output import Command, Failure, emit_json, json_option, progress, table
 from rtp_monolith.clock import WallClock
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 PROTOCOLS = ("prefixes", "leave-one-out", "stream")
+LOSSES = ("full", "sampled", "in-batch", "bpr", "bpr-max", "gbce")
 Protocol = Literal["prefixes", "leave-one-out", "stream"]
+
+
+def settings_options(command: Command) -> Command:
+    """--loss and --settings of neural models."""
+    command = click.option("--settings", type=_FILE, help="JSON of a neural model's settings, as `rtp tune` writes.")(
+        command
+    )
+    return click.option("--loss", type=click.Choice(LOSSES), help="A neural model's, instead of its recipe's.")(command)
 
 
 @click.command()
@@ -30,10 +41,15 @@ Protocol = Literal["prefixes", "leave-one-out", "stream"]
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True)
+@click.option("--compare", help="Names joined by commas: all on the same lists, with intervals.")
+@click.option("--draw", type=click.Path(dir_okay=False, path_type=Path), help="With --compare: an SVG to write.")
+@click.option("--detail", is_flag=True, help="Also by session length and popularity, and what was chosen.")
+@settings_options
 @json_option
 def evaluate(
     train: Path, test: Path | None, model: str, protocol: str, attributes: Path | None, refit: bool | None,
-    k: int, seed: int, minutes: float, threads: int, as_json: bool,
+    k: int, seed: int, minutes: float, threads: int, compare: str | None, draw: Path | None, detail: bool,
+    loss: str | None, settings: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Train a session model, then measure it on held-out sessions over the whole catalogue."""
     clock = WallClock()
@@ -42,15 +58,26 @@ def evaluate(
         if protocol != "leave-one-out":
             raise click.UsageError("--test is missing")
         test = train
-    prepare_torch(model, threads)
+    names = [each.strip() for each in compare.split(",")] if compare is not None else [model]
+    if draw is not None and compare is None:
+        raise click.UsageError("--draw says nothing without --compare")
+    if len(set(names)) < len(names):
+        raise click.UsageError("--compare names a model twice")
+    prepare_torch(names, threads)
     from rtp_monolith.training.evaluate import Request
     from rtp_monolith.training.evaluate import evaluate as evaluate_
 
     request = Request(
         train=train, test=test, model=model, protocol=cast(Protocol, protocol), attributes=attributes,
         refit=protocol != "leave-one-out" if refit is None else refit,
-        k=k, seed=seed, until_s=began_s + minutes * 60,
+        k=k, seed=seed, until_s=began_s + minutes * 60, detail=detail, changes=changes_of(loss, settings),
     )  # fmt: skip
+    if compare is not None:
+        from rtp_monolith.cli.evaluate_compare import show
+        from rtp_monolith.training.compare import compare as compare_
+
+        show(compare_(request, names, clock, progress), k, draw, as_json)
+        return
     report = evaluate_(request, clock, progress)
     if as_json:
         emit_json(report)
@@ -60,13 +87,25 @@ def evaluate(
     click.echo(table(columns, [[report[key] for key in keys]]))
 
 
-def prepare_torch(model: str, threads: int) -> None:
+def changes_of(loss: str | None, settings: Path | None) -> dict[str, Any]:
+    """What --settings and --loss change of a neural model's settings. Raises Failure `bad_settings`."""
+    changes: dict[str, Any] = {}
+    if settings is not None:
+        try:
+            changes = msgspec.json.decode(settings.read_bytes(), type=dict[str, Any])
+        except (OSError, msgspec.DecodeError) as error:
+            raise Failure("bad_settings", f"{settings.name} is not a JSON object of settings: {error}") from error
+    return changes | ({} if loss is None else {"loss": loss})
+
+
+def prepare_torch(models: Sequence[str], threads: int) -> None:
     """torch with its threads; refuses a model nobody knows before anything is read."""
     load_torch(threads)
     from rtp_monolith.training import auto
 
-    if not auto.is_name(model):
-        raise click.BadParameter(f"{model!r} is none of {', '.join(auto.NAMES)}", param_hint="--model")
+    for model in models:
+        if not auto.is_name(model):
+            raise click.BadParameter(f"{model!r} is none of {', '.join(auto.NAMES)}", param_hint="--model")
 
 
 def load_torch(threads: int) -> None:

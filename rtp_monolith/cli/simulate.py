@@ -23,6 +23,7 @@ from rtp_monolith.cli.target import url_options
 
 if TYPE_CHECKING:
     from rtp_monolith.cli.simulate_arms import ArmSpec, Town
+    from rtp_monolith.demo.experiment import Shows
     from rtp_monolith.demo.shoppers import Setting
 
 ARMS = ("popularity=popular", "covisitation=covis", "recall=recall")
@@ -42,6 +43,8 @@ def simulate() -> None:
 @click.option("--events", type=click.IntRange(1), default=1_000_000, show_default=True, help="The log before.")
 @click.option("--shoppers", type=click.IntRange(2, 100_000), default=300, show_default=True, help="People not in it.")
 @click.option("--visits", type=click.IntRange(1, 100), default=3, show_default=True, help="Of each of them.")
+@click.option("--shown", type=click.Choice(["arm", "shop"]), default="arm", show_default=True,
+              help="Whose lists people see: the arm's, or the shop's: arms are asked at the same moments.")  # fmt: skip
 @click.option("--k", type=click.IntRange(1, 50), default=10, show_default=True)
 @click.option("--probes", type=click.IntRange(0, 1000), default=20, show_default=True,
               help="Sessions with three clicks of one intent against sessions without.")  # fmt: skip
@@ -53,7 +56,8 @@ def simulate() -> None:
 @json_option
 def shop_command(
     arms: tuple[str, ...], config: Path | None, setting: Setting, items: int, events: int, shoppers: int, visits: int,
-    k: int, probes: int, seed: int, luck: int, data: Path | None, url: str | None, key: str | None, as_json: bool,
+    shown: Shows, k: int, probes: int, seed: int, luck: int, data: Path | None, url: str | None, key: str | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """True preference, NDCG, click rate and revenue of each arm, with intervals, and what each adds to the last."""
     # Imported here: `rtp --help` and a wrong option must not wait for numpy.
@@ -63,11 +67,12 @@ def shop_command(
         raise click.UsageError("give --url (a running shard) or --data (a stopped one), not both")
     specs = [playing.parse_arm(text) for text in arms]
     pages = playing.judged_pages(specs)
-    town = playing.make_town(setting, items, events, shoppers, visits, k, probes, seed, luck, pages)
+    town = playing.make_town(setting, items, events, shoppers, visits, k, probes, seed, luck, pages, shown)
     with _places(town, specs, config, data, url, key) as places:
         report = playing.run(town, places, progress)
     size = {"setting": setting, "items": items, "events": events, "shoppers": shoppers, "visits": visits}
-    document = {"command": "simulate shop", **size, "k": k, "seed": seed, "luck": luck, **msgspec.to_builtins(report)}
+    asked = {"shown": shown, "k": k, "seed": seed, "luck": luck}
+    document = {"command": "simulate shop", **size, **asked, **msgspec.to_builtins(report)}
     if as_json:
         emit_json(document)
     else:

@@ -21,7 +21,7 @@ from rtp_monolith.cli.output import Failure
 from rtp_monolith.cli.replay_scores import mean, percentile
 from rtp_monolith.cli.target import open_shard
 from rtp_monolith.demo import experiment
-from rtp_monolith.demo.experiment import Figure, Plan, Probe, Shown
+from rtp_monolith.demo.experiment import Figure, Plan, Probe, Shown, Shows
 from rtp_monolith.demo.live import Event, LiveShoppers, Page
 from rtp_monolith.demo.market import Floats
 from rtp_monolith.demo.shop import END_MS_DEFAULT, Item, generate_items, to_ndjson
@@ -108,13 +108,13 @@ def judged_pages(specs: Sequence[ArmSpec]) -> frozenset[str]:
 
 def make_town(
     setting: Setting, items: int, events: int, shoppers: int, visits: int, k: int, probes: int, seed: int, luck: int,
-    pages: frozenset[str],
+    pages: frozenset[str], shown: Shows = "arm",
 ) -> Town:  # fmt: skip
     """The shop of `rtp generate shop` with the same options, and `shoppers` people beyond its log."""
     catalogue, logged = generate_items(items, seed=seed), shoppers_for(events)
     people = logged + shoppers + probes
     population = Population(catalogue, seed=seed, shoppers=people, setting=setting)
-    plan = Plan(range(logged, logged + shoppers), END_MS_DEFAULT + 60_000, visits, k, pages=pages)
+    plan = Plan(range(logged, logged + shoppers), END_MS_DEFAULT + 60_000, visits, k, pages=pages, shown=shown)
     return Town(catalogue, population, logged, events, plan, range(logged + shoppers, people), luck)
 
 

@@ -71,6 +71,7 @@ def train_data(
     version: str | None,
     seed: int,
     config: Path | None,
+    models: Path | None,
     share: float,
     loss: str,
     drop: str,
@@ -95,6 +96,7 @@ def train_data(
             seed=seed,
             clock=WallClock(),
             watch=bar,
+            bundles=models,
         )
     _show(made, as_json)
 

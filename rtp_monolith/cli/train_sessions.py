@@ -7,6 +7,7 @@ model goes on from its last epoch when the same command is given again. It does 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -18,23 +19,27 @@ from rtp_monolith.clock import WallClock
 
 def train_sessions(
     sessions: Path, model: str, out: Path, attributes: Path | None, refit: bool, k: int, seed: int, minutes: float,
-    threads: int, as_json: bool,
+    threads: int, changes: dict[str, Any], teacher: str | None, onnx: bool, int8_loss_max: float | None, as_json: bool,
 ) -> None:  # fmt: skip
     """The last tenth of the sessions is for validation."""
     clock = WallClock()
     until_s = clock.monotonic_s() + minutes * 60
-    prepare_torch(model, threads)
+    prepare_torch([model] if teacher is None else [model, teacher], threads)
+    from rtp_monolith.training import auto
     from rtp_monolith.training.evaluate import Request
     from rtp_monolith.training.saved import train_only
 
+    if teacher is not None and (model not in auto.NEURAL or not auto.is_teacher(teacher)):
+        raise click.UsageError("--teacher is a neural model or a blend, and --model one neural model")
     out.mkdir(parents=True, exist_ok=True)
     request = Request(
         train=sessions, test=sessions, model=model, protocol="prefixes", attributes=attributes,
-        refit=refit, k=k, seed=seed, until_s=until_s,
+        refit=refit, k=k, seed=seed, until_s=until_s, changes=changes, teacher=teacher,
     )  # fmt: skip
-    document = train_only(request, out, clock, progress)
+    document, served = train_only(request, out, clock, progress, onnx, int8_loss_max)
     if as_json:
         shown = msgspec.to_builtins(document)
-        emit_json({key: shown[key] for key in shown if key not in ("items", "attributes")} | {"out": str(out)})
+        kept = {key: shown[key] for key in shown if key not in ("items", "attributes")}
+        emit_json({**kept, "served": served, "out": str(out)})
     else:
         click.echo(f"{document.model}: NDCG@{k} {document.validation.ndcg:.4f} on validation, written to {out}")

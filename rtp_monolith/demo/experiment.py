@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -39,6 +39,9 @@ FIGURES = {
 }
 
 
+Shows = Literal["arm", "shop"]
+
+
 class TooSmall(ValueError):
     """The shop has no room for what was asked."""
 
@@ -62,6 +65,10 @@ class Plan(msgspec.Struct, frozen=True):
 
     The arms make the lists of the kinds of `pages` and are judged by them. On other pages all see the shop's own
     listing of what they browse, which is where somebody whom the arm knows nothing of shows what is wanted.
+
+    With `shown` "shop" people see and use the shop's own lists on every page (its home page blind): each arm is asked
+    at the same moments, after the same events, and judged by what it would have shown. That says less of a visit,
+    clicks and revenue are those of the shop's lists, and more of the lists: chance does not part the arms.
     """
 
     shoppers: Sequence[int]
@@ -70,6 +77,7 @@ class Plan(msgspec.Struct, frozen=True):
     k: int = 10
     gap_ms: int = 40_000
     pages: frozenset[str] = frozenset(("home", "product"))
+    shown: Shows = "arm"
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -142,7 +150,10 @@ def _page(visit: LiveVisit, arm: Arm, plan: Plan, sums: Floats) -> list[Event]:
     best = np.zeros(k)
     ideal = visit.preference(visit.best(k))
     best[: len(ideal)] = ideal
-    events = visit.show(shown.ids[:k], shown.request_id)
+    if plan.shown == "shop":
+        events = visit.show(visit.listing(blind_home=True))
+    else:
+        events = visit.show(shown.ids[:k], shown.request_id)
     kinds = [event["event_type"] for event in events]
     clicks, impressions = kinds.count("click"), kinds.count("impression")
     judged = (float(worth.mean()), gain(worth) / gain(best), 1.0, clicks, impressions)

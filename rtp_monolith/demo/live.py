@@ -102,10 +102,10 @@ class LiveVisit:
         worth = self._population.preference(self.shopper, there, self.intent)
         return [market.ids[item] for item in there[np.argsort(-worth, kind="stable")[:k]]]
 
-    def listing(self) -> list[str]:
+    def listing(self, *, blind_home: bool = False) -> list[str]:
         """What the shop itself shows on the present page, as in the generated log: for pages that are not judged."""
         chance = np.random.default_rng([*self._stream, 1, int(self._visit["page"][0])]).random((1, DRAWN, DRAW_CHANCES))
-        shown = shop_lists(self._market, self._visit, chance)[0]
+        shown = shop_lists(self._market, self._visit, chance, blind_home=blind_home)[0]
         return [self._market.ids[item] for item in shown.tolist() if item != NOTHING]
 
     def turn(self) -> Page:

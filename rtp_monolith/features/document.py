@@ -49,7 +49,7 @@ EQUIVALENTS: tuple[tuple[str, str], ...] = (
     (
         "`field_match` (term, n-gram, BM25)",
         "no feature: the source of recall `text` is BM25 over title, brand, categories and description, and its score "
-        "is part of the recall score that the light model reads",
+        "is part of `cascade_recall`, which the models read",
     ),
     (
         "`ua/platform`, `ua/os`, `ua/browser`",
@@ -63,7 +63,7 @@ EQUIVALENTS: tuple[tuple[str, str], ...] = (
         "`referer_medium`",
         "a session's count `where = \"props.referrer contains 'google.'\"`; `last` of it with `words`",
     ),
-    ("`relevancy`", "the recall score of a candidate, which the light model reads"),
+    ("`relevancy`", "`cascade_recall`, the merged score of the sources"),
     ("`position`", "the ranker reads the place of a row in training and a neutral one when it serves"),
     (
         "`interaction_count`",

@@ -1,5 +1,9 @@
 """The end of a list: its decision goes to the log, its reply to the caller.
 
+A list that a bundle ranks carries the rows that its ranker read of the items it shows, under the bundle's plan; where
+the ranker did not come to read them, they are made here. Of the audited requests it carries the catalogue's features
+instead, which can be made again without the bundle.
+
 Invariant: the decision says what the reply says, item by item, model and steps down included. It does not know how the
 list was made.
 """
@@ -10,6 +14,7 @@ import zlib
 
 import msgspec
 
+from rtp_monolith._native import Plan
 from rtp_monolith.clock import Clock
 from rtp_monolith.config import Config
 from rtp_monolith.metrics import Metrics
@@ -33,6 +38,7 @@ class Decide:
         self._gate = gate
         self._config_digest = int(config.digest(), 16)
         self._audited_below = int(config.audit.share * (1 << 32))
+        self._carried_below = int(config.decisions.vectors_share * (1 << 32))
 
     def __call__(self, run: Run) -> bytes:
         """The JSON of the list."""
@@ -69,7 +75,7 @@ class Decide:
         return items
 
     def _decide(self, run: Run) -> None:
-        audited = zlib.crc32(run.request_id.encode()) < self._audited_below
+        plan = self._plan(run)
         self._core.decide(
             self._state.log,
             run.ask,
@@ -80,6 +86,16 @@ class Decide:
             bundle="" if run.active is None else run.active.label,
             context=_context_json(run.request.context or NO_CONTEXT),
             degraded=run.degraded,
-            plan=self._state.plan if audited else None,
+            plan=plan,
+            rows=None if plan is None or plan is self._state.plan else run.rows,
         )
         self._state.decided()
+
+    def _plan(self, run: Run) -> Plan | None:
+        """The columns of the rows that the decision carries; None for none."""
+        drawn = zlib.crc32(run.request_id.encode())
+        if drawn < self._audited_below:
+            return self._state.plan
+        if run.active is None or run.surface.declared.rank != "model" or drawn >= self._carried_below:
+            return None
+        return run.active.bundle.plan

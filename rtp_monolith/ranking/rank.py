@@ -35,7 +35,8 @@ class Rank:
             if run.is_given:
                 raise Overrun("all given items must be ranked, and there is no time for all")
             ranked.truncate(max(run.k, int(len(ranked) * share)))
-        probabilities = active.bundle.ranker.score(core.rows(run.ask, ranked, active.bundle.plan))
+        run.rows = core.rows(run.ask, ranked, active.bundle.plan)
+        probabilities = active.bundle.ranker.score(run.rows)
         fields = core.numbers(ranked, surface.value.fields) if surface.value.fields else _NO_FIELDS
         columns = active.columns[surface.name]
         # None is all of them in their order: picking columns copies.

@@ -19,7 +19,7 @@ class Run:
 
     __slots__ = (
         *("active", "ask", "deadline_s", "degraded", "is_filtered", "is_last_list", "k", "propensity", "ranked"),
-        *("request", "request_id", "scores", "surface", "times", "unknown", "vector"),
+        *("request", "request_id", "rows", "scores", "surface", "times", "unknown", "vector"),
     )
 
     def __init__(
@@ -46,6 +46,8 @@ class Run:
         self.is_filtered = False
         self.unknown: Sequence[str] = ()
         self.degraded: list[str] = []
+        self.rows: NDArray[np.float32] | None = None
+        """What the ranker read, in the order in which the candidates came to it."""
         self.is_last_list = False
         """The candidates are those of an earlier list, in its order."""
         self.propensity: float | None = None

@@ -9,6 +9,7 @@ from rtp_monolith.config import Config, Surface
 from rtp_monolith.errors import InvalidField
 from rtp_monolith.ranking.value import Value
 from rtp_monolith.records import Context
+from rtp_monolith.state.surface import surface_plan
 
 
 class CompiledSurface(msgspec.Struct, frozen=True):
@@ -42,23 +43,11 @@ class CompiledSurface(msgspec.Struct, frozen=True):
 
 def compile_surfaces(config: Config) -> dict[str, CompiledSurface]:
     """Every declared surface. Raises ConfigError for a value that is no expression, `unknown_source` for a source."""
-    knn = config.recall
     return {
         name: CompiledSurface(
             name,
             surface,
-            SurfacePlan(
-                name,
-                [(source, wanted.quota, wanted.weight) for source, wanted in surface.sources.items()],
-                hide_clicked=surface.seen == "exclude",
-                hide_bought=surface.bought == "exclude",
-                diversity=surface.diversity,
-                counts_served=surface.impressions == "served",
-                m_most_recent_sessions=knn.m_most_recent_sessions,
-                neighborhood_size_k=knn.neighborhood_size_k,
-                max_items_in_session=knn.max_items_in_session,
-                idf_weighting=knn.idf_weighting,
-            ),
+            surface_plan(config, name),
             Value(surface.value, f"surfaces.{name}.value"),
         )
         for name, surface in config.surfaces.items()

@@ -315,9 +315,9 @@ class ShardState:
             self._load(self.core.missing_for_request(None, session_id))
 
     def refresh_lists(self) -> None:
-        """Popular, trending and new, a share of the work at a time, at most a twentieth of the time."""
+        """Popular, trending and new, a share of the work at a time, at most a fiftieth of the time."""
         now_s = self._clock.monotonic_s()
-        if now_s - self._refreshed_s < 20 * self._refresh_cost_s:
+        if now_s - self._refreshed_s < 50 * self._refresh_cost_s:
             return
         self.core.refresh_lists(self.now_ms())
         self._refreshed_s = self._clock.monotonic_s()

@@ -7,15 +7,30 @@ plan. It does not know how long anything takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from rtp_monolith.clock import Clock
-from rtp_monolith.training.learners import BestOf, Encoder, Learner, Mixture, NearItems, NearSessions, Popular
-from rtp_monolith.training.settings import CORE, GRU4REC, SASREC_COSINE, SASREC_DOT, Settings
+from rtp_monolith.errors import DataError
+from rtp_monolith.training.counting import NearItems, NearSessions, Popular, PopularInContext
+from rtp_monolith.training.learner import Learner
+from rtp_monolith.training.learners import BestOf, Encoder, Mixture
+from rtp_monolith.training.settings import (
+    BST,
+    CORE,
+    GRU4REC,
+    SASREC_COSINE,
+    SASREC_DOT,
+    SESSION_GRAPH,
+    TWO_TOWER,
+    Loss,
+    Settings,
+)
 
 TARGETS_MIN = 300
 """Below this many next items a neural model learns nothing that counting does not know."""
@@ -23,6 +38,9 @@ REFERENCE_TARGETS, REFERENCE_EPOCHS = 131_000, 18.0
 """Beauty's, from which the number of epochs goes with the square root of the size."""
 FULL_ITEMS_MAX = 16_000
 """Up to here a softmax over all items costs little more than one over a sample."""
+
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -62,13 +80,16 @@ def profile(sessions: Sequence[Sequence[int]], items: int, removes_seen: bool) -
 
 
 def recipe(name: str, seen: Profile) -> Settings:
-    """The settings of a model for such data: `sasrec`, `sasrec-cosine`, `sasrec-dot`, `core`, `gru4rec`."""
+    """The settings of a neural model for such data."""
     base = {
         "sasrec": SASREC_DOT if seen.removes_seen else SASREC_COSINE,
         "sasrec-dot": SASREC_DOT,
         "sasrec-cosine": SASREC_COSINE,
         "core": CORE,
         "gru4rec": GRU4REC,
+        "session-graph": SESSION_GRAPH,
+        "two-tower": TWO_TOWER,
+        "bst": BST,
     }[name]
     epochs = round(REFERENCE_EPOCHS * (REFERENCE_TARGETS / max(1, seen.targets)) ** 0.5)
     small = seen.targets < 20_000
@@ -77,14 +98,29 @@ def recipe(name: str, seen: Profile) -> Settings:
         base,
         epochs=min(60, max(3, epochs)),
         patience=max(3, min(60, epochs) // 6),
-        width=64 if small else base.width,
+        width=min(64, base.width) if small else base.width,
         length_max=length_max,
         batch_tokens=int(min(base.batch_tokens, max(128, 2 ** round(np.log2(max(1, seen.targets) / 64))))),
-        loss="full" if seen.items <= FULL_ITEMS_MAX and base.scoring == "dot" else "sampled",
+        loss=_softmax(base, seen) if base.loss in ("full", "sampled") else base.loss,
     )
 
 
-def choose(seen: Profile, seed: int, clock: Clock, tell: Callable[[str], None]) -> Learner:
+def _softmax(base: Settings, seen: Profile) -> Loss:
+    return "full" if seen.items <= FULL_ITEMS_MAX and base.scoring == "dot" else "sampled"
+
+
+def settings_of(name: str, seen: Profile, changes: Mapping[str, Any]) -> Settings:
+    """The recipe with changes. Raises DataError `bad_settings` for a name or a value that is none."""
+    base = recipe(name, seen)
+    try:
+        return msgspec.convert({**msgspec.to_builtins(base), **changes}, Settings)
+    except msgspec.ValidationError as error:
+        raise DataError(f"settings of {name}: {error}", code="bad_settings") from error
+
+
+def choose(
+    seen: Profile, seed: int, clock: Clock, tell: Callable[[str], None], changes: Mapping[str, Any] = NOTHING
+) -> Learner:
     """`--model auto`."""
     tell(
         f"auto: {seen.sessions} sessions of {seen.length_mean:.1f} clicks, {seen.items} items with {seen.density:.1f} "
@@ -92,7 +128,7 @@ def choose(seen: Profile, seed: int, clock: Clock, tell: Callable[[str], None]) 
     )
     if seen.targets < TARGETS_MIN:
         tell(f"auto: {seen.targets} next items are too few for a neural model; the best of the counting ones")
-        return BestOf([Popular(), NearItems(), NearSessions(clock, tell)], tell)
+        return BestOf([counting(name, clock, tell) for name in COUNTING], tell)
     if seen.removes_seen or (seen.repeats < 0.02 and seen.length_mean > 15):
         tell("auto: nothing comes back, so what follows what counts: SASRec with dot products first, then CORE")
         names = ["sasrec-dot", "core"]
@@ -100,12 +136,15 @@ def choose(seen: Profile, seed: int, clock: Clock, tell: Callable[[str], None]) 
         tell("auto: short sessions that may come back to an item: CORE with cosine scores first, then SASRec")
         names = ["core", "sasrec-cosine"]
     tell("auto: session-kNN is blended in, and the second model, as far as validation says so and the time allows")
-    encoders = [Encoder(name, recipe(name, seen), seed, clock, tell) for name in names]
+    encoders = [Encoder(name, settings_of(name, seen, changes), seed, clock, tell) for name in names]
     return Mixture(encoders, NearSessions(clock, tell), clock, tell, optional=True)
 
 
-NAMES = ("auto", "popularity", "item-knn", "session-knn", "sasrec", "sasrec-dot", "sasrec-cosine", "core", "gru4rec")
-NEURAL = ("sasrec", "sasrec-dot", "sasrec-cosine", "core", "gru4rec")
+COUNTING = ("popularity", "popularity-recent", "popularity-context", "item-knn", "session-knn")
+NEURAL = (
+    *("sasrec", "sasrec-dot", "sasrec-cosine", "core", "gru4rec", "session-graph", "two-tower", "bst"),
+)  # fmt: skip
+NAMES = ("auto", *COUNTING, *NEURAL)
 
 
 def is_name(name: str) -> bool:
@@ -118,20 +157,37 @@ def is_name(name: str) -> bool:
     return 1 <= len(neural) <= 2 and len(set(parts)) == len(parts) and others in ([], ["session-knn"])
 
 
-def make(
-    name: str, seen: Profile, seed: int, clock: Clock, tell: Callable[[str], None], checkpoints: Path | None = None
-) -> Learner:
-    """The learner of a name that `is_name` takes. Checkpoints are of one neural model alone."""
-    if name == "auto":
-        return choose(seen, seed, clock, tell)
-    if name == "popularity":
-        return Popular()
+def is_teacher(name: str) -> bool:
+    """A model whose scores are logits: a neural one that scores the whole catalogue, or a blend of such."""
+    return is_name(name) and name not in (*COUNTING, "auto", "bst")
+
+
+def counting(name: str, clock: Clock, tell: Callable[[str], None]) -> Learner:
+    """The learner of a counting model."""
     if name == "item-knn":
         return NearItems()
     if name == "session-knn":
         return NearSessions(clock, tell)
+    return PopularInContext() if name == "popularity-context" else Popular(name == "popularity-recent", tell)
+
+
+def make(
+    name: str,
+    seen: Profile,
+    seed: int,
+    clock: Clock,
+    tell: Callable[[str], None],
+    checkpoints: Path | None = None,
+    changes: Mapping[str, Any] = NOTHING,
+) -> Learner:
+    """The learner of a name that `is_name` takes. Checkpoints are of one neural model alone, changes of every one."""
+    if name == "auto":
+        return choose(seen, seed, clock, tell, changes)
+    if name in COUNTING:
+        return counting(name, clock, tell)
     parts = [each for each in name.split("+") if each != "session-knn"]
     if name in NEURAL:
-        return Encoder(name, recipe(name, seen), seed, clock, tell, checkpoints)
+        return Encoder(name, settings_of(name, seen, changes), seed, clock, tell, checkpoints)
     knn = NearSessions(clock, tell) if "session-knn" in name.split("+") else None
-    return Mixture([Encoder(each, recipe(each, seen), seed, clock, tell) for each in parts], knn, clock, tell)
+    encoders = [Encoder(each, settings_of(each, seen, changes), seed, clock, tell) for each in parts]
+    return Mixture(encoders, knn, clock, tell)

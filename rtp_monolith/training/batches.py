@@ -17,10 +17,12 @@ CHUNK_BATCHES = 64
 
 
 class Batch(NamedTuple):
-    """`items` int64 [batch, longest + 1] right-padded with 0, `lengths` int64 [batch]; targets stand one later."""
+    """`items` int64 [batch, longest + 1] right-padded with 0, `lengths` int64 [batch]; targets stand one later.
+    `starts` int64 [batch]: where each window begins in the sessions laid end to end."""
 
     items: NDArray[np.int64]
     lengths: NDArray[np.int64]
+    starts: NDArray[np.int64]
 
 
 class Windows:
@@ -57,7 +59,7 @@ class Windows:
         place = np.arange(int(lengths.max()) + 1)
         inside = place <= lengths[:, None]
         items = np.where(inside, self.flat[np.where(inside, starts[:, None] + place, 0)], 0)
-        return Batch(items, lengths)
+        return Batch(items, lengths, starts)
 
     def _cut(self, chunk: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Batches of at most `batch_tokens` padded positions, at least one window each."""

@@ -21,8 +21,8 @@ from rtp_monolith.training.models.session_knn import SessionKnn
 from rtp_monolith.training.protocols import Cases
 from rtp_monolith.training.scoring import BLOCK_ROWS, Scorer, hide
 
-WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
-SHARPNESS = (300.0, 3_000.0, 30_000.0)
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+SHARPNESS = (30.0, 300.0, 3_000.0)
 SHARES = (0.3, 0.5, 0.7)
 GAIN_MIN = 1.002
 """A blend must be this much better on validation, or the simpler model stays."""
@@ -33,7 +33,7 @@ class Mix(msgspec.Struct, frozen=True):
 
     shares: tuple[float, ...]
     weight: float = 0.0
-    sharpness: float = 3_000.0
+    sharpness: float = 300.0
 
 
 class Blend:

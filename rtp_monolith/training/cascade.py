@@ -1,4 +1,5 @@
-"""From a shard's log to a bundle: survey, encoder, rows, ranker, pre-rank, report, in this order.
+"""From a shard's log to a bundle: survey, encoder, rows, ranker, pre-rank, report, in this order: rows and pools say
+what the sources find, and the encoder is one of them.
 
 The log is cut by time: the encoder learns before the first cut, the ranker after it, then come the slices that stop the
 training, calibrate it and judge it. Invariant: log, settings and seed determine the bundle, interrupted or not: what a
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from rtp_monolith.clock import Clock
 from rtp_monolith.config import Config
 from rtp_monolith.errors import DataError
+from rtp_monolith.features.cascade import CASCADE
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.state.recovery import open_log
@@ -29,6 +31,7 @@ from rtp_monolith.training.bundle import Parts, check_name, next_version, write_
 from rtp_monolith.training.candidates import CandidateSets, CandidateSettings, CandidateWriter
 from rtp_monolith.training.dataset import REQUEST_COLUMNS, SERVED_COLUMNS, SESSION_COLUMNS, Slice, compose
 from rtp_monolith.training.distill import Distilled, distill
+from rtp_monolith.training.export_asking import Encoded
 from rtp_monolith.training.export_mmoe import PARITY_MAX, parity, ranker_graph, run_encoder, run_ranker
 from rtp_monolith.training.gains import Gain, permutation_gains
 from rtp_monolith.training.lists import HEADS, Windows
@@ -122,8 +125,10 @@ def train_cascade(
     seed: int,
     clock: Clock,
     watch: Watch,
+    bundles: Path | None = None,
 ) -> Made:
-    """Makes `out/name/version` from the log of `data`, with as many threads as torch has.
+    """Makes `out/name/version` from the log of `data`, with as many threads as torch has. `bundles` is where the
+    bundles lie that made the log's decisions, `out` unless told otherwise.
 
     Raises DataError: `bundle_exists`, `nothing_to_learn`, what reading the log refuses, or `parity` when a graph does
     not say what its model says.
@@ -133,7 +138,7 @@ def train_cascade(
         raise DataError(f"{out / name / version} exists: a version never changes", code="bundle_exists")
     work = out / name / f".{version}.work-{_digest(data, config, settings, seed)}"
     work.mkdir(parents=True, exist_ok=True)
-    run = _Run(data, config, work, settings, seed, clock, watch)
+    run = _Run(data, config, work, settings, seed, clock, watch, bundles or out)
     parts = run.parts()
     path = write_bundle(out, name, version, parts)
     shutil.rmtree(work)
@@ -155,10 +160,11 @@ class _Run:
     """The steps, each of which takes up what it left when it was interrupted."""
 
     def __init__(
-        self, data: Path, config: Config, work: Path, settings: CascadeSettings, seed: int, clock: Clock, watch: Watch
-    ) -> None:
+        self, data: Path, config: Config, work: Path, settings: CascadeSettings, seed: int, clock: Clock, watch: Watch,
+        bundles: Path,
+    ) -> None:  # fmt: skip
         self.data, self.config, self.work, self.settings = data, config, work, settings
-        self.seed, self.clock, self.watch = seed, clock, watch
+        self.seed, self.clock, self.watch, self.bundles = seed, clock, watch, bundles
         self.drop = SESSION_COLUMNS if settings.drop == "session" else frozenset()
 
     def parts(self) -> Parts:
@@ -169,20 +175,21 @@ class _Run:
         shares = self.settings.shares
         ends = (shares.encoder, shares.ranker, shares.stopping, shares.calibration)
         cuts = _Cuts(*(seen.cut_ms(share) for share in ends))
-        table, pools = self._rows(seen, cuts)
         vectors, encoder_report = self._encoder(seen, cuts)
-        slices = [compose(table, vectors, where, self.drop) for where in cuts.slices()]
+        encoder_path = self.work / "encoder.onnx"
+        difference = encoder_file(vectors, encoder_path, self.seed)
+        encoded = Encoded(encoder_path.read_bytes(), list(vectors.items), vectors.table, vectors.length)
+        table, pools = self._rows(seen, cuts, encoded)
+        slices = [compose(table, where, self.drop) for where in cuts.slices()]
         trained = self._ranker(slices)
         graph = ranker_graph(trained)
         self.watch.stage("pre-rank")
-        distilled = distill(pools, trained, slices[0].names, vectors, HEADS, cuts.calibration, drop=self.drop)
+        distilled = distill(pools, trained, slices[0].names, HEADS, cuts.calibration, drop=self.drop)
         self.watch.stage("gain of every feature")
         gains = permutation_gains(
             trained.probabilities, slices[3], trained.model.columns.names, self.seed, self.watch.progress
         )
         self.watch.stage("export")
-        encoder_path = self.work / "encoder.onnx"
-        difference = encoder_file(vectors, encoder_path, self.seed)
         probe = self._probe(graph, encoder_path, vectors, slices[3], trained, table)
         ranker_parity = parity(graph, trained, probe["rows"].astype(np.float32))
         if not ranker_parity < PARITY_MAX:
@@ -205,28 +212,29 @@ class _Run:
             seed=self.seed,
         )
 
-    def _rows(self, seen: Survey, cuts: _Cuts) -> tuple[RowTable, CandidateSets]:
+    def _rows(self, seen: Survey, cuts: _Cuts, encoded: Encoded) -> tuple[RowTable, CandidateSets]:
         folder = self.work / "rows"
         if (folder / "rows.json").exists():
             return RowTable(folder), CandidateSets(folder)
         self.watch.stage("rows")
         settings, counts = self.settings, RowCounts()
-        plan = compile_plan()
-        wanted = msgspec.structs.replace(settings.candidates, seed=self.seed, after_ms=cuts.encoder)
+        plan = compile_plan([*FEATURES, *CASCADE])
+        wanted = msgspec.structs.replace(settings.candidates, after_ms=cuts.encoder)
         after = sum(n for minute, n in seen.minutes.items() if minute * 60_000 >= cuts.encoder)
         every = math.ceil(after * settings.share / LISTS_OF_ABOUT / max(1, wanted.sets))
-        writer = CandidateWriter(folder, wanted, plan, [item.id for item in seen.catalogue], every)
+        writer = CandidateWriter(folder, wanted, plan, every)
         lists = replay_lists(
             self.data,
             self.config,
             RowSettings(settings.windows, settings.share, self.seed, cuts.encoder),
             counts,
+            encoded=encoded,
+            bundles=self.bundles,
             progress=self.watch.progress,
             visit=writer.visit,
         )
         # The table's card is written last: with it, the folder is whole.
-        names = [feature.name for feature in FEATURES]
-        table = write_table(folder, lists, names, settings.encoder.length_max, counts, writer.close)
+        table = write_table(folder, lists, plan.names, settings.encoder.length_max, counts, writer.close)
         self.watch.say(f"{counts.rows} rows of {counts.lists} lists, {counts.served_rows} as they were served")
         return table, CandidateSets(folder)
 

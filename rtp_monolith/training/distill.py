@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.training.candidates import CandidateSets
-from rtp_monolith.training.dataset import AFFINITY, SURFACE_COLUMNS, Vectors, affinity
+from rtp_monolith.training.dataset import AFFINITY, RECALL, SOURCE_COLUMNS
 from rtp_monolith.training.ranker import TrainedRanker
 
 CHEAP_CROSS = (
     *("cross_session_category_share", "cross_same_category_as_last", "cross_same_brand_as_last"),
     *("cross_user_category_share", "cross_price_ratio", "cross_clicked"),
 )
-VALUE = {"click": 0.2, "cart": 1.0, "purchase": 3.0}
-CANDIDATES = 1000
+VALUE = {"click": 1.0, "cart": 2.0, "purchase": 4.0}
 KEPT = 200
 TOP = 20
-AFFINE_MAX = 300
 RIDGE = 1e-3
+RAW = (AFFINITY, RECALL, *SOURCE_COLUMNS)
+"""Columns that the light model takes as they are."""
 
 
 class PrerankColumn(msgspec.Struct, frozen=True):
@@ -48,8 +48,8 @@ class PrerankModel(msgspec.Struct, frozen=True):
 
 
 class Distilled(msgspec.Struct, frozen=True):
-    """The model and how it did on `pools` later ones: the share of the ranker's TOP of about CANDIDATES that the
-    pre-rank keeps among its KEPT, and the rank correlation of the two orders."""
+    """The model and how it did on `pools` later ones: the share of the ranker's TOP of about `candidates` that
+    the pre-rank keeps among its KEPT, and the rank correlation of the two orders."""
 
     model: PrerankModel
     overlap: float
@@ -65,10 +65,11 @@ def prerank_names(drop: frozenset[str]) -> list[str]:
 
 
 class _Pool(msgspec.Struct, frozen=True):
-    """One pool: logarithm of the cheap columns [n, c], affinity [n], value [n]."""
+    """One pool: logarithm of the cheap columns [n, c]; as they are, affinity, the sources' score and what found the
+    item [n, 2 + sources]; value [n]."""
 
     inputs: NDArray[np.float64]
-    affinity: NDArray[np.float64]
+    raw: NDArray[np.float64]
     value: NDArray[np.float64]
 
 
@@ -76,7 +77,6 @@ def distill(
     sets: CandidateSets,
     trained: TrainedRanker,
     names: list[str],
-    vectors: Vectors | None,
     heads: tuple[str, ...],
     judged_from_ms: int,
     *,
@@ -84,16 +84,16 @@ def distill(
 ) -> Distilled:
     """Fits on the pools before `judged_from_ms` and judges on the others. `names` are the columns that `trained` was
     given, in their order. Raises ValueError without pools to fit."""
-    cheap = prerank_names(drop)
-    made = [(_pool(sets, at, trained, names, cheap, vectors, heads), sets.card.as_of_ms[at]) for at in range(len(sets))]
+    cheap, raw = prerank_names(drop), [name for name in RAW if name not in drop]
+    made = [(_pool(sets, at, trained, names, cheap, raw, heads), sets.card.as_of_ms[at]) for at in range(len(sets))]
     learned = [pool for pool, as_of_ms in made if as_of_ms < judged_from_ms]
     judged = [pool for pool, as_of_ms in made if as_of_ms >= judged_from_ms]
     if not learned:
         raise ValueError("no pool of candidates to learn the pre-rank from")
-    model = _fit(learned, cheap, use_affinity=vectors is not None and AFFINITY not in drop)
+    model = _fit(learned, cheap, raw)
     kept, correlations = [], []
     for pool in judged:
-        score = prerank_scores(model, pool.inputs, pool.affinity)
+        score = prerank_scores(model, pool.inputs, pool.raw, raw)
         best = set(np.argsort(-pool.value, kind="stable")[:TOP].tolist())
         kept.append(len(best & set(np.argsort(-score, kind="stable")[:KEPT].tolist())) / max(1, len(best)))
         correlations.append(_correlation(score, pool.value))
@@ -111,13 +111,16 @@ def distill(
 
 
 def prerank_scores(
-    model: PrerankModel, logs: NDArray[np.float64], affinities: NDArray[np.float64]
+    model: PrerankModel, logs: NDArray[np.float64], raw: NDArray[np.float64], raw_names: list[str]
 ) -> NDArray[np.float64]:
-    """Scores of candidates whose columns went through `signed_log` already: [n, columns] and [n] → [n]."""
+    """Scores of candidates whose columns went through `signed_log` already: [n, columns] and [n, raw_names] → [n]."""
     mean = np.array([column.mean for column in model.columns])
     deviation = np.array([column.deviation for column in model.columns])
     weight = np.array([column.weight for column in model.columns])
-    made: NDArray[np.float64] = model.bias + ((logs - mean) / deviation) @ weight + model.affinity * affinities
+    own = {AFFINITY: model.affinity, RECALL: model.recall}
+    own |= {column: model.sources.get(source, 0.0) for column, source in SOURCE_COLUMNS.items()}
+    beside = np.array([own[name] for name in raw_names])
+    made: NDArray[np.float64] = model.bias + ((logs - mean) / deviation) @ weight + raw @ beside
     return made
 
 
@@ -141,49 +144,30 @@ def _pool(
     trained: TrainedRanker,
     names: list[str],
     cheap: list[str],
-    vectors: Vectors | None,
+    raw: list[str],
     heads: tuple[str, ...],
 ) -> _Pool:
-    """At most CANDIDATES of a set: those that recall found and those nearest to the session first."""
-    rows, card = sets.of(at), sets.card
-    near = np.zeros(len(rows), np.float32)
-    if vectors is not None:
-        ids = list(dict.fromkeys([*card.prefix[at], *card.items[at]]))
-        number = {name: n for n, name in enumerate(ids)}
-        prefix = np.array([[number[name] for name in card.prefix[at]] or [-1]], dtype=np.int32)
-        length = np.array([len(card.prefix[at])], dtype=np.int32)
-        own = np.array([number[name] for name in card.items[at]], dtype=np.int32)
-        near = affinity(vectors, ids, prefix, length, own, np.zeros(len(own), np.int32))
-    place = np.arange(len(rows))
-    nearest = np.argsort(-near, kind="stable")[:AFFINE_MAX]
-    place[nearest] = np.minimum(place[nearest], -1)
-    chosen = np.sort(np.argsort(place, kind="stable")[:CANDIDATES])
-    rows, near = rows[chosen], near[chosen]
-    columns = {name: rows[:, n] for n, name in enumerate(card.features)}
-    nothing = np.zeros(len(rows), np.float32)
-    # A pool stands for any surface: home, where lists are longest.
-    for name in SURFACE_COLUMNS:
-        columns[name] = nothing + np.float32(name.endswith("_home"))
-    columns[AFFINITY] = near
-    value = value_of(trained.probabilities(np.stack([columns[name] for name in names], axis=1)), heads)
-    inputs = signed_log(np.stack([columns[name] for name in cheap], axis=1))
-    return _Pool(inputs, near.astype(np.float64), value)
+    rows = sets.of(at)
+    place = {name: n for n, name in enumerate(sets.card.features)}
+    value = value_of(trained.probabilities(np.ascontiguousarray(rows[:, [place[name] for name in names]])), heads)
+    inputs = signed_log(rows[:, [place[name] for name in cheap]])
+    return _Pool(inputs, rows[:, [place[name] for name in raw]].astype(np.float64), value)
 
 
-def _fit(pools: list[_Pool], cheap: list[str], *, use_affinity: bool) -> PrerankModel:
+def _fit(pools: list[_Pool], cheap: list[str], raw: list[str]) -> PrerankModel:
+    """Columns that never vary get no weight; what is taken as it is has only its scale."""
     inputs = np.concatenate([pool.inputs for pool in pools])
-    mean, deviation = inputs.mean(axis=0), inputs.std(axis=0)
-    constant = deviation < 1e-9
-    deviation[constant] = 1.0
-    scale = float(np.concatenate([pool.affinity for pool in pools]).std()) or 1.0
-    gram = np.zeros((len(cheap) + 1, len(cheap) + 1))
-    right = np.zeros(len(cheap) + 1)
+    beside = np.concatenate([pool.raw for pool in pools])
+    mean, deviation, scale = inputs.mean(axis=0), inputs.std(axis=0), beside.std(axis=0)
+    constant = np.r_[deviation, scale] < 1e-9
+    deviation[deviation < 1e-9] = 1.0
+    scale[scale < 1e-9] = 1.0
+    gram = np.zeros((len(constant), len(constant)))
+    right = np.zeros(len(constant))
     total, target = 0.0, 0.0
     for pool in pools:
-        x = np.concatenate([(pool.inputs - mean) / deviation, pool.affinity[:, None] / scale], axis=1)
-        x[:, :-1][:, constant] = 0.0
-        if not use_affinity:
-            x[:, -1] = 0.0
+        x = np.concatenate([(pool.inputs - mean) / deviation, pool.raw / scale], axis=1)
+        x[:, constant] = 0.0
         y = np.log(pool.value + 1e-6)
         w = _weights(pool.value)
         x0, y0 = x - (w @ x) / w.sum(), y - (w @ y) / w.sum()
@@ -192,11 +176,14 @@ def _fit(pools: list[_Pool], cheap: list[str], *, use_affinity: bool) -> Prerank
         total += float(w.sum())
         target += float(y.mean())
     at = np.linalg.solve(gram + RIDGE * total * np.eye(len(right)), right)
+    at = np.where(constant, 0.0, at)
     columns = [
         PrerankColumn(name, float(m), float(s), float(w))
-        for name, m, s, w in zip(cheap, mean, deviation, np.where(constant, 0.0, at[:-1]), strict=True)
+        for name, m, s, w in zip(cheap, mean, deviation, at[: len(cheap)], strict=True)
     ]
-    return PrerankModel(target / len(pools), columns, float(at[-1] / scale) if use_affinity else 0.0, 0.0, {})
+    own = {name: float(w) for name, w in zip(raw, at[len(cheap) :] / scale, strict=True)}
+    sources = {source: own[column] for column, source in SOURCE_COLUMNS.items() if own.get(column)}
+    return PrerankModel(target / len(pools), columns, own.get(AFFINITY, 0.0), own.get(RECALL, 0.0), sources)
 
 
 def _weights(value: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,12 +15,15 @@ from numpy.typing import NDArray
 
 from rtp_monolith.clock import Clock
 from rtp_monolith.training import auto
-from rtp_monolith.training.learners import Data, Learner
+from rtp_monolith.training.learner import Data, Learner
+from rtp_monolith.training.learners import Encoder
 from rtp_monolith.training.metrics import Metrics
 from rtp_monolith.training.models.popularity import Popularity
 from rtp_monolith.training.protocols import Cases, Protocol, Split, seen_items, split
-from rtp_monolith.training.scoring import Scorer, measure
+from rtp_monolith.training.scoring import Scorer, measure, tallied
 from rtp_monolith.training.sessions import read, read_attributes
+from rtp_monolith.training.slices import by_length, by_popularity
+from rtp_monolith.training.teach import Taught
 
 SCORING_S_PER_CELL = 2e-8
 """Seconds per case and item of an evaluation, generously, before one was measured."""
@@ -30,7 +34,9 @@ VALIDATION_CASES = 20_000
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked. `until_s` is on the clock."""
+    """What is asked. `until_s` is on the clock. `detail` adds slices, popularity and what was chosen to the report;
+    `changes` are settings of neural models that differ from those of the data's profile; `teacher` is a model that the
+    model, one neural one, learns from as well."""
 
     train: Path
     test: Path
@@ -41,6 +47,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     k: int
     seed: int
     until_s: float
+    detail: bool = False
+    changes: dict[str, Any] = {}
+    teacher: str | None = None
 
 
 class Trained(msgspec.Struct, frozen=True):
@@ -53,36 +62,71 @@ class Trained(msgspec.Struct, frozen=True):
     train_s: float
 
 
+class Prepared(msgspec.Struct, frozen=True):
+    """What the files of a request hold, split by its protocol; `described` are the attributes by item."""
+
+    parts: Split
+    described: dict[str, list[str]]
+
+
+class Tested(msgspec.Struct, frozen=True):
+    """The report, and the ranks [n] of the targets of `cases` behind it."""
+
+    report: dict[str, object]
+    cases: Cases
+    ranks: NDArray[np.int64]
+
+
 def evaluate(request: Request, clock: Clock, tell: Callable[[str], None]) -> dict[str, object]:
     """The report of the contract."""
     began_s = clock.monotonic_s()
+    return trial(request, prepare(request, tell), began_s, clock, tell).report
+
+
+def prepare(request: Request, tell: Callable[[str], None]) -> Prepared:
+    """Reads the files. Raises DataError."""
     train = read(request.train, users=request.protocol == "leave-one-out")
     same = request.test == request.train
-    test = train if same else read(request.test, users=request.protocol == "leave-one-out")
+    asked = train if same else read(request.test, users=request.protocol == "leave-one-out")
     described = read_attributes(request.attributes) if request.attributes is not None else {}
-    parts = split(request.protocol, train, test, described)
+    parts = split(request.protocol, train, asked, described)
     tell(
-        f"read {len(train.sessions)} training sessions and {len(test.sessions)} of test, {len(parts.vocabulary)} items"
+        f"read {len(train.sessions)} training sessions and {len(asked.sessions)} of test, {len(parts.vocabulary)} items"
     )
     tell_of_users(request.protocol, train.names, tell)
-    made = learn(request, parts, described, clock, tell)
+    return Prepared(parts, described)
+
+
+def trial(request: Request, prepared: Prepared, began_s: float, clock: Clock, tell: Callable[[str], None]) -> Tested:
+    """Learns, then asks the test cases once."""
+    parts = prepared.parts
+    made = learn(request, parts, prepared.described, clock, tell)
     cases = parts.test(made.data.known)
     tell(f"testing {made.learner.name} on {len(cases)} lists")
     tested_s = clock.monotonic_s()
-    metrics = _measure(made.scorer, cases, made.data)
+    data, popular = made.data, Popularity.of(made.data.sessions, made.data.items)
+    tally = tallied(made.scorer, cases, popular, data.known, data.k, data.trained)
     ended_s = clock.monotonic_s()
     validation = {"hr": made.validation.hr, "mrr": made.validation.mrr, "ndcg": made.validation.ndcg}
-    return {
+    report = {
         "model": request.model,
         "protocol": request.protocol,
         "k": request.k,
         "refit": request.refit,
-        **msgspec.structs.asdict(metrics),
+        **msgspec.structs.asdict(tally.metrics()),
         "validation": {**validation, "coverage": made.validation.coverage, "n": made.validation.n},
         "train_s": round(tested_s - began_s, 3),
         "epochs": _whole(made.learner.epochs),
         "eval_s": round(ended_s - tested_s, 3),
     }
+    ranks = tally.ranks()
+    if request.detail:
+        clicks = popular.counts.numpy()
+        report["popularity"] = round(tally.popularity(), 3)
+        report["by_length"] = msgspec.to_builtins(by_length(ranks, cases.upto, request.k))
+        report["by_popularity"] = msgspec.to_builtins(by_popularity(ranks, cases.targets, clicks, request.k))
+        report["chosen"] = made.learner.document()
+    return Tested(report, cases, ranks)
 
 
 def learn(
@@ -98,9 +142,13 @@ def learn(
     first = _data(parts, parts.fit, described, request.k)
     validation = parts.validation(first.known)
     seen = auto.profile(first.sessions, int(first.trained.sum()), validation.removes_seen)
-    learner = auto.make(request.model, seen, request.seed, clock, tell, checkpoints)
+    learner = auto.make(request.model, seen, request.seed, clock, tell, checkpoints, request.changes)
+    if request.teacher is not None:
+        assert isinstance(learner, Encoder)
+        learner = Taught(auto.make(request.teacher, seen, request.seed, clock, tell), learner, clock, tell)
     tests, measured_cases = len(parts.test(first.known)), validation.sample(VALIDATION_CASES)
     reserved_s = (len(measured_cases) + tests) * len(parts.vocabulary) * SCORING_S_PER_CELL
+    first = msgspec.structs.replace(first, lists=len(measured_cases) + tests)
     scorer = learner.learn(first, validation, request.until_s - reserved_s, again=request.refit)
     judging_s = clock.monotonic_s()
     measured = _measure(scorer, measured_cases, first)
@@ -112,6 +160,11 @@ def learn(
     again = _data(parts, parts.refit, described, request.k)
     scorer = learner.learn(again, None, request.until_s - reserved_s, again=False)
     return Trained(learner, scorer, again, measured, clock.monotonic_s() - began_s)
+
+
+def fit_data(prepared: Prepared, k: int) -> Data:
+    """What is learned from before validation."""
+    return _data(prepared.parts, prepared.parts.fit, prepared.described, k)
 
 
 def _measure(scorer: Scorer, cases: Cases, data: Data) -> Metrics:

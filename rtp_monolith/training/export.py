@@ -16,11 +16,13 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.export import Dim
 
 from rtp_monolith.errors import DataError
 from rtp_monolith.training.export_sasrec import sasrec_graph
-from rtp_monolith.training.models.encoder import Body, SessionModel
+from rtp_monolith.training.models.encoder import Body, SessionModel, TargetedBody
+from rtp_monolith.training.models.gru4rec import Gru4Rec
 from rtp_monolith.training.models.sasrec import SasRec
 from rtp_monolith.training.onnx_graph import OPSET
 
@@ -34,7 +36,12 @@ def item_vectors(model: SessionModel) -> NDArray[np.float32]:
 
 
 def export_encoder(model: SessionModel, path: Path) -> None:
-    """Writes the encoder of `model` with dynamic batch and length. Leaves the model in evaluation mode."""
+    """Writes the encoder of `model` with dynamic batch and length. Leaves the model in evaluation mode. Raises
+    DataError `not_an_encoder` for a model without session vectors."""
+    if isinstance(model.body, TargetedBody):
+        raise DataError(
+            f"{model.settings.body} reads every candidate: there is no vector of a session", code="not_an_encoder"
+        )
     model.eval()
     if isinstance(model.body, SasRec):
         path.write_bytes(sasrec_graph(model.body))
@@ -51,6 +58,43 @@ def export_encoder(model: SessionModel, path: Path) -> None:
             input_names=["vectors", "lengths"],
             output_names=["session"],
             dynamic_shapes=shapes,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(path), external_data=False)
+
+
+class _Step(nn.Module):
+    """One click of a GRU4Rec, as a graph."""
+
+    def __init__(self, body: Gru4Rec) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, vectors: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return self.body.step(vectors, state)
+
+
+def export_step(model: SessionModel, path: Path) -> None:
+    """Writes the incremental form: `vectors` float32 [batch, d] of the clicked items and `state` float32 [layers,
+    batch, d], zeros for a new session → `session` [batch, d] and `state_after`. Raises DataError
+    `no_incremental_form` for a model that has none."""
+    model.eval()
+    body, settings = model.body, model.settings
+    if not isinstance(body, Gru4Rec):
+        raise DataError(f"{settings.body} reads the whole session at every click", code="no_incremental_form")
+    example = (torch.zeros(2, settings.width), body.fresh(2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            _Step(body),
+            example,
+            input_names=["vectors", "state"],
+            output_names=["session", "state_after"],
+            dynamic_shapes=({0: Dim.DYNAMIC}, {1: Dim.DYNAMIC}),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,

@@ -1,141 +1,33 @@
-"""Every model behind one word: learn from sessions, with validation the first time, without it the second.
+"""Learners that train or combine: a neural model, a blend, the best of several.
 
-Invariant: what a learner chooses on validation (epochs, parameters, weights) it keeps when it learns again from
-training and validation together. It does not know which learner suits the data; `auto.py` does.
+Invariant: without a binding budget, data, settings and seed determine what is learned. It does not know which learner
+suits the data; `auto.py` does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from rtp_monolith.clock import Clock
 from rtp_monolith.training import blend, loop
+from rtp_monolith.training.counting import NearSessions
+from rtp_monolith.training.learner import JUDGED_CASES, Data, Learner, judged
+from rtp_monolith.training.models.bst import Shortlisted
 from rtp_monolith.training.models.build import build
 from rtp_monolith.training.models.encoder import SessionModel
 from rtp_monolith.training.models.item_knn import ItemKnn
 from rtp_monolith.training.models.neural import Neural
-from rtp_monolith.training.models.popularity import Popularity
-from rtp_monolith.training.models.session_knn import KnnSettings, SessionKnn
+from rtp_monolith.training.models.session_knn import SessionKnn
+from rtp_monolith.training.objective import Soft
 from rtp_monolith.training.protocols import Cases
-from rtp_monolith.training.scoring import Scorer, measure
+from rtp_monolith.training.scoring import Scorer
 from rtp_monolith.training.settings import Settings
 
-JUDGED_CASES = 4_000
-"""Validation cases that an epoch, a parameter or a weight is judged on; the figure that is printed is of all."""
-
-
-TUNING_SHARE = 0.1
 AGAIN_SHARE = 0.44
 """Of the time for two learnings, the first one's: the second has a ninth more sessions and no judging."""
-
-
-class Data(msgspec.Struct, frozen=True):
-    """Sessions of item numbers below `items`; `known` [items] says which a model may recommend, `trained` [items] which
-    occur; `attributes` lists the attribute numbers of each item, or is None."""
-
-    sessions: list[list[int]]
-    items: int
-    known: NDArray[np.bool_]
-    trained: NDArray[np.bool_]
-    attributes: list[list[int]] | None
-    k: int
-
-
-class Learner(Protocol):
-    """`epochs` of the last learning, 0 where there are none. `until_s` is on the learner's clock."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def epochs(self) -> float: ...
-
-    def learn(self, data: Data, validation: Cases | None, until_s: float, again: bool) -> Scorer:
-        """Learns until `until_s` at most; with `again` a second learning, of a little more, must fit in as well."""
-
-    def document(self) -> dict[str, object]:
-        """What was chosen, for people and for `model.json`."""
-
-
-def judged(scorer: Scorer, cases: Cases, data: Data) -> float:
-    """NDCG on a sample of the cases."""
-    popular = Popularity.of(data.sessions, data.items)
-    return measure(scorer, cases.sample(JUDGED_CASES), popular, data.known, data.k, data.trained).ndcg
-
-
-class Popular:
-    name = "popularity"
-    epochs = 0.0
-
-    def learn(self, data: Data, validation: Cases | None, until_s: float, again: bool) -> Scorer:
-        return Popularity.of(data.sessions, data.items)
-
-    def document(self) -> dict[str, object]:
-        return {"name": self.name}
-
-
-class NearItems:
-    name = "item-knn"
-    epochs = 0.0
-
-    def learn(self, data: Data, validation: Cases | None, until_s: float, again: bool) -> Scorer:
-        return ItemKnn(data.sessions, data.items)
-
-    def document(self) -> dict[str, object]:
-        return {"name": self.name}
-
-
-class NearSessions:
-    """Tunes one parameter after the other, from what does most to what does least."""
-
-    name = "session-knn"
-    epochs = 0.0
-    GRID: tuple[tuple[str, tuple[float, ...]], ...] = (
-        ("max_items_in_session", (2, 4, 8)),
-        ("neighborhood_size_k", (50, 100, 250, 500)),
-        ("m_most_recent_sessions", (500, 1000, 2500)),
-        ("idf_weighting", (0.0, 1.0)),
-    )
-
-    def __init__(self, clock: Clock, tell: loop.Tell = lambda _: None) -> None:
-        self.clock, self.tell = clock, tell
-        self.settings = KnnSettings()
-
-    def learn(self, data: Data, validation: Cases | None, until_s: float, again: bool) -> SessionKnn:
-        made = SessionKnn(data.sessions, data.items, self.settings)
-        if validation is not None and len(validation):
-            now_s = self.clock.monotonic_s()
-            self._tune(made, validation, data, now_s + TUNING_SHARE * (until_s - now_s))
-            made = made.fresh().with_settings(self.settings)
-        return made
-
-    def _tune(self, made: SessionKnn, validation: Cases, data: Data, until_s: float) -> None:
-        cases, took_s = validation.sample(JUDGED_CASES // 2), 0.0
-        best = -1.0
-        for name, values in self.GRID:
-            for value in values:
-                if (
-                    value == getattr(self.settings, name) and best >= 0.0
-                ) or self.clock.monotonic_s() + took_s > until_s:
-                    continue
-                tried = msgspec.convert(
-                    {**msgspec.structs.asdict(self.settings), name: value}, KnnSettings, strict=False
-                )
-                began_s = self.clock.monotonic_s()
-                ndcg = judged(made.fresh().with_settings(tried), cases, data)
-                took_s = self.clock.monotonic_s() - began_s
-                if ndcg > best:
-                    best, self.settings = ndcg, tried
-        self.tell(f"session-knn: {self.settings}, NDCG {best:.4f} on validation")
-
-    def document(self) -> dict[str, object]:
-        return {"name": self.name, "settings": msgspec.to_builtins(self.settings)}
 
 
 class Encoder:
@@ -156,9 +48,11 @@ class Encoder:
         self.to_run: loop.Pass | None = None
         self.history = loop.History()
         self.model: SessionModel | None = None
+        self.near: ItemKnn | None = None
+        self.soft: Soft | None = None
         self.ndcg = 0.0
 
-    def learn(self, data: Data, validation: Cases | None, until_s: float, again: bool) -> Neural:
+    def learn(self, data: Data, validation: Cases | None, until_s: float, again: bool) -> Scorer:
         model = build(data.items, self.settings, self.seed, data.attributes)
         budget_s = max(0.0, until_s - self.clock.monotonic_s()) * (AGAIN_SHARE if again else 1.0)
         kind = "learning" if validation is not None else "again with validation"
@@ -171,8 +65,10 @@ class Encoder:
             clock=self.clock,
             judge=None if validation is None or not len(validation) else self._judge(validation, data),
             budget_s=budget_s,
+            judgings_after=0.0 if again or validation is None else data.lists / JUDGED_CASES,
             to_run=self.to_run if validation is None else None,
             checkpoint=self.checkpoint(validation is not None),
+            soft=self.soft,
             tell=lambda text: self.tell(f"{self.name}: {text}"),
         )
         history = self.history
@@ -184,7 +80,7 @@ class Encoder:
             self.to_run = loop.Pass(planned, self.epochs)
             self.ndcg = max((each.metric or 0.0 for each in history.epochs), default=0.0)
         self.model = model
-        return Neural(model)
+        return self._scorer(model, data)
 
     def checkpoint(self, first: bool) -> Path | None:
         """The file of a learning, if there are files."""
@@ -193,7 +89,15 @@ class Encoder:
     def _judge(self, validation: Cases, data: Data) -> Callable[[SessionModel], float]:
         # A live protocol does not change a neural model's answers, so any of its cases may be left out.
         cases = msgspec.structs.replace(validation, live=False).sample(JUDGED_CASES)
-        return lambda model: judged(Neural(model), cases, data)
+        return lambda model: judged(self._scorer(model, data), cases, data)
+
+    def _scorer(self, model: SessionModel, data: Data) -> Scorer:
+        """A model that reads the candidate orders what item-kNN found; every other one scores the whole catalogue."""
+        if self.settings.body != "bst":
+            return Neural(model)
+        if self.near is None or self.near.sessions is not data.sessions:
+            self.near = ItemKnn(data.sessions, data.items)
+        return Shortlisted(model, self.near)
 
     def document(self) -> dict[str, object]:
         return {"name": self.name, "settings": msgspec.to_builtins(self.settings), "epochs": self.epochs}

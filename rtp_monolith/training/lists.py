@@ -42,7 +42,8 @@ class Windows(msgspec.Struct, frozen=True):
 
 
 class Served(msgspec.Struct, frozen=True):
-    """What the log's decision says of a list; `features` are rows of the first of `items` under `plan_digest`."""
+    """What the log's decision says of a list; `features` are rows of the first of `items` under `plan_digest`, the
+    plan of the catalogue or of `bundle`."""
 
     request_id: str
     user_id: str | None
@@ -50,6 +51,7 @@ class Served(msgspec.Struct, frozen=True):
     surface: str
     as_of_ms: int
     applied_offset: int
+    bundle: str
     context: Context
     items: list[dict[str, object]]
     plan_digest: int

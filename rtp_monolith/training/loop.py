@@ -18,14 +18,12 @@ import msgspec
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from rtp_monolith.clock import Clock
 from rtp_monolith.errors import DataError
-from rtp_monolith.training import losses
 from rtp_monolith.training.batches import Batch, Windows
 from rtp_monolith.training.models.encoder import SessionModel
-from rtp_monolith.training.negatives import Negatives
+from rtp_monolith.training.objective import Objective, Soft
 from rtp_monolith.training.settings import Settings
 
 Judge = Callable[[SessionModel], float]
@@ -76,12 +74,15 @@ def train(
     clock: Clock,
     judge: Judge | None = None,
     budget_s: float = math.inf,
+    judgings_after: float = 0.0,
     to_run: Pass | None = None,
     checkpoint: Path | None = None,
+    soft: Soft | None = None,
     tell: Tell = lambda _: None,
 ) -> History:
     """Trains in place on sessions of item numbers, oldest first; with a judge the best epoch's weights are left in the
-    model, else the last's.
+    model, else the last's. `judgings_after` is how many times a judging's work the caller does within the budget,
+    `soft` what a teacher says of every click.
 
     Raises DataError `nothing_to_learn` when no session has two items and `loss_not_finite` when the loss is NaN or
     infinite; a checkpoint then holds the last epoch that was good.
@@ -89,7 +90,8 @@ def train(
     windows = Windows(sessions, settings.length_max, settings.batch_tokens)
     if not len(windows):
         raise DataError("no session has two items: there is no next item to learn", code="nothing_to_learn")
-    run = _Run(model, windows, settings, seed, clock, judge, budget_s, to_run, checkpoint, tell)
+    run = _Run(model, windows, settings, seed, clock, judge, budget_s, to_run, checkpoint, soft, tell)
+    run.judgings_after = judgings_after
     return run.go()
 
 
@@ -107,6 +109,7 @@ class _Run:
         budget_s: float,
         to_run: Pass | None,
         checkpoint: Path | None,
+        soft: Soft | None,
         tell: Tell,
     ) -> None:
         self.model, self.windows, self.settings, self.seed = model, windows, settings, seed
@@ -114,11 +117,12 @@ class _Run:
         self.to_run = to_run or Pass(settings.epochs, settings.epochs)
         self.began_s = clock.monotonic_s()
         self.ends_s = self.began_s + budget_s
-        self.objective = Objective(model, windows, settings)
+        self.objective = Objective(model, windows, settings, soft)
         self.optimizers = optimizers(model, settings)
         self.history = History()
         self.best: dict[str, Tensor] | None = None
         self.whole_plan = 0
+        self.judgings_after = 0.0
         self.spent_steps = 0
         self.told_s = self.began_s
 
@@ -199,8 +203,10 @@ class _Run:
         if math.isinf(self.ends_s):
             return
         history = self.history
-        judged = history.judge_s * math.ceil((history.steps_planned - history.steps) / history.steps_per_epoch)
-        affordable = max(0, int((self.ends_s - now_s - judged) / max(history.seconds_per_step, 1e-9)))
+        # Every epoch is judged, the last one even if it is cut short; then come the judgings of the caller.
+        per_step_s = history.seconds_per_step + history.judge_s / history.steps_per_epoch
+        left_s = self.ends_s - now_s - history.judge_s * (1.0 + self.judgings_after)
+        affordable = max(0, int(left_s / max(per_step_s, 1e-9)))
         history.steps_planned = min(self.whole_plan, history.steps + affordable)
         history.cut = history.steps_planned < self.whole_plan
 
@@ -231,6 +237,7 @@ class _Run:
             "settings": msgspec.to_builtins(self.settings),
             "seed": self.seed,
             "targets": self.windows.targets,
+            "taught": self.objective.soft.weight if self.objective.soft is not None else 0.0,
             "run": list(self.to_run),
         }
 
@@ -271,53 +278,6 @@ class _Run:
         self.rng_state = found["rng"]
         self.tell(f"going on after epoch {found['epoch']}")
         return int(found["epoch"])
-
-
-class Objective:
-    """A batch → its loss, by the settings' name of it."""
-
-    def __init__(self, model: SessionModel, windows: Windows, settings: Settings) -> None:
-        self.model, self.settings = model, settings
-        self.items = model.table.ids.shape[0]
-        counts = windows.target_counts(self.items)
-        self.log_share = torch.from_numpy(np.log(np.maximum(counts, 0.5) / max(1, counts.sum())).astype(np.float32))
-        self.negatives: Negatives | None = None
-        if settings.loss not in ("full", "in-batch"):
-            self.negatives = Negatives(counts, settings.negatives, settings.negatives_power)
-
-    def __call__(self, batch: Batch, rng: np.random.Generator) -> Tensor:
-        inputs, lengths = torch.from_numpy(batch.items[:, :-1]), torch.from_numpy(batch.lengths)
-        inside = torch.arange(inputs.shape[1]) < lengths.unsqueeze(1)
-        targets = torch.from_numpy(batch.items[:, 1:])[inside]
-        if self.settings.loss == "full":
-            table = self.model.item_vectors()
-            states = self.model.body.states(F.embedding(inputs, table), lengths)[inside]
-            return losses.full_cross_entropy(states, table, targets)
-        drawn = torch.empty(0, dtype=torch.long)
-        if self.negatives is not None:
-            drawn = torch.from_numpy(self.negatives.draw(rng))
-        # Only the rows that this batch touches are looked up, scaled and updated.
-        used, place = torch.unique(torch.cat([inputs.flatten(), targets, drawn]), return_inverse=True)
-        rows = self.model.rows(used)
-        own_inputs, own_targets, own_drawn = place.split([inputs.numel(), len(targets), len(drawn)])
-        states = self.model.body.states(F.embedding(own_inputs.view_as(inputs), rows), lengths)[inside]
-        positives = F.embedding(own_targets, rows)
-        if self.negatives is None:
-            return losses.in_batch(states, positives, targets, self.log_share)
-        column = torch.searchsorted(drawn, targets).clamp(max=len(drawn) - 1)
-        own = torch.where(drawn[column] == targets, column, -1)
-        return self._sampled(states, F.embedding(own_drawn, rows), positives, own, drawn)
-
-    def _sampled(self, states: Tensor, columns: Tensor, positives: Tensor, own: Tensor, drawn: Tensor) -> Tensor:
-        assert self.negatives is not None
-        if self.settings.loss == "bpr":
-            return losses.bpr(states, columns, positives, own)
-        if self.settings.loss == "bpr-max":
-            return losses.bpr_max(states, columns, positives, own)
-        if self.settings.loss == "gbce":
-            return losses.gbce(states, columns, positives, own, self.items, self.settings.calibration)
-        log_inclusion = torch.from_numpy(self.negatives.log_inclusion)[drawn]
-        return losses.sampled_softmax(states, columns, positives, own, log_inclusion)
 
 
 def optimizers(model: SessionModel, settings: Settings) -> list[torch.optim.Optimizer]:

@@ -9,7 +9,7 @@ how columns were chosen; `negatives.py` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -99,22 +99,25 @@ def _pairs(states: Tensor, columns: Tensor, positives: Tensor, own: Tensor) -> I
 
 def bpr(states: Tensor, columns: Tensor, positives: Tensor, own: Tensor) -> Tensor:
     """-log σ(positive - negative), mean over the negatives (Rendle et al., UAI 2009)."""
-    total = states.new_zeros(())
-    for positive, negative, counts in _pairs(states, columns, positives, own):
-        each = F.softplus(negative - positive).masked_fill(~counts, 0.0)
-        total = total + (each.sum(1) / counts.sum(1).clamp(min=1)).sum()
-    return total / max(1, states.shape[0])
+    return _sum(_bpr(*each) for each in _pairs(states, columns, positives, own)) / max(1, states.shape[0])
+
+
+def _bpr(positive: Tensor, negative: Tensor, counts: Tensor) -> Tensor:
+    each = F.softplus(negative - positive).masked_fill(~counts, 0.0)
+    return (each.sum(1) / counts.sum(1).clamp(min=1)).sum()
 
 
 def bpr_max(states: Tensor, columns: Tensor, positives: Tensor, own: Tensor, regularization: float = 1.0) -> Tensor:
     """-log Σ w·σ(positive - negative) + λ Σ w·negative², w the negatives' softmax (Hidasi and Karatzoglou, 2018)."""
-    total = states.new_zeros(())
-    for positive, negative, counts in _pairs(states, columns, positives, own):
-        log_weight = negative.masked_fill(~counts, -1e9).log_softmax(1)
-        won = torch.logsumexp(log_weight + F.logsigmoid(positive - negative), 1)
-        size = (log_weight.exp() * negative.square()).sum(1)
-        total = total + (regularization * size - won).sum()
-    return total / max(1, states.shape[0])
+    pairs = _pairs(states, columns, positives, own)
+    return _sum(_bpr_max(*each, regularization) for each in pairs) / max(1, states.shape[0])
+
+
+def _bpr_max(positive: Tensor, negative: Tensor, counts: Tensor, regularization: float = 1.0) -> Tensor:
+    log_weight = negative.masked_fill(~counts, -1e9).log_softmax(1)
+    won = torch.logsumexp(log_weight + F.logsigmoid(positive - negative), 1)
+    size = (log_weight.exp() * negative.square()).sum(1)
+    return (regularization * size - won).sum()
 
 
 def gbce(
@@ -122,10 +125,38 @@ def gbce(
 ) -> Tensor:
     """Binary cross-entropy with the positive's probability raised to β, which undoes the overconfidence of sampling
     (gSASRec, Petrov and Macdonald, RecSys 2023): α = c / (items - 1), β = α (t (1 - 1/α) + 1/α), t = `calibration`."""
-    alpha = min(1.0, columns.shape[0] / max(1, items - 1))
-    beta = alpha * (calibration * (1 - 1 / alpha) + 1 / alpha)
-    total = states.new_zeros(())
-    for positive, negative, counts in _pairs(states, columns, positives, own):
-        each = F.softplus(negative).masked_fill(~counts, 0.0).sum(1)
-        total = total + (beta * F.softplus(-positive).squeeze(1) + each).sum()
-    return total / max(1, states.shape[0])
+    beta = _beta(columns.shape[0], items, calibration)
+    return _sum(_gbce(*each, beta) for each in _pairs(states, columns, positives, own)) / max(1, states.shape[0])
+
+
+def _beta(columns: int, items: int, calibration: float) -> float:
+    alpha = min(1.0, columns / max(1, items - 1))
+    return alpha * (calibration * (1 - 1 / alpha) + 1 / alpha)
+
+
+def _gbce(positive: Tensor, negative: Tensor, counts: Tensor, beta: float) -> Tensor:
+    each = F.softplus(negative).masked_fill(~counts, 0.0).sum(1)
+    return (beta * F.softplus(-positive).squeeze(1) + each).sum()
+
+
+def of_logits(
+    positive: Tensor, negative: Tensor, counts: Tensor, loss: str, items: int, calibration: float = 0.75
+) -> Tensor:
+    """The sampled losses for logits that are no dot products: [n, 1], [n, c], and which negatives count, bool [n, c].
+
+    A softmax has no correction here: the negatives are drawn, but what they stand for is not.
+    """
+    if loss == "bpr":
+        total = _bpr(positive, negative, counts)
+    elif loss == "bpr-max":
+        total = _bpr_max(positive, negative, counts)
+    elif loss == "gbce":
+        total = _gbce(positive, negative, counts, _beta(negative.shape[1], items, calibration))
+    else:
+        every = torch.cat([positive, negative.masked_fill(~counts, -torch.inf)], dim=1)
+        total = (every.logsumexp(1) - positive.squeeze(1)).sum()
+    return total / max(1, positive.shape[0])
+
+
+def _sum(blocks: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(blocks)).sum()

@@ -1,4 +1,4 @@
-"""Exact ranks over the whole catalogue, and what is made of them: HR, MRR, NDCG, coverage.
+"""Exact ranks over the whole catalogue, and what is made of them: HR, MRR, NDCG, coverage, popularity of the lists.
 
 Ties are broken against us: an item is ranked behind every item of equal score. Invariant: the rank of a target is the
 number of items that score at least as much, its own included; a target that is unknown or removed from the list is a
@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 
 import msgspec
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rtp_monolith.errors import DataError
@@ -43,10 +45,13 @@ def ranks(scores: Tensor, targets: Tensor) -> Tensor:
 
 
 class Tally:
-    """Adds up lists of at most k out of `items` items, of which `trained` (bool [items]) count for coverage."""
+    """Adds up lists of at most k out of `items` items, of which `trained` (bool [items]) count for coverage; `clicks`
+    [items] says how popular what was listed is."""
 
-    def __init__(self, k: int, trained: Tensor) -> None:
+    def __init__(self, k: int, trained: Tensor, clicks: Tensor | None = None) -> None:
         self.k = k
+        self.clicks, self.listed_clicks = clicks, 0.0
+        self.found: list[Tensor] = []
         self.trained = trained
         self.recommended = torch.zeros(len(trained), dtype=torch.bool)
         self.n = 0
@@ -56,17 +61,31 @@ class Tally:
         """Takes a block of lists and returns the ranks of the targets."""
         found = ranks(scores, targets)
         top = scores.topk(min(self.k, scores.shape[1]), dim=1)
-        self.recommended[top.indices[top.values > -torch.inf]] = True
+        shown = top.values > -torch.inf
+        self.recommended[top.indices[shown]] = True
+        if self.clicks is not None:
+            sums = (self.clicks[top.indices] * shown).sum(1) / shown.sum(1).clamp(min=1)
+            self.listed_clicks += float(sums.double().sum())
         self.add_ranks(found)
         return found
 
     def add_ranks(self, found: Tensor) -> None:
         """Ranks alone, where nobody asks for coverage."""
         hits = found[(found != MISS) & (found <= self.k)].double()
+        self.found.append(found)
         self.n += len(found)
         self.hits += len(hits)
         self.reciprocal += float(hits.reciprocal().sum())
         self.gain += float((1.0 / torch.log2(hits + 1.0)).sum())
+
+    def ranks(self) -> NDArray[np.int64]:
+        """Of every target so far, in the order of the lists."""
+        every: NDArray[np.int64] = torch.cat(self.found).numpy() if self.found else np.empty(0, np.int64)
+        return every
+
+    def popularity(self) -> float:
+        """Mean clicks of a listed item (average recommendation popularity, Yin et al., VLDB 2012)."""
+        return self.listed_clicks / max(1, self.n)
 
     def metrics(self) -> Metrics:
         n = max(1, self.n)

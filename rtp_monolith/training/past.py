@@ -8,6 +8,7 @@ not know what is asked of the state.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -69,11 +70,24 @@ class Past:
         as_of_ms: int,
         context: list[tuple[str, str]],
         surface: SurfacePlan | None = None,
+        *,
+        seeds: Sequence[str] = (),
+        category: str | None = None,
+        query: str | None = None,
     ) -> Ask:
         """A request of that moment, its user's record in memory; without a surface, one that recalls nothing."""
         if self._store is not None:
             self._load(self.core.missing_for_request(user_id, session_id))
-        return self.core.ask(surface or self._surface, user_id, session_id, as_of_ms, context=context)
+        return self.core.ask(
+            surface or self._surface,
+            user_id,
+            session_id,
+            as_of_ms,
+            seeds=list(seeds),
+            category=category,
+            context=context,
+            query=query,
+        )
 
     def _load(self, missing: list[tuple[int, bytes]]) -> None:
         if self._store is None or not missing:

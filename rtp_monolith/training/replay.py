@@ -1,8 +1,9 @@
 """Point-in-time rows from a log: what the shard knew of each shown item when it showed it, and what came of it.
 
-A decision's own vectors are taken where the log has them under the plan that is asked for; the rest is replayed at the
-list's moment. Invariant: a row's features are a function of the log before its list's offset, its moment, its context
-and the plan. It does not know models; rows go to a table on disk in pieces, so memory is bounded.
+Values that a decision carries are taken as they were served; the rest is replayed at the list's moment. With an encoder
+the rows have the cascade's columns too, made as a shard with that encoder would make them: what was served of those is
+another model's. Invariant: a row is a function of the log before its list's offset, its moment, its context, the plan
+and the encoder. It does not know rankers; rows go to a table on disk in pieces, so memory is bounded.
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ from numpy.typing import NDArray
 
 from rtp_monolith._native import Plan
 from rtp_monolith.config import Config
+from rtp_monolith.features.cascade import CASCADE
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.features.spec import Feature
 from rtp_monolith.state.recovery import open_log
+from rtp_monolith.training.export_asking import Asking, Encoded
 from rtp_monolith.training.lists import HEADS, ListReader, SeenList, Windows
+from rtp_monolith.training.logged import LoggedRows
 from rtp_monolith.training.past import Past
 
 Progress = Callable[[int, int], None]
 """(bytes of the log walked, bytes of the log)."""
-Visit = Callable[[Past, SeenList], None]
+Visit = Callable[[Past, Asking | None, SeenList], None]
 """Called with the state before a list, ahead of its rows."""
 
 
@@ -47,11 +51,15 @@ class ListRows(msgspec.Struct, frozen=True):
 
 
 class RowCounts(msgspec.Struct):
-    """What became of the lists of a log. `late`: their decision was older than what is folded, no rows."""
+    """What became of the lists of a log. `served_rows` have values that a decision carried; `served_values` of those
+    were replayed too, and `served_differ` came out otherwise. `late`: their decision was older than what is folded, no
+    rows."""
 
     lists: int = 0
     rows: int = 0
     served_rows: int = 0
+    served_values: int = 0
+    served_differ: int = 0
     unfinished: int = 0
     late: int = 0
 
@@ -63,24 +71,29 @@ def replay_lists(
     counts: RowCounts,
     *,
     features: Sequence[Feature] = FEATURES,
+    encoded: Encoded | None = None,
+    bundles: Path | None = None,
     progress: Progress | None = None,
     visit: Visit | None = None,
 ) -> Iterator[ListRows]:
     """The lists of a shard's log with their rows, in the order of their offsets. The log is read only, so the shard may
-    run meanwhile. Raises DataError."""
-    plan = compile_plan(features)
+    run meanwhile. With `encoded` the columns of CASCADE follow those of `features`; decisions of the bundles in the
+    folder `bundles` can be read as well as those of the catalogue. Raises DataError."""
+    plan = compile_plan(features if encoded is None else [*features, *CASCADE])
+    logged = LoggedRows(plan.names, bundles)
     log = open_log(data, config, read_only=True)
     try:
         reader = ListReader(log, settings.windows, share=settings.share, seed=settings.seed)
         with Past(data, log, config) as past:
+            asking = None if encoded is None else Asking(past, config, encoded)
             for seen in reader:
                 if progress is not None:
                     progress(past.offset, log.end())
                 if seen.as_of_ms < settings.after_ms:
                     continue
                 if visit is not None:
-                    visit(past, seen)
-                rows = _rows(past, seen, plan, counts)
+                    visit(past, asking, seen)
+                rows = _rows(past, asking, seen, plan, logged, counts)
                 if rows is None:
                     counts.late += 1
                     continue
@@ -92,31 +105,29 @@ def replay_lists(
         log.close()
 
 
-def _rows(past: Past, seen: SeenList, plan: Plan, counts: RowCounts) -> NDArray[np.float32] | None:
+def _rows(
+    past: Past, asking: Asking | None, seen: SeenList, plan: Plan, logged: LoggedRows, counts: RowCounts
+) -> NDArray[np.float32] | None:
     """Features of a list's items; None when the state has moved past it and its decision has not all of them."""
-    served = _served_rows(seen, plan)
-    missing = [item for item in seen.items if item not in served]
-    rows = np.empty((len(seen.items), len(plan)), dtype=np.float32)
-    if missing:
-        if past.offset > seen.offset:
-            return None
+    served, given = logged.of(seen)
+    whole = bool(given.all())
+    if not whole and past.offset > seen.offset:
+        return None
+    if not whole:
         past.advance(seen.offset)
-        ask = past.ask(seen.user_id, seen.session_id, seen.as_of_ms, seen.context)
-        for item, row in zip(missing, past.core.vectors_of(ask, missing, plan), strict=True):
-            rows[seen.where[item]] = row
-    for item, values in served.items():
-        rows[seen.where[item]] = values
-    counts.served_rows += len(served)
-    return rows
+        rows = _replayed(past, asking, seen, plan)
+        counts.served_values += int(given.sum())
+        counts.served_differ += int((rows[given] != served[given]).sum())
+        served[~given] = rows[~given]
+    counts.served_rows += int(given.any(axis=1).sum())
+    return served
 
 
-def _served_rows(seen: SeenList, plan: Plan) -> dict[str, list[float]]:
-    """The seen items' vectors that the decision carries under this plan."""
-    served = seen.served
-    if served is None or served.plan_digest != plan.digest:
-        return {}
-    logged = zip(served.items, served.features, strict=False)
-    return {str(item["id"]): row for item, row in logged if item["id"] in seen.where and len(row) == len(plan)}
+def _replayed(past: Past, asking: Asking | None, seen: SeenList, plan: Plan) -> NDArray[np.float32]:
+    if asking is not None:
+        return asking.rows(seen, plan)
+    ask = past.ask(seen.user_id, seen.session_id, seen.as_of_ms, seen.context)
+    return past.core.vectors_of(ask, seen.items, plan)
 
 
 class RowTable:

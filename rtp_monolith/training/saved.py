@@ -14,19 +14,24 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
 
 from rtp_monolith.clock import Clock
 from rtp_monolith.errors import DataError
 from rtp_monolith.training.evaluate import Request, Trained, learn
-from rtp_monolith.training.learners import Encoder, Learner, Mixture
+from rtp_monolith.training.export import check_parity, export_encoder, export_step, item_vectors
+from rtp_monolith.training.export_int8 import Quantized, quantize
+from rtp_monolith.training.learner import Learner
+from rtp_monolith.training.learners import Encoder, Mixture
 from rtp_monolith.training.loop import write_whole
 from rtp_monolith.training.metrics import Metrics
 from rtp_monolith.training.models.build import build
 from rtp_monolith.training.models.encoder import SessionModel
-from rtp_monolith.training.protocols import split_for_training
+from rtp_monolith.training.protocols import Cases, split_for_training
 from rtp_monolith.training.sessions import read, read_attributes
 from rtp_monolith.training.settings import Settings
+from rtp_monolith.training.teach import Taught
 
 FORMAT = 1
 
@@ -59,8 +64,16 @@ class Document(msgspec.Struct, frozen=True):
     attributes: list[list[int]] | None
 
 
-def train_only(request: Request, folder: Path, clock: Clock, tell: Callable[[str], None]) -> Document:
-    """`rtp train`: learns as `rtp evaluate --protocol prefixes` does and writes the model instead of testing it."""
+def train_only(
+    request: Request,
+    folder: Path,
+    clock: Clock,
+    tell: Callable[[str], None],
+    serve: bool = False,
+    int8_loss_max: float | None = None,
+) -> tuple[Document, Served | None]:
+    """`rtp train`: learns as `rtp evaluate --protocol prefixes` does and writes the model instead of testing it; with
+    `serve` its serving form as well."""
     recorded = read(request.train)
     described = read_attributes(request.attributes) if request.attributes is not None else {}
     parts = split_for_training(recorded, described)
@@ -70,7 +83,9 @@ def train_only(request: Request, folder: Path, clock: Clock, tell: Callable[[str
         for first in (True, False):
             if (path := each.checkpoint(first)) is not None:
                 path.unlink(missing_ok=True)
-    return document
+    if not serve:
+        return document, None
+    return document, serving_form(folder, made, parts.validation(made.data.known), request.seed, int8_loss_max, tell)
 
 
 def save(folder: Path, made: Trained, items: list[str], request: Request) -> Document:
@@ -121,7 +136,47 @@ def load(folder: Path) -> tuple[Document, list[SessionModel]]:
     return document, models
 
 
+class Served(msgspec.Struct, frozen=True):
+    """What was written for serving: the greatest difference to torch, and the cost of int8 if that was asked for."""
+
+    files: list[str]
+    parity: float
+    int8: Quantized | None
+
+
+def serving_form(
+    folder: Path, made: Trained, validation: Cases, seed: int, int8_loss_max: float | None, tell: Callable[[str], None]
+) -> Served:
+    """Writes `encoder.onnx` and `items.npy`, for a GRU4Rec `step.onnx`, and with a bound `encoder.int8.onnx`.
+
+    Raises DataError: `not_an_encoder` for a blend and for a model without session vectors, `parity`,
+    `int8_loses_too_much`, `disk_refused`.
+    """
+    encoders = _encoders(made.learner)
+    if len(encoders) != 1 or isinstance(made.learner, Mixture) or encoders[0].model is None:
+        raise DataError(f"{made.learner.name} is not one encoder: teach one with --teacher", code="not_an_encoder")
+    model, path = encoders[0].model, folder / "encoder.onnx"
+    files, quantized = ["encoder.onnx", "items.npy"], None
+    try:
+        export_encoder(model, path)
+        np.save(folder / "items.npy", item_vectors(model))
+        parity = check_parity(model, path, seed)
+        tell(f"encoder.onnx says what torch says, within {parity:.1e}")
+        if model.settings.body == "gru4rec":
+            export_step(model, folder / "step.onnx")
+            files.append("step.onnx")
+        if int8_loss_max is not None:
+            quantized = quantize(model, path, folder / "encoder.int8.onnx", validation, made.data, int8_loss_max)
+            files.append("encoder.int8.onnx")
+            tell(f"int8: NDCG {quantized.ndcg_int8:.4f} of {quantized.ndcg:.4f}, {quantized.loss:.2%} lost")
+    except OSError as error:
+        raise DataError(f"the serving form cannot be written: {error}", code="disk_refused") from error
+    return Served(files, parity, quantized)
+
+
 def _encoders(learner: Learner) -> list[Encoder]:
+    if isinstance(learner, Taught):
+        return [learner.student]
     if isinstance(learner, Mixture):
         return learner.encoders
     return [learner] if isinstance(learner, Encoder) else []

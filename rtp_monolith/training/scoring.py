@@ -60,12 +60,19 @@ def hide(scores: Tensor, cases: Cases, start: int, stop: int, known: NDArray[np.
             scores[row, cases.history(start + row)] = -torch.inf
 
 
-def measure(
+def tallied(
     scorer: Scorer, cases: Cases, popular: Popularity, known: NDArray[np.bool_], k: int, trained: NDArray[np.bool_]
-) -> Metrics:
+) -> Tally:
     """Lists of k over all cases; `trained` says which items coverage counts."""
-    tally = Tally(k, torch.from_numpy(trained))
+    tally = Tally(k, torch.from_numpy(trained), popular.counts)
     with torch.inference_mode():
         for block in blocks(scorer, cases, popular, known):
             tally.add(block.scores, block.targets)
-    return tally.metrics()
+    return tally
+
+
+def measure(
+    scorer: Scorer, cases: Cases, popular: Popularity, known: NDArray[np.bool_], k: int, trained: NDArray[np.bool_]
+) -> Metrics:
+    """The means of `tallied`."""
+    return tallied(scorer, cases, popular, known, k, trained).metrics()

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-Body = Literal["sasrec", "core", "gru4rec"]
+Body = Literal["sasrec", "core", "gru4rec", "session-graph", "two-tower", "bst"]
 Scoring = Literal["dot", "cosine"]
 Loss = Literal["full", "sampled", "in-batch", "bpr", "bpr-max", "gbce"]
 
@@ -41,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.body == "bst" and self.loss in ("full", "in-batch"):
+            raise ValueError(f"BST reads every candidate with the session: the loss {self.loss} would read too many")
         if self.loss != "full" and self.negatives < 1:
             raise ValueError("a sampled loss needs negatives")
         if min(self.width, self.layers, self.heads, self.length_max, self.batch_tokens) < 1:
@@ -56,4 +58,11 @@ SASREC_COSINE = Settings(layers=1, dropout=0.25, embedding_dropout=0.25)
 """The recipe for short sessions with repeats: cosine scores, sampled softmax with unique negatives."""
 
 CORE = Settings(body="core", layers=1, dropout=0.25, embedding_dropout=0.25)
-GRU4REC = Settings(body="gru4rec", layers=1, scoring="dot", learning_rate=2e-3, dropout=0.2, embedding_dropout=0.2)
+GRU4REC = Settings(body="gru4rec", layers=1, scoring="dot", learning_rate=4e-3, dropout=0.2, embedding_dropout=0.2)
+SESSION_GRAPH = Settings(body="session-graph", layers=1, dropout=0.1, embedding_dropout=0.2)
+TWO_TOWER = Settings(body="two-tower", layers=1, loss="in-batch", dropout=0.2, embedding_dropout=0.2)
+BST = Settings(
+    body="bst", layers=1, width=64, scoring="dot", loss="gbce", calibration=0.0, negatives=32, learning_rate=2e-3,
+    dropout=0.1, embedding_dropout=0.1,
+)  # fmt: skip
+"""Plain binary cross-entropy, as the paper has it: gBCE at calibration 0."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from rtp_monolith.cli.bench import bench
+from rtp_monolith.cli.bench_shard import START_S_MAX, Cores, own_shard
+from rtp_monolith.cli.output import Failure
 from tests.ranking.bundles import make_bundle
 
 SMALL = ["--seconds", "1", "--items", "500", "--users", "640", "--json"]
@@ -101,3 +104,14 @@ def test_only_plain_http_is_measured(url: str) -> None:
     result = CliRunner().invoke(bench, ["rank", *SMALL, "--url", url])
     assert result.exit_code == 1
     assert "bad_url" in result.output
+
+
+def test_a_shard_that_ends_before_it_is_ready_says_why_at_once(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "manifest.json").write_text("{")
+    began_s = time.monotonic()
+    with pytest.raises(Failure) as refused, own_shard(Cores(None, None), tmp_path / "data"):
+        pass
+    assert refused.value.code == "server_failed"
+    assert "the server ended with 1" in refused.value.message and "manifest" in refused.value.message
+    assert time.monotonic() - began_s < START_S_MAX / 2, "it does not wait until the time is over"

@@ -41,6 +41,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_report_of_the_contract(rtp: Rtp, file: Path) -> None:
+    file.write_text("".join(LINES.splitlines(keepends=True)[:50]))
     code, report = rtp("evaluate", "--train", file, "--test", file, "--json")
     assert code == 0
     assert list(report) == [
@@ -48,7 +49,7 @@ def test_the_report_of_the_contract(rtp: Rtp, file: Path) -> None:
         *("validation", "train_s", "epochs", "eval_s"),
     ]
     assert (report["model"], report["protocol"], report["k"], report["refit"]) == ("auto", "prefixes", 20, True)
-    assert report["n"] == 300 and report["hr"] == 1.0
+    assert report["n"] == 100 and report["hr"] == 1.0
 
 
 def test_leave_one_out_needs_no_test_file_and_does_not_refit(rtp: Rtp, file: Path) -> None:
@@ -147,3 +148,46 @@ def test_checkpoints_are_gone_when_all_is_done(rtp: Rtp, file: Path, tmp_path: P
     assert code == 0
     assert sorted(each.name for each in (tmp_path / "m").iterdir()) == ["0-gru4rec.pt", "model.json"]
     assert load(tmp_path / "m")[0].model == "gru4rec"
+
+
+def test_models_are_compared_on_the_same_lists(rtp: Rtp, file: Path, tmp_path: Path) -> None:
+    drawing = tmp_path / "compared.svg"
+    asked = ("evaluate", "--train", file, "--test", file, "--compare", "popularity,item-knn", "--k", 2)
+    code, report = rtp(*asked, "--draw", drawing, "--detail", "--json")
+    assert code == 0 and [each["model"] for each in report["models"]] == ["popularity", "item-knn"]
+    first, second = report["models"]
+    assert second["difference"]["hr"] == pytest.approx(second["hr"] - first["hr"])
+    assert first["difference_intervals"]["ndcg"] == [0.0, 0.0]
+    assert second["verdict"] in ("better", "worse", "no difference shown")
+    assert [each["name"] for each in second["by_length"]] == ["1", "2"]
+    assert drawing.read_text().count("<circle") == 2
+    code, shown = rtp(*asked)
+    assert code == 0 and "NDCG against popularity" in shown and "●" in shown
+
+
+def test_a_comparison_with_nobody_is_wrong_use(rtp: Rtp, file: Path, tmp_path: Path) -> None:
+    asked = ("evaluate", "--train", file, "--test", file)
+    assert rtp(*asked, "--compare", "popularity,sasrek")[0] == 2
+    assert rtp(*asked, "--compare", "core,core")[0] == 2
+    assert rtp(*asked, "--draw", tmp_path / "x.svg")[0] == 2
+    code, _ = rtp(*asked, "--compare", "popularity,item-knn", "--draw", tmp_path / "none" / "x.svg", "--json")
+    assert code == 1
+
+
+@pytest.mark.parametrize("loss", ["full", "sampled", "in-batch", "bpr", "bpr-max", "gbce"])
+def test_every_loss_can_be_chosen(rtp: Rtp, file: Path, loss: str) -> None:
+    asked = ("evaluate", "--train", file, "--test", file, "--model", "gru4rec", "--no-refit", "--detail", "--json")
+    code, report = rtp(*asked, "--loss", loss)
+    assert code == 0 and report["chosen"]["settings"]["loss"] == loss
+
+
+def test_settings_come_from_a_file(rtp: Rtp, file: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.json"
+    asked = ("evaluate", "--train", file, "--test", file, "--model", "core", "--no-refit", "--detail", "--json")
+    settings.write_text('{"temperature": 0.2, "epochs": 1}')
+    code, report = rtp(*asked, "--settings", settings)
+    assert code == 0 and report["epochs"] == 1 and report["chosen"]["settings"]["temperature"] == 0.2
+    for wrong in ('{"heat": 1}', '{"epochs": "many"}', '{"width": 7, "heads": 2}', "[1]", "no"):
+        settings.write_text(wrong)
+        code, error = rtp(*asked, "--settings", settings)
+        assert code == 1 and error["error"]["code"] == "bad_settings"

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -92,6 +93,21 @@ def test_a_better_arm_is_found_better_beyond_chance(population: Population, live
     for name in ("preference", "ndcg"):
         assert found[name].low > 0, name
         assert found[name].low <= found[name].mean <= found[name].high
+
+
+def test_at_the_same_moments_nothing_but_the_lists_differs(population: Population, live: LiveShoppers) -> None:
+    plan = msgspec.structs.replace(PLAN, shown="shop")
+    plain, near = Popular(population), Nearby(population)
+    one, two = play_arm(live, plan, plain), play_arm(live, plan, near)
+    assert plain.events == near.events and plain.pages == near.pages
+    judged = [SUMS.index("preference"), SUMS.index("ndcg")]
+    others = [at for at in range(len(SUMS)) if at not in judged]
+    assert (one[:, others] == two[:, others]).all() and one[:, others].any(axis=0).all()
+    draws = resamples(30, 1)
+    found, apart = differences(one, two, draws), differences(one, play_arm(live, PLAN, near), draws)
+    for name in ("preference", "ndcg"):
+        assert found[name].low > 0
+        assert found[name].high - found[name].low < apart[name].high - apart[name].low
 
 
 def test_sums_are_those_of_what_was_shown_and_done(population: Population, live: LiveShoppers) -> None:

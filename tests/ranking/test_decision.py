@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from rtp_monolith.config import Audit, Config, Surface, default_surfaces
+from rtp_monolith.features.catalog import FEATURES
+from tests.ranking.bundles import WEIGHTS
 
-from .conftest import Shop, ids
+from .conftest import OpenShop, Shop, ids
 
 
 def test_a_decision_is_the_list_that_was_sent(shop: Shop) -> None:
@@ -56,3 +58,37 @@ def test_a_surface_says_whether_serving_counts(tmp_path: Path, impressions: Any,
     rates = {item["explain"]["features"]["item_ctr_served_7d"] for item in items}
     assert list(rates) == [pytest.approx(prior / (50 + counted))]
     shop.state.close()
+
+
+@pytest.mark.parametrize(
+    ("config", "columns"),
+    [
+        ("[audit]\nshare = 0.0", len(WEIGHTS)),
+        ("[audit]\nshare = 1.0", len(FEATURES)),
+        ("[audit]\nshare = 0.0\n[decisions]\nvectors_share = 0.0", 0),
+    ],
+)
+def test_a_list_that_a_bundle_ranks_carries_what_it_read(open_shop: OpenShop, config: str, columns: int) -> None:
+    home = """
+[surfaces.home]
+explore = { slot = 1, pool = 6, impressions_max = 5 }
+sources = { popular = { quota = 10, weight = 1.0 }, catalogue = { quota = 10, weight = 0.1 } }
+[surfaces.plain]
+rank = "off"
+sources = { popular = { quota = 10, weight = 1.0 } }
+"""
+    shop = open_shop(home + config)
+    shop.did("click", "i1", "i7")
+    shop.home(k=5)
+    shop.home(k=5, surface="plain")
+    ranked, plain = shop.decisions()
+    assert [len(row) for row in ranked["features"]] == ([columns] * 5 if columns else [])
+    assert bool(plain["features"]) == (columns == len(FEATURES)), "no model ranks there"
+    active = shop.models.active
+    assert active is not None and "explore" in ranked["items"][1]["source"]
+    if columns == len(WEIGHTS):
+        plan = active.bundle.plan
+        assert (ranked["plan_digest"], ranked["bundle"]) == (plan.digest, "tiny/1")
+        named = [dict(zip(plan.names, row, strict=True)) for row in ranked["features"]]
+        assert [row["session_clicks"] for row in named] == [2.0] * 5
+        assert len({row["cascade_affinity"] for row in named}) == 5, "the explored item has its row too"

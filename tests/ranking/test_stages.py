@@ -153,13 +153,14 @@ def test_affinity_is_the_product_of_session_and_item(shop: Shop) -> None:
 
 def test_columns_of_the_cascade_are_no_features(shop: Shop) -> None:
     assert not {column.name for column in CASCADE} & {feature.name for feature in FEATURES}
-    assert [column.scope for column in CASCADE] == ["cross", *["context"] * len(SURFACES)]
+    beside = len(CASCADE) - 1 - len(SURFACES)
+    assert [column.scope for column in CASCADE] == ["cross", *["context"] * len(SURFACES), *["cross"] * beside]
     plan = compile_plan(CASCADE)
     for name in SURFACES:
         ask = ask_of(shop, surface(name))
         (row,) = shop.state.core.vectors_of(ask, ["i1"], plan)
         assert dict(zip(plan.names, row, strict=True)) == {
-            "cascade_affinity": 0.0,
+            **{column.name: 0.0 for column in CASCADE},
             **{f"cascade_surface_{each}": float(each == name) for each in SURFACES},
         }
 
@@ -199,7 +200,11 @@ def every_row(shop: Shop, user: str, plan: Plan, items: list[str]) -> np.ndarray
     assert unknown == []
     rows = shop.state.core.rows(ask, ranked, plan)
     np.testing.assert_array_equal(rows, shop.state.core.vectors(ask, ranked, plan))
-    np.testing.assert_array_equal(rows, shop.state.core.vectors_of(ask, names(shop, ranked), plan))
+    # Without a list nothing was found; all else is the same.
+    by_id = shop.state.core.vectors_of(ask, names(shop, ranked), plan)
+    found = np.array([name.startswith(("cascade_recall", "cascade_source_")) for name in plan.names])
+    np.testing.assert_array_equal(rows[:, ~found], by_id[:, ~found])
+    assert not by_id[:, found].any() and (rows[:, found].any() or not found.any())
     return rows
 
 
@@ -244,11 +249,11 @@ def test_a_session_of_ten_thousand_clicks_is_ranked(shop: Shop) -> None:
     assert len(shop.rank([f"i{n}" for n in range(60)], user_id="u")["items"]) == 60
 
 
-def test_a_decision_carries_the_rows_that_it_is_given(shop: Shop) -> None:
+def test_a_decision_carries_the_rows_that_were_made_of_its_items(shop: Shop) -> None:
     core, plan = shop.state.core, shop.state.plan
     ask = ask_of(shop)
-    ranked, _ = core.rank_given(ask, ["i1", "i2", "i3"])
-    given = np.arange(4 * len(plan), dtype=np.float32).reshape(4, len(plan))
+    ranked, _ = core.rank_given(ask, ["i1", "i2", "i3", "i4"])
+    of = dict(zip(names(shop, ranked), range(4), strict=True))
 
     def decide(request_id: str, rows: np.ndarray[Any, np.dtype[np.float32]]) -> None:
         core.decide(
@@ -256,6 +261,14 @@ def test_a_decision_carries_the_rows_that_it_is_given(shop: Shop) -> None:
             degraded=[], plan=plan, rows=rows,
         )  # fmt: skip
 
+    given = np.arange(4 * len(plan), dtype=np.float32).reshape(4, len(plan))
+    with pytest.raises(NativeError):
+        decide("none were made", given)
+    core.rows(ask, ranked, plan)
+    # The list is ordered anew, cut, and what explains it is read: the rows stay those of their items.
+    core.set_scores(ranked, np.array([1, 3, 2, 4], dtype=np.float32))
+    core.vectors(ask, ranked, plan)
+    ranked.truncate(3)
     decide("own", given)
     decide("strided", np.asfortranarray(given))
     for wrong in (given[:2], given[:, 1:]):
@@ -265,5 +278,5 @@ def test_a_decision_carries_the_rows_that_it_is_given(shop: Shop) -> None:
     logged = {each["request_id"]: each for each in shop.decisions()}
     assert list(logged) == ["own", "strided"]
     for each in logged.values():
-        assert each["features"] == given[:3].tolist()
+        assert each["features"] == [given[of[item["id"]]].tolist() for item in each["items"]]
         assert (each["bundle"], each["explore"]) == ("shop:1", None)

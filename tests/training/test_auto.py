@@ -6,7 +6,8 @@ import pytest
 
 from rtp_monolith.clock import ManualClock
 from rtp_monolith.training import auto
-from rtp_monolith.training.learners import BestOf, Encoder, Mixture, NearSessions, Popular
+from rtp_monolith.training.counting import NearSessions, Popular
+from rtp_monolith.training.learners import BestOf, Encoder, Mixture
 
 
 def profile(**more: object) -> auto.Profile:
@@ -43,7 +44,7 @@ def test_it_says_what_it_saw_and_why() -> None:
     assert "dot products" in said[1]
     assert names(profile(repeats=0.001, length_mean=40.0))[0] == ["sasrec-dot", "core"]
     chosen, said = names(profile(targets=50))
-    assert chosen == ["popularity", "item-knn", "session-knn"]
+    assert chosen == list(auto.COUNTING)
     assert "too few" in said[1]
 
 

@@ -27,7 +27,7 @@ def test_every_click_but_the_first_is_a_target_once(length_max: int, batch_token
     for epoch in (0, 1):
         found: Counter[int] = Counter()
         for numbers in windows.epoch(7, epoch):
-            items, lengths = windows.batch(numbers)
+            items, lengths, _ = windows.batch(numbers)
             assert items.shape[1] == lengths.max() + 1 <= length_max + 1
             assert len(lengths) == 1 or items[:, 1:].size <= batch_tokens
             for row, length in zip(items.tolist(), lengths.tolist(), strict=True):

@@ -3,44 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 import msgspec
 import numpy as np
 import pytest
 
+from rtp_monolith.features.cascade import CASCADE
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.training.candidates import CandidateCard, CandidateSets
-from rtp_monolith.training.dataset import AFFINITY, SESSION_COLUMNS, SURFACE_COLUMNS
+from rtp_monolith.training.dataset import AFFINITY, RECALL, SESSION_COLUMNS
 from rtp_monolith.training.distill import distill, prerank_names, signed_log, value_of
 from rtp_monolith.training.ranker import TrainedRanker
 
-NAMES = [feature.name for feature in FEATURES]
-INPUTS = [*NAMES, *SURFACE_COLUMNS, AFFINITY]
+NAMES = [feature.name for feature in (*FEATURES, *CASCADE)]
+COVIS = "cascade_source_covis"
 POOL = 300
 
 
-class Near:
-    """Item vectors on a line; a session's vector is its last item's."""
-
-    items: ClassVar = {f"i{n}": n for n in range(POOL)}
-    table = np.linspace(-1, 1, POOL, dtype=np.float32)[:, None] * np.ones((1, 2), np.float32)
-    length = 50
-
-    def encode(self, sessions: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        last = self.table[sessions[np.arange(len(sessions)), np.maximum(lengths - 1, 0)]]
-        return np.where(lengths[:, None] > 0, last, np.float32(0.0))
-
-
 class Taste:
-    """Stands for a trained ranker: cheap and near items are clicked, the rest does not matter."""
+    """Stands for a trained ranker: cheap items are clicked, and near ones, and what the sources found."""
 
-    def __init__(self, near: float) -> None:
-        self.near = near
+    def __init__(self, near: float, found: float) -> None:
+        self.near, self.found = near, found
 
     def probabilities(self, rows: np.ndarray) -> np.ndarray:
-        price = np.log1p(rows[:, INPUTS.index("item_price")])
-        click = 1 / (1 + np.exp(-(1.0 - price + self.near * rows[:, INPUTS.index(AFFINITY)])))
+        price = np.log1p(rows[:, NAMES.index("item_price")])
+        found = rows[:, NAMES.index(RECALL)] + rows[:, NAMES.index(COVIS)]
+        logit = 1.0 - price + self.near * rows[:, NAMES.index(AFFINITY)] + self.found * found
+        click = 1 / (1 + np.exp(-logit))
         return np.stack([click, click / 10, click / 100], axis=1).astype(np.float32)
 
 
@@ -49,17 +39,18 @@ def pools(folder: Path, sets: int = 12) -> CandidateSets:
     rows = np.zeros((sets * POOL, len(NAMES)), np.float32)
     rows[:, NAMES.index("item_price")] = np.exp(rng.normal(3, 1, len(rows)))
     rows[:, NAMES.index("item_popularity")] = rng.exponential(10, len(rows))
+    rows[:, NAMES.index(AFFINITY)] = rng.normal(size=len(rows))
+    rows[:, NAMES.index(RECALL)] = rng.random(len(rows))
+    rows[:, NAMES.index(COVIS)] = rng.random(len(rows)) < 0.3
     rows.tofile(folder / "candidates.bin")
-    items = list(Near.items)
-    prefix = [[f"i{rng.integers(POOL)}"] if n % 3 else [] for n in range(sets)]
-    card = CandidateCard([POOL] * sets, list(range(sets)), prefix, [items] * sets, NAMES)
+    card = CandidateCard([POOL] * sets, list(range(sets)), NAMES)
     (folder / "candidates.json").write_bytes(msgspec.json.encode(card))
     return CandidateSets(folder)
 
 
-def run(folder: Path, near: float, **more: object):  # type: ignore[no-untyped-def]
-    taste: TrainedRanker = Taste(near)  # type: ignore[assignment]
-    return distill(pools(folder), taste, INPUTS, Near(), ("click", "cart", "purchase"), 8, **more)  # type: ignore[arg-type]
+def run(folder: Path, near: float, found: float = 0.0, **more: object):  # type: ignore[no-untyped-def]
+    taste: TrainedRanker = Taste(near, found)  # type: ignore[assignment]
+    return distill(pools(folder), taste, NAMES, ("click", "cart", "purchase"), 8, **more)  # type: ignore[arg-type]
 
 
 def test_it_finds_what_the_ranker_looks_at(tmp_path: Path) -> None:
@@ -73,7 +64,15 @@ def test_it_finds_what_the_ranker_looks_at(tmp_path: Path) -> None:
 
 
 def test_a_session_that_does_not_matter_gets_no_weight(tmp_path: Path) -> None:
-    assert abs(run(tmp_path, 0.0).model.affinity) < 0.05
+    made = run(tmp_path, 0.0).model
+    assert abs(made.affinity) < 0.05 and abs(made.recall) < 0.05 and abs(made.sources["covis"]) < 0.05
+
+
+def test_what_the_sources_say_gets_its_weight(tmp_path: Path) -> None:
+    made = run(tmp_path, 0.0, 3.0)
+    assert made.overlap == 1.0 and made.correlation > 0.97
+    assert made.model.recall > 0.5 and made.model.sources["covis"] > 0.5
+    assert {*made.model.sources} == {"covis"}, "of the others nothing was ever found"
 
 
 def test_without_the_session_there_is_no_affinity(tmp_path: Path) -> None:
@@ -83,11 +82,11 @@ def test_without_the_session_there_is_no_affinity(tmp_path: Path) -> None:
 
 
 def test_without_pools_to_learn_from_it_says_so(tmp_path: Path) -> None:
-    taste: TrainedRanker = Taste(1.0)  # type: ignore[assignment]
+    taste: TrainedRanker = Taste(1.0, 0.0)  # type: ignore[assignment]
     with pytest.raises(ValueError, match="no pool"):
-        distill(pools(tmp_path), taste, INPUTS, Near(), ("click", "cart", "purchase"), 0)
+        distill(pools(tmp_path), taste, NAMES, ("click", "cart", "purchase"), 0)
 
 
 def test_signs_and_values() -> None:
     assert signed_log(np.array([np.e - 1, 1 - np.e, 0.0])) == pytest.approx([1.0, -1.0, 0.0])
-    assert value_of(np.array([[0.5, 0.1, 0.01]]), ("click", "cart", "purchase")) == pytest.approx([0.23])
+    assert value_of(np.array([[0.5, 0.1, 0.01]]), ("click", "cart", "purchase")) == pytest.approx([0.74])

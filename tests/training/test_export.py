@@ -15,7 +15,7 @@ from rtp_monolith.errors import DataError
 from rtp_monolith.training import export
 from rtp_monolith.training.models.build import build
 from rtp_monolith.training.models.encoder import SessionModel
-from rtp_monolith.training.settings import CORE, SASREC_COSINE, SASREC_DOT, Settings
+from rtp_monolith.training.settings import CORE, GRU4REC, SASREC_COSINE, SASREC_DOT, SESSION_GRAPH, Settings
 
 
 def made(base: Settings) -> SessionModel:
@@ -52,3 +52,26 @@ def test_the_exported_encoder_is_the_model(base: Settings, tmp_path: Path) -> No
         with pytest.raises(DataError) as error:
             export.check_parity(model, path)
         assert error.value.code == "parity"
+
+
+def test_a_graph_of_the_session_is_exported_too(tmp_path: Path) -> None:
+    model, path = made(SESSION_GRAPH), tmp_path / "encoder.onnx"
+    export.export_encoder(model, path)
+    assert export.check_parity(model, path) <= 1e-5
+
+
+def test_a_step_of_the_graph_is_a_step_of_the_model(tmp_path: Path) -> None:
+    model, path = made(msgspec.structs.replace(GRU4REC, layers=2)), tmp_path / "step.onnx"
+    export.export_step(model, path)
+    runtime = onnxruntime.InferenceSession(str(path), export.session_options(), providers=["CPUExecutionProvider"])
+    table, sessions = export.item_vectors(model), [[5, 1, 9], [0, 3, 3], [7, 7, 2]]
+    state = np.zeros((2, 3, 8), dtype=np.float32)
+    for upto in range(1, 4):
+        clicked = table[[each[upto - 1] for each in sessions]]
+        session, state = runtime.run(["session", "state_after"], {"vectors": clicked, "state": state})
+        with torch.no_grad():
+            want = model.sessions(model.item_vectors(), [each[:upto] for each in sessions]).numpy()
+        assert session == pytest.approx(want, abs=1e-5)
+    with pytest.raises(DataError) as error:
+        export.export_step(made(CORE), path)
+    assert error.value.code == "no_incremental_form"

@@ -12,7 +12,7 @@ import torch
 from rtp_monolith.clock import ManualClock
 from rtp_monolith.errors import DataError
 from rtp_monolith.training import loop
-from rtp_monolith.training.models.build import BODIES, build
+from rtp_monolith.training.models.build import ENCODERS, build
 from rtp_monolith.training.models.encoder import SessionModel
 from rtp_monolith.training.settings import Settings
 
@@ -45,7 +45,7 @@ def weights(model: SessionModel) -> torch.Tensor:
     return torch.cat([each.detach().flatten() for each in model.parameters()])
 
 
-@pytest.mark.parametrize("body", sorted(BODIES))
+@pytest.mark.parametrize("body", sorted(ENCODERS))
 @pytest.mark.parametrize(("scoring", "loss"), [("cosine", "sampled"), ("dot", "full")])
 def test_every_model_learns_what_follows_what(chains: Sessions, body: str, scoring: str, loss: str) -> None:
     settings = msgspec.structs.replace(SMALL, body=body, scoring=scoring, loss=loss, epochs=12)
@@ -173,6 +173,22 @@ def test_a_budget_cuts_the_plan_and_the_rate_still_falls_to_zero(chains: Session
     assert history.cut
     assert history.steps == history.steps_planned < 500 * history.steps_per_epoch
     assert 40.0 < clock.monotonic_s() < 66.0
+
+
+def test_the_budget_keeps_time_for_judgings_that_the_caller_does(chains: Sessions) -> None:
+    took_s = []
+    for judgings_after in (0.0, 30.0):
+        clock = SlowClock()
+
+        def judge(model: SessionModel, clock: SlowClock = clock) -> float:
+            clock.advance(1_000)
+            return clock.monotonic_s()  # later is better, so patience never ends the run
+
+        settings = msgspec.structs.replace(SMALL, epochs=500)
+        trained(chains, settings, clock=clock, budget_s=100.0, judge=judge, judgings_after=judgings_after)
+        took_s.append(clock.monotonic_s())
+    assert 75.0 < took_s[0] < 106.0
+    assert took_s[1] == pytest.approx(took_s[0] - 37.5, abs=12.0)
 
 
 def test_no_time_at_all_still_gives_a_model(chains: Sessions) -> None:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from rtp_monolith.training import losses
+from rtp_monolith.training.models.build import build
+from rtp_monolith.training.settings import Settings
 
 N, C, D = 7, 11, 5
 
@@ -153,3 +155,50 @@ def test_gbce_is_that_of_numpy(calibration: float) -> None:
     assert got.item() == pytest.approx(np.mean(want), rel=1e-5)
     if calibration == 0.0:
         assert beta == pytest.approx(1.0)
+
+
+def test_known_answers_of_the_binary_and_the_pairwise_losses() -> None:
+    """Nothing known: every comparison is even. Everything known: bpr costs nothing, bpr-max its regularization."""
+    zeros, own = torch.zeros(3, 2), torch.tensor([-1, -1, -1])
+    assert losses.bpr_max(zeros, zeros, zeros, own).item() == pytest.approx(math.log(2))
+    # Three negatives of 13 possible: α = 1/4, so β at t = 1 is 1/4 · (1 - 4) + 1 = 1/4.
+    assert losses.gbce(zeros, zeros, zeros, own, items=13, calibration=1.0).item() == pytest.approx(3.25 * math.log(2))
+    sure = torch.tensor([[40.0, 0.0]])
+    columns, positives = torch.tensor([[-1.0, 0.0]]), torch.tensor([[1.0, 0.0]])
+    assert losses.bpr(sure, columns, positives, torch.tensor([-1])).item() == pytest.approx(0.0, abs=1e-6)
+    assert losses.bpr_max(sure, columns, positives, torch.tensor([-1])).item() == pytest.approx(1600.0)
+    assert losses.gbce(sure, columns, positives, torch.tensor([-1]), items=9).item() == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.5])
+def test_the_cosine_softmax_with_a_temperature(temperature: float) -> None:
+    """Against NumPy through a model's own scaling; and a session that is its target among items at right angles."""
+    settings = Settings(width=D, heads=1, body="gru4rec", scoring="cosine", temperature=temperature, loss="full")
+    model = build(C, settings, seed=0)
+    states, _, _, _ = given(9)
+    targets = torch.tensor([0, 1, 2, 3, 3, 9, 10])
+    with torch.no_grad():
+        got = losses.full_cross_entropy(model.body.finish(states), model.item_vectors(), targets).item()
+        h, table = states.double().numpy(), model.table.ids.detach().double().numpy()
+        cosines = (h @ table.T) / (np.linalg.norm(h, axis=1)[:, None] * np.linalg.norm(table, axis=1))
+        logits_ = cosines / temperature
+        want = np.log(np.exp(logits_).sum(1)) - logits_[np.arange(N), targets.numpy()]
+        assert got == pytest.approx(want.mean(), rel=1e-4)
+        model.table.ids.zero_()[:D] = torch.eye(D)
+        session = model.body.finish(7.0 * torch.eye(D)[:1])
+        known = losses.full_cross_entropy(session, model.item_vectors()[:D], torch.tensor([0])).item()
+    assert known == pytest.approx(math.log(1 + (D - 1) * math.exp(-1 / temperature)), rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("loss", ["bpr", "bpr-max", "gbce", "sampled"])
+def test_losses_of_logits_are_those_of_dot_products(loss: str) -> None:
+    states, columns, positives, own = given(10)
+    counts = own.unsqueeze(1) != torch.arange(C)
+    got = losses.of_logits((states * positives).sum(1, keepdim=True), states @ columns.T, counts, loss, 100)
+    want = {
+        "bpr": lambda: losses.bpr(states, columns, positives, own),
+        "bpr-max": lambda: losses.bpr_max(states, columns, positives, own),
+        "gbce": lambda: losses.gbce(states, columns, positives, own, 100),
+        "sampled": lambda: losses.softmax(states, columns, positives, own),
+    }[loss]()
+    assert got.item() == pytest.approx(want.item(), rel=1e-5)

@@ -1,4 +1,4 @@
-"""On the generated shop, which was not made for any of them: each model is better than popularity."""
+"""On the generated shop, which was not made for any of them: each model is clearly better than popularity."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rtp_monolith.training import auto
 from rtp_monolith.training.evaluate import Request, evaluate
 from rtp_monolith.training.settings import Settings
 
-MODELS = ("item-knn", "session-knn", "gru4rec", "sasrec", "core")
+MODELS = ("item-knn", "session-knn", "gru4rec", "sasrec", "core", "session-graph", "two-tower", "bst")
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +33,16 @@ def test_every_model_beats_popularity(files: tuple[Path, Path], monkeypatch: pyt
     sized = auto.recipe
 
     def recipe(name: str, seen: auto.Profile) -> Settings:
-        return msgspec.structs.replace(sized(name, seen), width=32, layers=1, negatives=64)
+        return msgspec.structs.replace(sized(name, seen), width=32, layers=1, negatives=32, patience=4)
 
     monkeypatch.setattr(auto, "recipe", recipe)
     found = {}
     for model in ("popularity", *MODELS):
         request = Request(
-            train=files[0], test=files[1], model=model, protocol="prefixes", attributes=None, refit=True, k=10, seed=0,
+            train=files[0], test=files[1], model=model, protocol="prefixes", attributes=None, refit=False, k=10, seed=0,
             until_s=1e9,
         )  # fmt: skip
         report = evaluate(request, WallClock(), lambda _: None)
         found[model] = report["ndcg"]
-    print(found)
-    assert all(found[model] > found["popularity"] for model in MODELS), found
-    assert all(found[model] > 2 * found["popularity"] for model in MODELS if model != "gru4rec"), found
+        print(model, report["ndcg"], report["epochs"], report["train_s"], flush=True)
+    assert all(found[model] > 5 * found["popularity"] for model in MODELS), found

@@ -290,7 +290,7 @@ pub fn keep_eligible(state: &State, rules: &Rules<'_>, candidates: &mut Vec<Cand
 }
 
 /// Fills up to `k` from the catalogue: what is popular, then the newest, then by index.
-pub fn fill(state: &State, lists: &Lists, rules: &Rules<'_>, candidates: &mut Vec<Candidate>, k: usize) {
+pub fn fill(state: &State, lists: &Lists, rules: &Rules<'_>, candidates: &mut Vec<Candidate>, k: usize, now_ms: i64) {
     let bit = 1u32 << source::CATALOGUE;
     let mut taken: Vec<u32> = candidates.iter().map(|c| c.item).collect();
     taken.sort_unstable();
@@ -302,9 +302,16 @@ pub fn fill(state: &State, lists: &Lists, rules: &Rules<'_>, candidates: &mut Ve
         }
         if taken.binary_search(&item).is_err() && !added.contains(&item) && rules.allow(state, item) {
             added.push(item);
-            candidates.push(Candidate { item, score: 0.0, sources: bit });
+            candidates.push(Candidate { item, score: 0.0, found: unfound(state, item, now_ms), sources: bit });
         }
     }
+}
+
+/// What is said of an item that no source found: a little for popularity.
+pub fn unfound(state: &State, item: u32, now_ms: i64) -> f32 {
+    let stats = state.items.get(item as usize);
+    let popularity = stats.map_or(0.0, |s| s.popularity(crate::cascade::lists::POPULAR_HALF_LIFE_MS, now_ms));
+    1e-3 * (popularity / (popularity + 100.0)) as f32
 }
 
 /// Scores for given items: what the sources say of them, else a little for popularity.
@@ -316,12 +323,8 @@ pub fn score_given(state: &State, candidates: &[Candidate], items: &[u32], now_m
         .map(|item| match known.binary_search_by_key(item, |c| c.item) {
             Ok(at) => Candidate { sources: known[at].sources | 1 << source::GIVEN, ..*known[at] },
             Err(_) => {
-                let popularity = state
-                    .items
-                    .get(*item as usize)
-                    .map_or(0.0, |s| s.popularity(crate::cascade::lists::POPULAR_HALF_LIFE_MS, now_ms));
-                let score = 1e-3 * (popularity / (popularity + 100.0)) as f32;
-                Candidate { item: *item, score, sources: 1 << source::GIVEN }
+                let score = unfound(state, *item, now_ms);
+                Candidate { item: *item, score, found: score, sources: 1 << source::GIVEN }
             }
         })
         .collect()

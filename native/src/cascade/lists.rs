@@ -18,8 +18,8 @@ const LIST_MAX: usize = 1_000;
 const CATEGORY_LIST_MAX: usize = 200;
 /// Newest items of a category that fill its list when few of them are popular.
 const CATEGORY_FRESH_MAX: usize = 100;
-/// Items scored per refresh between two full ones.
-const TOUCHED_MAX: usize = 64;
+/// Items scored per refresh beside those on the lists.
+const TOUCHED_MAX: usize = 128;
 /// Scores of untouched items fade together, so their order holds; they are all scored again this often.
 const RESCORE_MS: i64 = 30_000;
 
@@ -70,17 +70,21 @@ impl Lists {
     /// Takes in what changed since the last call, at most `TOUCHED_MAX` items of it: the rest waits for the next call,
     /// so that no request pays for a busy second. True when nothing is left.
     pub fn refresh(&mut self, state: &mut State, now_ms: i64) -> bool {
+        self.take_in(state, now_ms, TOUCHED_MAX)
+    }
+
+    fn take_in(&mut self, state: &mut State, now_ms: i64, touched_max: usize) -> bool {
         let rescore = self.scored_ms == i64::MIN || now_ms.saturating_sub(self.scored_ms).abs() >= RESCORE_MS;
-        let touched = state.touched.take_some(if rescore { usize::MAX } else { TOUCHED_MAX });
+        let touched = state.touched.take_some(touched_max);
+        if rescore {
+            self.scored_ms = now_ms;
+        }
         if !touched.is_empty() || rescore {
             for item in &touched {
                 self.join_categories(state, *item);
             }
             self.rescore(state, &touched, rescore, now_ms);
             self.stale_categories = true;
-        }
-        if rescore {
-            self.scored_ms = now_ms;
         }
         let done = state.touched.is_empty();
         if self.stale_categories && done {
@@ -95,7 +99,7 @@ impl Lists {
         *self = Lists::default();
         let all: Vec<u32> = state.catalogue.iter_present().map(|(item, _)| item).collect();
         all.into_iter().for_each(|item| state.touched.insert(item));
-        self.refresh(state, now_ms);
+        self.take_in(state, now_ms, usize::MAX);
     }
 
     /// Scores what was touched, or everything on the lists too when it is time; the rest keeps its score.
@@ -103,10 +107,17 @@ impl Lists {
         let stats = |item: u32| state.items.get(item as usize);
         let popularity = |item: u32| stats(item).map_or(0.0, |s| s.popularity(POPULAR_HALF_LIFE_MS, now_ms));
         let trend = |item: u32| stats(item).map_or(0.0, |s| s.trend(now_ms));
-        // Days, from old to new: the order matters, the size does not.
+        // Days, from old to new: the order matters, the size does not. As of the latest scoring of everything, so that an
+        // item scored a moment later is not taken for an older one.
+        let as_of_ms = self.scored_ms;
         let freshness = |item: u32| {
             let since = state.catalogue.get(item).map_or(0, |i| i.added_ms());
-            1.0 / (1.0 + (now_ms - since).max(0) as f64 / 86_400_000.0)
+            let days = as_of_ms.saturating_sub(since) as f64 / 86_400_000.0;
+            if days < 0.0 {
+                1.0 - days
+            } else {
+                1.0 / (1.0 + days)
+            }
         };
         update(&mut self.popular, state, touched, everything, popularity);
         update(&mut self.trending, state, touched, everything, trend);
@@ -175,5 +186,31 @@ impl Lists {
         let answer = list.iter().take(n).copied().collect();
         self.by_context.insert(key, (now_ms, list));
         answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fold::scene::{Scene, NOW};
+
+    #[test]
+    fn new_items_stand_by_when_they_came_and_not_by_when_they_were_scored() {
+        let mut scene = Scene::default();
+        let mut lists = Lists::default();
+        lists.rebuild(&mut scene.state, NOW);
+        for n in 0..2 * TOUCHED_MAX + 10 {
+            scene.put(&format!(r#"{{"id":"i{n}"}}"#, n = n), NOW);
+        }
+        let mut now_ms = NOW;
+        while !lists.refresh(&mut scene.state, now_ms) {
+            now_ms += 40;
+        }
+        let late = scene.put(r#"{"id":"late"}"#, NOW + 1_000);
+        lists.refresh(&mut scene.state, NOW + 1_010);
+        let order: Vec<u32> = lists.fresh.items().iter().map(|(item, _)| *item).collect();
+        assert_eq!(order[0], late);
+        assert!(order[1..].windows(2).all(|w| w[0] < w[1]), "those that came together stand by their index");
+        assert_eq!(order.len(), 2 * TOUCHED_MAX + 11);
     }
 }

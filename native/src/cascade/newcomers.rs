@@ -79,7 +79,7 @@ pub fn explore(
     let drawn = draw(&arms, slot.seed)?;
     let score = candidates.get(at).or(candidates.last()).map_or(0.0, |c| c.score);
     let sources = 1 << source::EXPLORE | 1 << source::NEW;
-    candidates.insert(at, Candidate { item: pool[drawn].0, score, sources });
+    candidates.insert(at, Candidate { item: pool[drawn].0, score, found: 0.0, sources });
     candidates.truncate(k);
     Some(Filled { slot, at, drawn, propensity: propensity(&arms, drawn), pool })
 }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     fn listed(items: &[u32]) -> Vec<Candidate> {
-        items.iter().map(|item| Candidate { item: *item, score: 10.0 - *item as f32, sources: 1 }).collect()
+        items.iter().map(|item| Candidate { item: *item, score: 10.0 - *item as f32, found: 0.0, sources: 1 }).collect()
     }
 
     /// Items 0 to 11, a day apart, the last the newest; item 11 was shown five times, 10 three times with a click.

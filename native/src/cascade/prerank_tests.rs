@@ -86,8 +86,9 @@ fn the_score_is_the_formula() {
         let mut who = asker(&scene.state, &user, &session_id, NOW + round * 20_000);
         let session = [0.5, -1.25];
         who.session = (round % 3 > 0).then_some((&session[..], &vectors));
-        let mut candidates: Vec<Candidate> =
-            (0..40u32).map(|item| Candidate { item, score: item as f32 / 40.0, sources: item % 16 }).collect();
+        let mut candidates: Vec<Candidate> = (0..40u32)
+            .map(|item| Candidate { item, score: item as f32 / 40.0, found: 0.0, sources: item % 16 })
+            .collect();
         let given = candidates.clone();
         prerank.keep_eligible(&scene.state, &Rules::default(), who.as_of_ms, &mut candidates);
         assert_eq!(candidates, given);
@@ -120,7 +121,7 @@ fn what_may_not_be_shown_is_dropped_and_what_is_added_is_scored() {
     scene.put(r#"{"id":"i3","available":false}"#, NOW);
     let plan = Plan::parse(PLAN.as_bytes()).unwrap();
     let mut prerank = Prerank::parse(model(&COLUMNS).as_bytes(), &plan).unwrap();
-    let of = |item| Candidate { item, score: 0.0, sources: 0 };
+    let of = |item| Candidate { item, score: 0.0, found: 0.0, sources: 0 };
     let mut candidates: Vec<Candidate> = [1, 2, 3, 4, 99].map(of).into();
     let rules = Rules { excluded: vec![4], ..Rules::default() };
     prerank.keep_eligible(&scene.state, &rules, NOW, &mut candidates);
@@ -141,7 +142,8 @@ fn a_score_that_is_not_a_number_comes_last() {
     let plan = Plan::parse(PLAN.as_bytes()).unwrap();
     let wild = [("clicks", 0.0, 1e-30, 3e8), ("category_clicks", 0.0, 1e-30, -3e8)];
     let mut prerank = Prerank::parse(model(&wild).as_bytes(), &plan).unwrap();
-    let mut candidates: Vec<Candidate> = (0..40).map(|item| Candidate { item, score: 0.0, sources: 0 }).collect();
+    let mut candidates: Vec<Candidate> =
+        (0..40).map(|item| Candidate { item, score: 0.0, found: 0.0, sources: 0 }).collect();
     let mut covis = std::mem::take(&mut scene.state.covis);
     prerank.keep_eligible(&scene.state, &Rules::default(), NOW, &mut candidates);
     prerank.score(&scene.state, &mut covis, &asker(&scene.state, "u1", "s-u1", NOW), &mut candidates);
@@ -172,7 +174,8 @@ fn a_model_that_does_not_fit_is_refused() {
 #[test]
 fn the_best_are_kept_in_order_and_ties_stay() {
     let scores = [0.0, -3.0, 2.5, -0.0, 7.0, 2.5, f32::MIN, -0.5];
-    let list: Vec<Candidate> = (0..).zip(scores).map(|(item, score)| Candidate { item, score, sources: 0 }).collect();
+    let list: Vec<Candidate> =
+        (0..).zip(scores).map(|(item, score)| Candidate { item, score, found: 0.0, sources: 0 }).collect();
     for (limit, want) in
         [(8, &[4, 2, 5, 0, 3, 7, 1, 6][..]), (4, &[4, 2, 5, 0]), (1, &[4]), (0, &[]), (99, &[4, 2, 5, 0, 3, 7, 1, 6])]
     {

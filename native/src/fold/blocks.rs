@@ -7,7 +7,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::ahead::fetch;
+use crate::ahead::{fetch, in_large_pages};
 use crate::fold::aggregate::Owner;
 use crate::fold::counter::Counter;
 use crate::fold::plan::{Count, Feature, Op, Plan, Rate, Scope};
@@ -348,10 +348,15 @@ impl Blocks {
         }
         let at = self.heads.len();
         self.places[index] = at as u32;
+        let room = (self.heads.capacity(), self.values.capacity());
         self.heads.push(EMPTY);
         // With weights the score is all that is read of an item's features.
         if self.weights.is_empty() {
             self.values.resize((at + 1) * self.columns.len(), 0.0);
+        }
+        if room != (self.heads.capacity(), self.values.capacity()) {
+            in_large_pages(&self.heads);
+            in_large_pages(&self.values);
         }
         at as u32
     }

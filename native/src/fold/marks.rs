@@ -2,10 +2,13 @@
 //!
 //! Invariant: `take` is ascending and names each number once, however often it was marked. Marking costs a bit test.
 
+use std::collections::VecDeque;
+
 #[derive(Debug, Clone, Default)]
 pub struct Marks {
     bits: Vec<u64>,
-    list: Vec<u32>,
+    /// In the order of marking.
+    list: VecDeque<u32>,
 }
 
 impl Marks {
@@ -16,7 +19,7 @@ impl Marks {
         }
         if self.bits[word] & bit == 0 {
             self.bits[word] |= bit;
-            self.list.push(number);
+            self.list.push_back(number);
         }
     }
 
@@ -44,29 +47,6 @@ impl Marks {
     }
 }
 
-impl Marks {
-    /// Leaves at most `n` of what was marked, those marked first, and gives the rest away.
-    pub fn split(&mut self, n: usize) -> Marks {
-        if self.list.len() <= n {
-            return Marks::default();
-        }
-        let mut rest = std::mem::take(self);
-        for number in rest.take_some(n) {
-            self.insert(number);
-        }
-        rest
-    }
-
-    /// Marks what others marked, after what is marked here.
-    pub fn extend(&mut self, others: Marks) {
-        if self.list.is_empty() {
-            *self = others;
-            return;
-        }
-        others.list.into_iter().for_each(|number| self.insert(number));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,13 +63,5 @@ mod tests {
         assert_eq!(marks.take_some(2), [9, 64]);
         marks.insert(64);
         assert_eq!(marks.take(), [64, 65]);
-        [5, 200, 7].into_iter().for_each(|n| marks.insert(n));
-        let mut rest = marks.split(2);
-        assert_eq!((marks.take(), rest.take()), (vec![5, 200], vec![7]));
-        marks.insert(9);
-        assert!(marks.split(1).is_empty());
-        rest.insert(3);
-        marks.extend(rest);
-        assert_eq!(marks.take(), [3, 9]);
     }
 }

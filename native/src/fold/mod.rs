@@ -17,6 +17,7 @@ mod lines;
 pub mod lookup;
 pub mod marks;
 pub mod moments;
+pub mod near;
 pub mod own;
 pub mod persist;
 pub mod plan;

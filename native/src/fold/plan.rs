@@ -5,6 +5,7 @@
 
 use serde::Deserialize;
 
+use crate::cascade::SOURCES;
 use crate::error::{Error, Result};
 use crate::fold::aggregate::parse_key;
 use crate::fold::contexts::DIMENSIONS;
@@ -155,6 +156,14 @@ pub enum Op {
     CrossCovisitation,
     /// Session vector times item vector; 0 without either.
     Affinity,
+    /// What the sources of this request said of the item, all together.
+    FoundScore,
+    /// 1 when the source of that bit found the item.
+    FoundBy {
+        source: u8,
+    },
+    /// Cosine of the item's vector with those of what the visitor wanted lately.
+    Near(Nearness),
     ItemWord(Word),
     UserWord(Word),
     ContextWord(Word),
@@ -166,6 +175,19 @@ pub enum Op {
     CrossInteracted(Alike),
     /// A team's own aggregate; whose, says the scope.
     Aggregate(Box<Reading>),
+}
+
+/// Which wishes an item is compared with, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nearness {
+    /// The mean of the session's last wishes.
+    Mean,
+    /// The nearest of them.
+    Max,
+    /// The last of them.
+    Last,
+    /// The mean of what was wanted in earlier sessions.
+    Before,
 }
 
 /// One feature of the plan.
@@ -305,6 +327,9 @@ impl Spec {
             "cross_price_ratio" => CrossPriceRatio,
             "cross_covisitation" => CrossCovisitation,
             "affinity" => Affinity,
+            "found_score" => FoundScore,
+            "found_by" => FoundBy { source: self.source()? },
+            "near" => Near(self.nearness()?),
             _ => self.team_op()?,
         };
         if !self.default.is_finite() {
@@ -405,6 +430,22 @@ impl Spec {
         Ok(Rate { hits, trials, window: self.window()?, prior_rate, prior_strength })
     }
 
+    fn source(&self) -> Result<u8> {
+        let name = self.text(&self.value, "value")?;
+        let at = SOURCES.iter().position(|s| *s == name);
+        at.map(|at| at as u8).ok_or_else(|| self.refuse(format!("{name:?} is not one of {SOURCES:?}")))
+    }
+
+    fn nearness(&self) -> Result<Nearness> {
+        match self.text(&self.value, "value")?.as_str() {
+            "mean" => Ok(Nearness::Mean),
+            "max" => Ok(Nearness::Max),
+            "last" => Ok(Nearness::Last),
+            "before" => Ok(Nearness::Before),
+            other => Err(self.refuse(format!("{other:?} is not mean, max, last or before"))),
+        }
+    }
+
     fn dimension(&self) -> Result<u8> {
         self.dimension_of(self.key.as_deref().ok_or_else(|| self.lacks("key"))?)
     }
@@ -450,28 +491,5 @@ impl Spec {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_plan_is_refused_when_it_is_loaded() {
-        let good = br#"[{"name": "clicks", "op": "item_count", "event": "click", "window_ms": 3600000}]"#;
-        let plan = Plan::parse(good).unwrap();
-        assert_eq!(plan.features[0].scope, Scope::Item);
-        assert_ne!(plan.digest, Plan::parse(b"[]").unwrap().digest);
-        for (bad, word) in [
-            (r#"[{"name": "f", "op": "item_cuont"}]"#, "item_cuont"),
-            (r#"[{"name": "f", "op": "item_count", "event": "clik", "window_ms": 0}]"#, "clik"),
-            (r#"[{"name": "f", "op": "item_count", "event": "click", "window_ms": 7}]"#, "window of 7"),
-            (r#"[{"name": "f", "op": "item_count", "event": "click"}]"#, "window_ms"),
-            (r#"[{"name": "f", "op": "user_decayed", "event": "click", "half_life_ms": 0}]"#, "half_life_ms"),
-            (r#"[{"name": "f", "op": "user_moment", "moment": "dwell"}]"#, "statistic"),
-            (r#"[{"name": "f", "op": "user_sessions", "colour": 1}]"#, "colour"),
-            (r#"[{"name": "f", "op": "context_item_count", "key": "shoe", "window_ms": 0}]"#, "shoe"),
-        ] {
-            let error = Plan::parse(bad.as_bytes()).unwrap_err();
-            assert_eq!(error.code(), "bad_feature");
-            assert!(error.to_string().contains(word), "{error}");
-        }
-    }
-}
+#[path = "plan_tests.rs"]
+mod tests;

@@ -71,5 +71,16 @@ impl Scene {
 pub fn asker<'a>(state: &'a State, user: &str, session_id: &'a str, as_of_ms: i64) -> Asker<'a> {
     let hash = key_hash(Namespace::User, user);
     let (user, own) = (state.user(hash), state.own(hash));
-    Asker { user, own, profile: None, session_id, surface: "home", context: &[], session: None, as_of_ms }
+    Asker {
+        user,
+        own,
+        profile: None,
+        session_id,
+        surface: "home",
+        context: &[],
+        session: None,
+        vectors: None,
+        found: &[],
+        as_of_ms,
+    }
 }

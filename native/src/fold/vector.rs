@@ -7,6 +7,7 @@ use crate::fold::blocks::{finite, minute_of, stats_value, Blocks};
 use crate::fold::contexts::DIMENSIONS;
 use crate::fold::cross::Shared;
 use crate::fold::fields::local_time;
+use crate::fold::near::Near;
 use crate::fold::own::Own;
 use crate::fold::plan::{Feature, Moment, Op, Plan, Scope, Statistic};
 use crate::fold::shared::rate;
@@ -14,6 +15,7 @@ use crate::fold::state::State;
 use crate::fold::step::Catalog;
 use crate::fold::user::User;
 use crate::recall::covis::Covis;
+use crate::recall::merge::Candidate;
 use crate::recall::vectors::VectorTable;
 use crate::record::EventType;
 use serde_json::Value;
@@ -35,6 +37,10 @@ pub struct Asker<'a> {
     pub context: &'a [(String, String)],
     /// The session's vector, with the items' vectors that it is to be multiplied with.
     pub session: Option<(&'a [f32], &'a VectorTable)>,
+    /// Of the model in use.
+    pub vectors: Option<&'a VectorTable>,
+    /// What the sources found, in the order of the rows; empty when nothing was asked of them.
+    pub found: &'a [Candidate],
     pub as_of_ms: i64,
 }
 
@@ -96,7 +102,12 @@ impl State {
             row.copy_from_slice(&once);
             blocks.write(self, *at, minute, row);
         }
+        let mut near = Near::default();
         for column in blocks.cross() {
+            if let Some(values) = self.of_cascade(asker, &shared, &mut near, &column.op, items) {
+                out.chunks_exact_mut(width).zip(values).for_each(|(row, value)| row[column.at] = value);
+                continue;
+            }
             if column.op == Op::Affinity {
                 // Where it is missing, the row holds the default.
                 for (row, value) in out.chunks_exact_mut(width).zip(asker.affinities(items.iter().copied())) {

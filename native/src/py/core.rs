@@ -42,9 +42,6 @@ pub struct Core {
     embedding_length: Option<usize>,
 }
 
-/// Items that one refresh of the lists looks at.
-const LISTED_TOGETHER: usize = 128;
-
 /// Events of one body, read and checked, not yet in the log.
 #[pyclass(module = "rtp_monolith._native")]
 pub struct EventBatch {
@@ -351,10 +348,7 @@ impl Core {
 
     /// A bounded share of the work; true when the lists hold everything.
     fn refresh_lists(&mut self, now_ms: i64) -> bool {
-        // What a busy minute touched is scored a share at a time, also when the lists score everything they hold anew.
-        let later = self.state.touched.split(LISTED_TOGETHER);
-        let done = self.lists.refresh(&mut self.state, now_ms) && later.is_empty();
-        self.state.touched.extend(later);
+        let done = self.lists.refresh(&mut self.state, now_ms);
         self.refresh_tables();
         self.indices.text.keep_up(&self.state.catalogue, TEXT_SHARE) && done
     }

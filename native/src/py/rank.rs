@@ -33,11 +33,13 @@ pub struct Ranked {
     pub skipped: u32,
     /// How the explored slot was filled.
     pub filled: Option<Filled>,
+    /// Items in the order in which rows were made of them last.
+    pub rowed: Vec<u32>,
 }
 
 impl Ranked {
     pub fn new(items: Vec<Candidate>) -> Ranked {
-        Ranked { items, skipped: 0, filled: None }
+        Ranked { items, skipped: 0, filled: None, rowed: Vec::new() }
     }
 
     fn indices(&self) -> Vec<u32> {
@@ -85,17 +87,20 @@ impl Ask {
             surface: &self.surface.get().name,
             context: &self.context,
             session: self.vector.as_deref().map(|session| (session, vectors)),
+            vectors: Some(vectors).filter(|v| v.dimension() > 0),
+            found: &[],
             as_of_ms: self.now_ms,
         }
     }
 }
 
 impl Core {
-    /// Feature vectors of items for the asking user, row by row.
-    fn feature_rows(&mut self, ask: &Ask, items: &[u32], plan: &Plan) -> Vec<f32> {
+    /// Feature vectors of items for the asking user, row by row; `found` is what the sources say of each, or empty.
+    fn feature_rows(&mut self, ask: &Ask, items: &[u32], found: &[Candidate], plan: &Plan) -> Vec<f32> {
         let mut out = vec![0.0; items.len() * plan.len()];
         self.with_indices(|state, _, Indices { covis, plans, vectors, .. }| {
-            state.vectors(covis, plans.of(plan), plan, &ask.asker(state, vectors), items, &mut out);
+            let asker = Asker { found, ..ask.asker(state, vectors) };
+            state.vectors(covis, plans.of(plan), plan, &asker, items, &mut out);
         });
         out
     }
@@ -105,9 +110,10 @@ impl Core {
         py: Python<'py>,
         ask: &Ask,
         items: &[u32],
+        found: &[Candidate],
         plan: &Plan,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let rows = self.feature_rows(ask, items, plan);
+        let rows = self.feature_rows(ask, items, found, plan);
         PyArray1::from_vec(py, rows).reshape([items.len(), plan.len()])
     }
 
@@ -123,15 +129,27 @@ impl Core {
         let mut items = ranked.indices();
         items.truncate(ROWS_LOGGED_MAX);
         let Some(rows) = rows else {
-            return Ok(Matrix { columns: plan.len(), values: self.feature_rows(ask, &items, plan) });
+            return Ok(Matrix { columns: plan.len(), values: self.feature_rows(ask, &items, &ranked.items, plan) });
         };
         let (given, columns) = (rows.shape()[0], rows.shape()[1]);
-        if given < items.len() || columns != plan.len() {
-            let message = format!("{given} rows of {columns} for {} items of {} features", items.len(), plan.len());
+        if given != ranked.rowed.len() || columns != plan.len() {
+            let message = format!("{given} rows of {columns}, {} of {} were made", ranked.rowed.len(), plan.len());
             return Err(refuse("bad_shape", "rows", message));
         }
         let rows = rows.as_array();
-        let values: Vec<f32> = rows.rows().into_iter().take(items.len()).flatten().copied().collect();
+        let mut values = vec![0.0f32; items.len() * columns];
+        let mut beside: Vec<usize> = Vec::new();
+        for (at, (item, row)) in items.iter().zip(values.chunks_exact_mut(columns.max(1))).enumerate() {
+            match ranked.rowed.iter().position(|rowed| rowed == item) {
+                Some(place) => row.iter_mut().zip(rows.row(place)).for_each(|(to, from)| *to = *from),
+                None => beside.push(at),
+            }
+        }
+        // What came in after the ranker, the explored item: it has the row that the ranker would have read.
+        for at in beside {
+            let row = self.feature_rows(ask, &items[at..=at], &ranked.items[at..=at], plan);
+            values[at * columns..(at + 1) * columns].copy_from_slice(&row);
+        }
         Ok(Matrix { columns, values })
     }
 
@@ -178,7 +196,7 @@ impl Core {
             None => candidates::keep_eligible(&self.state, &rules, &mut ranked.items, limit),
         }
         if ranked.items.len() < k {
-            candidates::fill(&self.state, &self.lists, &rules, &mut ranked.items, k);
+            candidates::fill(&self.state, &self.lists, &rules, &mut ranked.items, k, ask.now_ms);
         }
         if let Some(model) = &mut model {
             self.with_indices(|state, _, Indices { covis, vectors, .. }| {
@@ -194,18 +212,19 @@ impl Core {
         ranked.items.iter().map(|c| (self.state.catalogue.ids().id(c.item), c.score, c.sources)).collect()
     }
 
-    /// Feature vectors of a list: float32 [items, features].
+    /// Feature vectors of a list: float32 [items, features]. The list remembers which items they are of, for `decide`.
     fn rows<'py>(
         &mut self,
         py: Python<'py>,
         ask: &Ask,
-        ranked: &Ranked,
+        ranked: &mut Ranked,
         plan: &PyPlan,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        self.feature_array(py, ask, &ranked.indices(), &plan.plan)
+        ranked.rowed = ranked.indices();
+        self.feature_array(py, ask, &ranked.indices(), &ranked.items, &plan.plan)
     }
 
-    /// What `rows` gives.
+    /// What `rows` gives, of any plan; nothing is remembered.
     fn vectors<'py>(
         &mut self,
         py: Python<'py>,
@@ -213,7 +232,7 @@ impl Core {
         ranked: &Ranked,
         plan: &PyPlan,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        self.rows(py, ask, ranked, plan)
+        self.feature_array(py, ask, &ranked.indices(), &ranked.items, &plan.plan)
     }
 
     /// Feature vectors of items by id, in the order given; raises `unknown_item` for an id never heard of.
@@ -229,7 +248,7 @@ impl Core {
         let of = |id: &String| self.state.catalogue.ids().index(id);
         let items: Option<Vec<u32>> = ids.iter().map(of).collect();
         let items = items.ok_or_else(|| refuse("unknown_item", "ids", "an item the log never named".to_owned()))?;
-        self.feature_array(py, ask, &items, &plan.plan)
+        self.feature_array(py, ask, &items, &[], &plan.plan)
     }
 
     /// Numbers that the catalogue says of a list's items, float32 [items, fields]: `price` or `attributes.NAME`, NaN
@@ -291,7 +310,8 @@ impl Core {
     }
 
     /// Hands the decision to the log with whatever is written next; `submit_decisions` does it at once. With a plan it
-    /// carries the vectors of its first `ROWS_LOGGED_MAX` items: `rows`, one per item of the list, or computed here.
+    /// carries the vectors of its first `ROWS_LOGGED_MAX` items: out of `rows`, what `rows` gave for this list whatever its
+    /// order was then, else computed here.
     /// Raises `bad_shape`.
     #[pyo3(signature = (log, ask, ranked, *, request_id, config_digest, seed, bundle, context, degraded, plan=None,
         rows=None))]

@@ -117,8 +117,18 @@ impl Core {
             let latest = user.and_then(|u| u.sessions.iter().max_by_key(|s| (s.last_ms, s.number)));
             let session_id = latest.map_or("", |s| &s.id);
             let profile = state.profile(hash);
-            let (own, as_of_ms) = (state.own(hash), now_ms);
-            let asker = Asker { user, own, profile, session_id, surface: "", context: &[], session: None, as_of_ms };
+            let asker = Asker {
+                user,
+                own: state.own(hash),
+                profile,
+                session_id,
+                surface: "",
+                context: &[],
+                session: None,
+                vectors: None,
+                found: &[],
+                as_of_ms: now_ms,
+            };
             plan.plan.named(&state.asker_row(&mut indices.covis, &plan.plan, &asker))
         });
         let json = self.state.user_json(hash, features).map_err(to_py)?;

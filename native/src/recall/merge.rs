@@ -16,6 +16,8 @@ pub struct SourceList<'a> {
 pub struct Candidate {
     pub item: u32,
     pub score: f32,
+    /// What the sources said of it; later stages put scores of their own into `score`.
+    pub found: f32,
     /// Bit `source` is set for every source that found the item.
     pub sources: u32,
 }
@@ -55,7 +57,10 @@ impl Merger {
         self.order.extend(self.found.iter().map(|c| (u64::from(!c.score.to_bits()) << 32) | u64::from(c.item)));
         self.order.sort_unstable();
         out.clear();
-        out.extend(self.order.iter().map(|&key| self.found[self.places[(key & 0xffff_ffff) as usize].1 as usize]));
+        out.extend(self.order.iter().map(|&key| {
+            let candidate = self.found[self.places[(key & 0xffff_ffff) as usize].1 as usize];
+            Candidate { found: candidate.score, ..candidate }
+        }));
     }
 
     #[inline]
@@ -63,7 +68,7 @@ impl Merger {
         let Some(place) = self.places.get_mut(item as usize) else { return };
         if place.0 != self.epoch {
             *place = (self.epoch, self.found.len() as u32);
-            self.found.push(Candidate { item, score: share, sources: bit });
+            self.found.push(Candidate { item, score: share, found: share, sources: bit });
             return;
         }
         let candidate = &mut self.found[place.1 as usize];
@@ -103,6 +108,7 @@ mod tests {
             merger.merge(&[list(0, 1.0, &a), list(2, 0.5, &b)], 10, &mut out);
             let got: Vec<_> = out.iter().map(|c| (c.item, c.score, c.sources)).collect();
             assert_eq!(got, [(3, 1.0, 0b101), (7, 1.0, 0b001), (1, 0.25, 0b100), (9, 0.25, 0b100)]);
+            assert!(out.iter().all(|c| c.found == c.score));
         }
     }
 

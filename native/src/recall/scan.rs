@@ -9,6 +9,7 @@
 //! too high (an order of items that the sample does not see) the walk is made again with a threshold that follows it.
 //! Invariant: the walk finds exactly the largest keys over the live items, whatever the guess was.
 
+use crate::ahead::in_large_pages;
 use crate::recall::simd::{collect, rescore_bytes, score_of, Hit, Line, Pass, Quads, BLOCK};
 
 /// Codes of items in the walk are within ±7, kept with an offset; those of the query within ±63, so that the products of
@@ -79,6 +80,8 @@ impl Codes {
             let more = blocks + blocks / 8 - self.live.len();
             self.lines.reserve_exact(more * groups);
             self.bytes.reserve_exact(more * BLOCK * self.dimension);
+            in_large_pages(&self.lines);
+            in_large_pages(&self.bytes);
             self.scales.reserve_exact(more * BLOCK);
             self.byte_scales.reserve_exact(more * BLOCK);
             self.live.reserve_exact(more);

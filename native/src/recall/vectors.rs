@@ -7,6 +7,7 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::ahead::in_large_pages;
 use crate::error::{Error, Result};
 use crate::fold::marks::Marks;
 use crate::items::{Catalogue, Item};
@@ -263,6 +264,22 @@ impl VectorTable {
         out.extend(hits.iter().zip(asked).map(|(one, asked)| if asked { score_of(*one) } else { 0.0 }));
     }
 
+    /// An item's vector brought to length 1; None when it has none.
+    pub fn direction(&self, item: u32) -> Option<Vec<f32>> {
+        let row = self.row(item)?;
+        Some(row.iter().map(|x| x * self.inverse_lengths[item as usize]).collect())
+    }
+
+    /// Dot products of the items' directions with `vector`, in their order; 0 for an item that has none.
+    pub fn cosines(&self, items: &[u32], vector: &[f32]) -> Vec<f32> {
+        let (mut hits, mut out) = (Vec::new(), Vec::new());
+        self.affinities(items.iter().copied(), vector, &mut hits, &mut out);
+        for (value, item) in out.iter_mut().zip(items) {
+            *value *= self.inverse_lengths.get(*item as usize).copied().unwrap_or(0.0);
+        }
+        out
+    }
+
     /// `affinities` for a light model: what the latest search found for this vector is taken as the search says it, which
     /// is exact to the rounding of a byte; the rest is computed.
     pub fn rough_affinities(&self, items: impl Iterator<Item = u32> + Clone, vector: &[f32], out: &mut Vec<f32>) {
@@ -338,6 +355,7 @@ impl VectorTable {
                 // An eighth ahead: rows are large.
                 let more = len + len / 8 - self.origins.len();
                 self.rows.reserve_exact(more * self.dimension);
+                in_large_pages(&self.rows);
                 self.origins.reserve_exact(more);
             }
             self.rows.resize(len * self.dimension, 0.0);

@@ -9,13 +9,23 @@ from collections.abc import Sequence
 
 import torch
 
+from rtp_monolith.training.models.bst import Bst
 from rtp_monolith.training.models.core import Core
 from rtp_monolith.training.models.encoder import Body, SessionModel
 from rtp_monolith.training.models.gru4rec import Gru4Rec
 from rtp_monolith.training.models.sasrec import SasRec
+from rtp_monolith.training.models.session_graph import SessionGraph
+from rtp_monolith.training.models.two_tower import TwoTower
 from rtp_monolith.training.settings import Settings
 
-BODIES: dict[str, type[Body]] = {"sasrec": SasRec, "core": Core, "gru4rec": Gru4Rec}
+ENCODERS: dict[str, type[Body]] = {
+    "sasrec": SasRec,
+    "core": Core,
+    "gru4rec": Gru4Rec,
+    "session-graph": SessionGraph,
+    "two-tower": TwoTower,
+}
+BODIES: dict[str, type[Body]] = {**ENCODERS, "bst": Bst}
 
 
 def build(items: int, settings: Settings, seed: int, attributes: Sequence[Sequence[int]] | None = None) -> SessionModel:

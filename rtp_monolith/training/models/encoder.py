@@ -39,6 +39,10 @@ class Body(nn.Module):
         """float32 [batch, length, d] right-padded with zeros, int64 [batch] → [batch, d]; zeros for an empty one."""
         return self.finish(self.last(vectors, lengths)) * (lengths > 0).to(vectors.dtype).unsqueeze(1)
 
+    def items(self, rows: Tensor) -> Tensor:
+        """Rows of the table, [n, d], as this body's item vectors: as they are, but for a body with an item tower."""
+        return rows
+
     def finish(self, hidden: Tensor) -> Tensor:
         return F.normalize(hidden, dim=-1, eps=1e-6) if self.unit else hidden
 
@@ -49,6 +53,15 @@ class Body(nn.Module):
     def last(self, vectors: Tensor, lengths: Tensor) -> Tensor:
         """Before scoring's normalization, at position length - 1 only."""
         return at_last(self.hidden(vectors, lengths), lengths)
+
+
+class TargetedBody(Body):
+    """A body that reads the candidate together with the session, and so has no vector for the session alone."""
+
+    def against(self, vectors: Tensor, row: Tensor, upto: Tensor, candidates: Tensor) -> Tensor:
+        """Logits [n, c] of the candidates [n | 1, c, d] after the first `upto` int64 [n] items of the sessions `row`
+        int64 [n] among `vectors` [batch, length, d]."""
+        raise AssertionError("a body says what its logits are")
 
 
 def at_last(states: Tensor, lengths: Tensor) -> Tensor:
@@ -118,6 +131,7 @@ class SessionModel(nn.Module):
 
     def scaled(self, rows: Tensor) -> Tensor:
         """Rows of the table in the form that is exported and scored."""
+        rows = self.body.items(rows)
         if self.settings.scoring == "dot":
             return rows
         return F.normalize(rows, dim=-1, eps=1e-6) / self.settings.temperature
@@ -132,11 +146,15 @@ class SessionModel(nn.Module):
 
     def sessions(self, vectors: Tensor, sessions: Sequence[Sequence[int]]) -> Tensor:
         """The session vectors [n, d] of sessions given as item numbers, oldest first; `vectors` from `item_vectors`."""
-        length_max = self.settings.length_max
-        cut = [list(each[-length_max:]) for each in sessions]
-        lengths = torch.tensor([len(each) for each in cut], dtype=torch.long)
-        longest = max(int(lengths.max()) if len(cut) else 0, 1)
-        padded = torch.tensor([each + [0] * (longest - len(each)) for each in cut], dtype=torch.long)
+        padded, lengths = self.padded(sessions)
+        longest = padded.shape[1]
         inputs = vectors[padded] * (torch.arange(longest) < lengths.unsqueeze(1)).unsqueeze(2)
         session: Tensor = self.body(inputs, lengths)
         return session
+
+    def padded(self, sessions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """The latest items of each session, int64 [n, longest ≥ 1] right-padded with 0, and how many they are."""
+        cut = [list(each[-self.settings.length_max :]) for each in sessions]
+        lengths = torch.tensor([len(each) for each in cut], dtype=torch.long)
+        longest = max(int(lengths.max()) if len(cut) else 0, 1)
+        return torch.tensor([each + [0] * (longest - len(each)) for each in cut], dtype=torch.long), lengths

@@ -33,7 +33,7 @@ class ItemKnn:
     """Neighbours of each item, and their similarities."""
 
     def __init__(self, sessions: Sequence[Sequence[int]], items: int) -> None:
-        self.items = items
+        self.sessions, self.items = sessions, items
         self.popular = Popularity.of(sessions, items).share() * TAIL
         self.starts, self.near, self.similar = _neighbours(sessions, items)
 

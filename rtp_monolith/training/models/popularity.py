@@ -1,10 +1,13 @@
-"""Popularity: the most clicked items for everybody, the floor that every model must pass.
+"""Popularity: the most clicked items for everybody, the floor that every model must pass; with a half-life, of late.
 
-Invariant: the score is a count, so equal counts are ties and count against us. It does not know sessions.
+As in the comparisons of Ludewig and Jannach (UMUAI 2018), and Ji et al., "A Re-visit of the Popularity Baseline in
+Recommender Systems" (SIGIR 2020), for the half-life. Invariant: the score is a count, so equal counts are ties and
+count against us. It does not know sessions.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,9 +26,14 @@ class Popularity:
         self.counts = torch.from_numpy(counts)
 
     @classmethod
-    def of(cls, sessions: Sequence[Sequence[int]], items: int) -> Popularity:
+    def of(cls, sessions: Sequence[Sequence[int]], items: int, half_life: float = math.inf) -> Popularity:
+        """A click counts half for every `half_life` sessions that came after its own."""
         flat = np.fromiter((item for session in sessions for item in session if item != UNKNOWN), dtype=np.int64)
-        return cls(np.bincount(flat, minlength=items).astype(np.float32))
+        if math.isinf(half_life):
+            return cls(np.bincount(flat, minlength=items).astype(np.float32))
+        known = [sum(item != UNKNOWN for item in session) for session in sessions]
+        age = np.repeat(len(sessions) - 1 - np.arange(len(sessions)), known)
+        return cls(np.bincount(flat, 0.5 ** (age / half_life), minlength=items).astype(np.float32))
 
     def copy(self) -> Popularity:
         return Popularity(self.counts.numpy().copy())

@@ -43,7 +43,7 @@ class Block(nn.Module):
         place = torch.arange(length, device=x.device)
         distance = place.unsqueeze(1) - place.unsqueeze(0)
         bias = self.by_distance[:, distance.clamp(min=0)].masked_fill(distance < 0, FAR)
-        return self._rest(x, self._attend(self.before_attention(x), None, bias))
+        return self.joined(x, self._attend(self.before_attention(x), None, bias))
 
     def last(self, x: Tensor, lengths: Tensor) -> Tensor:
         """[batch, length, d] → [batch, 1, d] at length - 1."""
@@ -52,7 +52,7 @@ class Block(nn.Module):
         distance = (lengths - 1).unsqueeze(1) - place.unsqueeze(0)
         bias = self.by_distance[:, distance.clamp(min=0)].transpose(0, 1).unsqueeze(2)
         bias = bias.masked_fill((distance < 0).unsqueeze(1).unsqueeze(2), FAR)
-        return self._rest(own, self._attend(normed, self.before_attention(own), bias))
+        return self.joined(own, self._attend(normed, self.before_attention(own), bias))
 
     def _attend(self, normed: Tensor, asking: Tensor | None, bias: Tensor) -> Tensor:
         """Queries [batch, q, d] over keys [batch, length, d], with the bias [(batch,) heads, q, length]."""
@@ -61,13 +61,14 @@ class Block(nn.Module):
         key, value = (self._split(half) for half in self.key_value(normed).chunk(2, dim=-1))
         weights = query @ key.transpose(2, 3) * self.head_width**-0.5 + bias
         weights = F.dropout(weights.softmax(dim=-1), self.rate, self.training)
-        joined: Tensor = self.out((weights @ value).transpose(1, 2).flatten(2))
-        return joined
+        attended: Tensor = self.out((weights @ value).transpose(1, 2).flatten(2))
+        return attended
 
     def _split(self, x: Tensor) -> Tensor:
         return x.view(x.shape[0], x.shape[1], self.heads, self.head_width).transpose(1, 2)
 
-    def _rest(self, x: Tensor, attended: Tensor) -> Tensor:
+    def joined(self, x: Tensor, attended: Tensor) -> Tensor:
+        """What was attended to and the feed-forward layer, each added to what was there."""
         x = x + F.dropout(attended, self.rate, self.training)
         return x + F.dropout(self.mixing(self.before_mixing(x)), self.rate, self.training)
 

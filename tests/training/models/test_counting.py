@@ -10,6 +10,7 @@ import pytest
 
 from rtp_monolith.training.models.item_knn import DECAY, LATEST_MAX, SHRINK, TAIL, ItemKnn
 from rtp_monolith.training.models.popularity import Popularity
+from rtp_monolith.training.models.popularity_context import PLACES, PRIOR_CLICKS, ContextPopularity
 from rtp_monolith.training.models.session_knn import KnnSettings, SessionKnn
 from rtp_monolith.training.protocols import Cases, prefix_cases, stream_cases
 from tests.oracles.vmis_knn import VmisKnn
@@ -41,6 +42,42 @@ def test_live_popularity_knows_what_happened_and_not_what_will() -> None:
     before = popular.copy()
     assert popular.scores(live, 0, 3).tolist() == [[2, 1, 0], [2, 2, 0], [2, 3, 0]]
     assert before.counts.tolist() == [2, 1, 0]
+
+
+def test_a_half_life_halves_a_click_for_every_so_many_later_sessions() -> None:
+    popular = Popularity.of([[0, 1], [-1, 1], [2]], 3, half_life=2.0)
+    assert popular.counts.tolist() == pytest.approx([0.5, 0.5 + 0.5**0.5, 1.0])
+    assert Popularity.of([[0, 1], [1]], 2, half_life=1e9).counts.tolist() == pytest.approx([1.0, 2.0])
+
+
+@pytest.mark.parametrize("described", [False, True])
+def test_popularity_in_a_context_is_a_shrunk_count(described: bool) -> None:
+    attributes = [[item % 3, 3 + item % 2] if item % 5 else [] for item in range(ITEMS)] if described else None
+    clicks = np.array([sum(session.count(item) for session in TRAIN) for item in range(ITEMS)])
+    share = clicks / clicks.sum()
+
+    def contexts(history: list[int]) -> list[object]:
+        if attributes is not None and (own := attributes[history[-1]]):
+            return list(own)
+        return [("place", sum(len(history) >= place for place in PLACES))]
+
+    counts: dict[object, np.ndarray] = {}
+    for session in TRAIN:
+        for place in range(1, len(session)):
+            for context in contexts(session[:place]):
+                counts.setdefault(context, np.zeros(ITEMS))[session[place]] += 1
+    model, asked = ContextPopularity(TRAIN, ITEMS, attributes), cases()
+    for case in range(len(asked)):
+        own = [counts.get(context, np.zeros(ITEMS)) for context in contexts(asked.history(case))]
+        want = sum((each + PRIOR_CLICKS * share) / (each.sum() + PRIOR_CLICKS) for each in own) / len(own)
+        assert model.scores(asked, case, case + 1)[0].numpy() == pytest.approx(want, rel=1e-5)
+
+
+def test_without_a_context_it_is_popularity() -> None:
+    live = stream_cases(TRAIN, [(len(TRAIN), 1)], np.ones(ITEMS, dtype=bool))
+    got = ContextPopularity(TRAIN, ITEMS, None).scores(live, 0, 1)[0]
+    want = Popularity.of(TRAIN, ITEMS).counts
+    assert got.numpy() == pytest.approx((want / want.sum()).numpy(), rel=1e-6)
 
 
 def test_item_knn_is_the_shrunk_cosine() -> None:

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from rtp_monolith.training.models.build import BODIES, build
+from rtp_monolith.training.models.build import ENCODERS, build
 from rtp_monolith.training.models.encoder import SessionModel
 from rtp_monolith.training.settings import Settings
 
 ITEMS, WIDTH, LENGTH_MAX = 23, 8, 9
-FORMS = [(body, scoring) for body in sorted(BODIES) for scoring in ("dot", "cosine")]
+FORMS = [(body, scoring) for body in sorted(ENCODERS) for scoring in ("dot", "cosine")]
 
 
 def made(body: str, scoring: str, layers: int = 2) -> SessionModel:
@@ -72,7 +72,7 @@ def test_only_the_latest_items_are_seen(body: str, scoring: str) -> None:
     torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("body", sorted(BODIES))
+@pytest.mark.parametrize("body", sorted(ENCODERS))
 def test_cosine_scores_are_cosines_over_the_temperature(body: str) -> None:
     model = made(body, "cosine")
     with torch.no_grad():

@@ -1,0 +1,27 @@
+"""A declared surface as the native core takes it: its sources with their quotas and weights, and its rules.
+
+Invariant: a shard and a replay of its log ask the same sources, because both take their plans from here. It does not
+know the value of an item, nor who ranks.
+"""
+
+from __future__ import annotations
+
+from rtp_monolith._native import SurfacePlan
+from rtp_monolith.config import Config
+
+
+def surface_plan(config: Config, name: str) -> SurfacePlan:
+    """The plan of a surface of the config. Raises KeyError, and `unknown_source` for a source."""
+    surface, knn = config.surfaces[name], config.recall
+    return SurfacePlan(
+        name,
+        [(source, wanted.quota, wanted.weight) for source, wanted in surface.sources.items()],
+        hide_clicked=surface.seen == "exclude",
+        hide_bought=surface.bought == "exclude",
+        diversity=surface.diversity,
+        counts_served=surface.impressions == "served",
+        m_most_recent_sessions=knn.m_most_recent_sessions,
+        neighborhood_size_k=knn.neighborhood_size_k,
+        max_items_in_session=knn.max_items_in_session,
+        idf_weighting=knn.idf_weighting,
+    )
