@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -50,13 +51,25 @@ def export_encoder(model: SessionModel, path: Path) -> None:
     # Two of each: a size of one is taken for a constant.
     example = (torch.zeros(2, min(3, settings.length_max), settings.width), torch.tensor([2, 1]))
     shapes = ({0: Dim.DYNAMIC, 1: Dim.DYNAMIC}, {0: Dim.DYNAMIC})
+    _traced(model.body, example, ["vectors", "lengths"], ["session"], shapes, path)
+
+
+def _traced(
+    module: nn.Module,
+    example: tuple[Tensor, Tensor],
+    inputs: list[str],
+    outputs: list[str],
+    shapes: tuple[dict[int, Any], ...],
+    path: Path,
+) -> None:
+    """The module as torch traces it, in one file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            model.body,
+            module,
             example,
-            input_names=["vectors", "lengths"],
-            output_names=["session"],
+            input_names=inputs,
+            output_names=outputs,
             dynamic_shapes=shapes,
             opset_version=OPSET,
             dynamo=True,
@@ -87,21 +100,8 @@ def export_step(model: SessionModel, path: Path) -> None:
     if not isinstance(body, Gru4Rec):
         raise DataError(f"{settings.body} reads the whole session at every click", code="no_incremental_form")
     example = (torch.zeros(2, settings.width), body.fresh(2))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            _Step(body),
-            example,
-            input_names=["vectors", "state"],
-            output_names=["session", "state_after"],
-            dynamic_shapes=({0: Dim.DYNAMIC}, {1: Dim.DYNAMIC}),
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    program.save(str(path), external_data=False)
+    shapes = ({0: Dim.DYNAMIC}, {1: Dim.DYNAMIC})
+    _traced(_Step(body), example, ["vectors", "state"], ["session", "state_after"], shapes, path)
 
 
 def session_options(threads: int = 1) -> onnxruntime.SessionOptions:

@@ -16,7 +16,6 @@ from rtp_monolith.training.measures import auc, log_loss
 from rtp_monolith.training.ranker import Rows
 
 SHUFFLES = 3
-ROWS_MAX = 16_384
 PARTS = 20
 DEVIATIONS = 2.0
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]

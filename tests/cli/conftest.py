@@ -41,3 +41,19 @@ def shards(shard: FakeShard, monkeypatch: pytest.MonkeyPatch) -> Shards:
     made = Shards(shard)
     made.install(monkeypatch)
     return made
+
+
+@pytest.fixture
+def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Session models of a second, whatever recipe a command chooses."""
+    import msgspec
+
+    from rtp_monolith.training import auto
+    from rtp_monolith.training.settings import Settings
+
+    sized = auto.recipe
+
+    def recipe(name: str, seen: auto.Profile) -> Settings:
+        return msgspec.structs.replace(sized(name, seen), width=8, heads=1, layers=1, epochs=3, learning_rate=0.01)
+
+    monkeypatch.setattr(auto, "recipe", recipe)

@@ -7,25 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import torch
 
-from rtp_monolith.training import auto, loop
-from rtp_monolith.training.settings import Settings
+from rtp_monolith.training import loop
 
 Rtp = Callable[..., tuple[int, Any]]
 GOOD = "a b c\nb c a\nc a b\na b c\nb c d\n" * 30
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    sized = auto.recipe
-
-    def recipe(name: str, seen: auto.Profile) -> Settings:
-        return msgspec.structs.replace(sized(name, seen), width=8, heads=1, layers=1, epochs=3, learning_rate=0.01)
-
-    monkeypatch.setattr(auto, "recipe", recipe)
+pytestmark = pytest.mark.usefixtures("small_models")
 
 
 @pytest.mark.parametrize(

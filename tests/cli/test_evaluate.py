@@ -10,12 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from rtp_monolith.training import auto
 from rtp_monolith.training.saved import load
-from rtp_monolith.training.settings import Settings
 from tests.conftest import RTP
 
 Rtp = Callable[..., tuple[int, Any]]
@@ -29,15 +26,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Models of a second."""
-    sized = auto.recipe
-
-    def recipe(name: str, seen: auto.Profile) -> Settings:
-        return msgspec.structs.replace(sized(name, seen), width=8, heads=1, layers=1, epochs=3, learning_rate=0.01)
-
-    monkeypatch.setattr(auto, "recipe", recipe)
+pytestmark = pytest.mark.usefixtures("small_models")
 
 
 def test_the_report_of_the_contract(rtp: Rtp, file: Path) -> None:
@@ -108,7 +97,14 @@ def test_interrupted_is_130(tmp_path: Path) -> None:
     path = tmp_path / "many.txt"
     path.write_text(LINES * 60)
     command = [*RTP, "evaluate", "--train", str(path), "--test", str(path), "--model", "sasrec", "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Whoever starts the tests in the background has them ignore interrupts, and what they start inherits that.
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stderr is not None
     while "sasrec: learning" not in process.stderr.readline():
         assert process.poll() is None
