@@ -23,7 +23,8 @@ from rtp_monolith.manifest import claim
 from rtp_monolith.records import IngestReply, Rejected
 from rtp_monolith.state import position
 from rtp_monolith.state.flusher import Flusher
-from rtp_monolith.state.introduced import Introduced, introduce
+from rtp_monolith.state.introduced import Introduced, introduce, refuse_changed
+from rtp_monolith.state.introduced import read as read_introduced
 from rtp_monolith.state.recovery import open_log, recover
 from rtp_monolith.state.store import ViewStore
 
@@ -78,9 +79,12 @@ class ShardState:
         """Recovers `data`, made when it is not there. Raises DataError, and FeatureError for a team's feature that does
         not fit or means something else than before under the same version."""
         manifest = claim(data, config.partitions)
-        introduced = introduce(data, declared(config).custom)
+        own = declared(config).custom
+        refuse_changed(read_introduced(data), own)
         log = open_log(data, config)
         core, store = recover(data, manifest, log, config)
+        # Noted only by whom the views are opened for: a folder in use is refused before.
+        introduced = introduce(data, own)
         state = cls(core, log, store, DeadLetters(data / "dead_letters"), config, clock)
         state.introduced = introduced
         clock.observe(core.events_now_ms)
