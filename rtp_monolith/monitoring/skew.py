@@ -19,9 +19,9 @@ import msgspec
 from rtp_monolith._native import Core, Log, Plan, SurfacePlan, decision_json
 from rtp_monolith.config import Config
 from rtp_monolith.errors import DataError
-from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.features.context import context_pairs
+from rtp_monolith.features.declared import declared
 from rtp_monolith.features.spec import Feature
 from rtp_monolith.manifest import claim
 from rtp_monolith.records import Context
@@ -80,21 +80,27 @@ def audit(
     share: float,
     seed: int,
     *,
-    features: Sequence[Feature] = FEATURES,
+    features: Sequence[Feature] | None = None,
     any_plan: bool = False,
 ) -> AuditReport:
-    """Compares a share of the logged decisions of `data`, in a child process. `config` is the shard's.
+    """Compares a share of the logged decisions of `data`, in a child process. `config` is the shard's, and so are
+    the features unless others are given.
 
     `any_plan` compares decisions of other plans too, if they have as many features. Raises DataError
     `log_truncated` when retention took the beginning of the log: what is gone cannot be replayed.
     """
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as child:
-        return child.submit(replay_and_compare, data, config, share, seed, tuple(features), any_plan).result()
+        return child.submit(replay_and_compare, data, config, share, seed, features, any_plan).result()
 
 
 def replay_and_compare(
-    data: Path, config: Config, share: float, seed: int, features: Sequence[Feature] = FEATURES, any_plan: bool = False
+    data: Path,
+    config: Config,
+    share: float,
+    seed: int,
+    features: Sequence[Feature] | None = None,
+    any_plan: bool = False,
 ) -> AuditReport:
     """What `audit` does in its child."""
     manifest = claim(data, config.partitions, create=False)
@@ -102,7 +108,8 @@ def replay_and_compare(
     try:
         if log.start() > 0:
             raise DataError(f"the log begins at {log.start()}: what came before is gone", code="log_truncated")
-        comparison = _Comparison(compile_plan(features), int(config.digest(), 16), any_plan)
+        plan = compile_plan(declared(config).features if features is None else features)
+        comparison = _Comparison(plan, int(config.digest(), 16), any_plan)
         core = make_core(manifest, config)
         offset = 0
         for decision in sorted(_sampled(log, share, seed), key=lambda each: each.applied_offset):
