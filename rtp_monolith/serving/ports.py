@@ -87,13 +87,21 @@ class Models(Protocol):
     def stats(self) -> Mapping[str, int | float]: ...
 
 
+class Offline(Protocol):
+    """What writes the offline store beside the shard."""
+
+    def stats(self) -> Mapping[str, int | float]: ...
+    def close(self) -> None: ...
+
+
 class Shard(msgspec.Struct, frozen=True):
-    """A recovered shard. `faults` only where they were asked for at start."""
+    """A recovered shard. `faults` only where they were asked for at start, `offline` where it is configured."""
 
     state: State
     lists: Lists
     models: Models
     faults: Faults | None = None
+    offline: Offline | None = None
 
 
 class Place:

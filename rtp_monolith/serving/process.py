@@ -121,11 +121,15 @@ class Recovery:
         except Exception as error:
             self.failure = error
             if shard is not None:
+                if shard.offline is not None:
+                    shard.offline.close()
                 shard.state.close()
             self._stop_server()
             return
         services.metrics.add_stats(shard.state.stats)
         services.metrics.add_stats(shard.models.stats)
+        if shard.offline is not None:
+            services.metrics.add_stats(shard.offline.stats)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -137,6 +141,8 @@ class Recovery:
         shard = self._services.place.clear()
         if shard is not None:
             shard.models.close()
+            if shard.offline is not None:
+                await asyncio.to_thread(shard.offline.close)
             shard.state.close()
 
 
