@@ -24,7 +24,7 @@ from rtp_monolith.errors import LakeError
 from rtp_monolith.manifest import write_durably
 
 STATUS = "status.json"
-NICENESS = 10
+NICENESS = 5
 RESTART_S = 5.0
 STOP_S = 10.0
 _PROGRAM = "import sys; from rtp_monolith.lake.background import child; sys.exit(child(sys.argv[1]))"
@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 class Order(msgspec.Struct, frozen=True):
     """What the child is told, as JSON."""
 
-    data: Path
-    lake: Path
+    data: str
+    lake: str
     settings: Settings
 
 
@@ -70,7 +70,8 @@ class BackgroundLake:
         """`log_end` says how much of the log is on the disk. Raises LakeError `lake_unavailable`."""
         check_installed()
         assert settings.path is not None
-        self._order = Order(data.absolute(), Path(settings.path).absolute(), settings)
+        self._order = Order(str(data.absolute()), str(Path(settings.path).absolute()), settings)
+        self._folder = Path(self._order.lake)
         self._clock = clock
         self._log_end = log_end
         self._began_ms = clock.wall_ms()
@@ -90,7 +91,7 @@ class BackgroundLake:
 
     def stats(self) -> Mapping[str, int | float]:
         """Figures for `/metrics`."""
-        status = read_status(self._order.lake)
+        status = read_status(self._folder)
         since_ms = self._clock.wall_ms() - (status.caught_up_ms or self._began_ms)
         return {
             "lake_running": int(self.pid is not None),
@@ -145,14 +146,15 @@ def child(order: str) -> int:
     # A shard that was killed may have left a child that still ends its pass: the lock decides.
     from rtp_monolith.lake.passes import LakePasses
 
-    with LakePasses(told.data, told.lake, told.settings, WallClock()) as passes:
+    folder = Path(told.lake)
+    with LakePasses(Path(told.data), folder, told.settings, WallClock()) as passes:
         status = Status()
         while True:
             status = passes.run(status)
             if status.error:
                 log.warning("the lake: %s", status.error)
             try:
-                write_durably(told.lake / STATUS, msgspec.json.encode(status))
+                write_durably(folder / STATUS, msgspec.json.encode(status))
             except OSError as error:
                 log.warning("the lake: %s", error)
             readable, _, _ = select.select([sys.stdin], [], [], told.settings.interval_ms / 1000)

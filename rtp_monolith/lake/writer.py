@@ -23,6 +23,9 @@ from rtp_monolith.lake.journal import Lake, LakeFile, Mark, Refund, Windows
 from rtp_monolith.lake.tables import US_PER_HOUR, by_hour, events_table, hours_of, impressions_table
 
 CHUNK_BYTES = 8 << 20
+CHUNK_BYTES_MIN = 1 << 16
+ROW_BYTES = 128
+"""About as much of the log as a row takes: a commit is not much larger than asked for."""
 LOG = "log"
 OUTCOMES = ("impression", "click", "dwell", "add_to_cart", "purchase")
 US_PER_MS = 1_000
@@ -122,7 +125,8 @@ class LakeWriter:
         shown: list[Any] = []
         rows = 0
         while at < until and rows < self._settings.file_rows_max:
-            of_events, of_shown, end = reader.read(log, at, CHUNK_BYTES, until)
+            wanted = max(CHUNK_BYTES_MIN, ROW_BYTES * (self._settings.file_rows_max - rows))
+            of_events, of_shown, end = reader.read(log, at, min(CHUNK_BYTES, wanted), until)
             if end == at:
                 break
             told.append(events_table(of_events))

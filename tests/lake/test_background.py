@@ -14,7 +14,7 @@ from rtp_monolith.lake.query import query
 from tests.conftest import Shard, StartShard
 
 BASE_MS = 1_790_000_000_000
-WITHIN_S = 60.0
+WITHIN_S = 240.0
 
 
 def eventually(what: Callable[[], bool]) -> None:

@@ -16,7 +16,7 @@ from rtp_monolith.lake.query import query
 from tests.conftest import RTP
 
 EVENTS = 12_000
-LIVES = 5
+LIVES = 4
 BASE_MS = 1_790_000_000_000
 SUMS = (
     "select count(*), count(distinct event_id), count(distinct log_offset), sum(hash(event_id, props, ts)::hugeint)"
@@ -47,13 +47,13 @@ def test_killed_while_writing(tmp_path: Path) -> None:
     for _ in range(LIVES):
         begun = len(list(lake.glob("*/*/*/*.parquet")))
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            more = rng.randrange(1, 25)
+            more = rng.randrange(1, 8)
             while process.poll() is None:
                 if len(list(lake.glob("*/*/*/*.parquet"))) >= begun + more:
                     time.sleep(rng.random() * 0.02)
                     process.send_signal(signal.SIGKILL)
                     break
-                time.sleep(0.001)
+                time.sleep(0.005)
             process.communicate()
         killed += process.returncode == -signal.SIGKILL
         if (lake / "journal.json").exists():
@@ -64,7 +64,7 @@ def test_killed_while_writing(tmp_path: Path) -> None:
     report = msgspec.json.decode(final.stdout.splitlines()[-1])
     subprocess.run([*command[:-5], "--lake", str(whole), "--json"], check=True, capture_output=True)
     print(f"{killed} of {LIVES} killed, versions {versions}, {report['rows']}")
-    assert killed >= 3
+    assert killed >= 2
     assert query(lake, SUMS).rows == query(whole, SUMS).rows
     assert query(lake, SUMS).rows[0][:3] == (EVENTS, EVENTS, EVENTS)
     on_disk = {str(path.relative_to(lake)) for path in lake.glob("*/*/*/*.parquet")}
