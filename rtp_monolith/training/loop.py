@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rtp_monolith.clock import Clock
@@ -78,16 +79,17 @@ def train(
     to_run: Pass | None = None,
     checkpoint: Path | None = None,
     soft: Soft | None = None,
+    marks: Sequence[NDArray[np.int64]] | None = None,
     tell: Tell = lambda _: None,
 ) -> History:
     """Trains in place on sessions of item numbers, oldest first; with a judge the best epoch's weights are left in the
     model, else the last's. `judgings_after` is how many times a judging's work the caller does within the budget,
-    `soft` what a teacher says of every click.
+    `soft` what a teacher says of every click, `marks` int64 [clicks, 2] of every session for a model that reads them.
 
     Raises DataError `nothing_to_learn` when no session has two items and `loss_not_finite` when the loss is NaN or
     infinite; a checkpoint then holds the last epoch that was good.
     """
-    windows = Windows(sessions, settings.length_max, settings.batch_tokens)
+    windows = Windows(sessions, settings.length_max, settings.batch_tokens, marks if settings.marked else None)
     if not len(windows):
         raise DataError("no session has two items: there is no next item to learn", code="nothing_to_learn")
     run = _Run(model, windows, settings, seed, clock, judge, budget_s, to_run, checkpoint, soft, tell)

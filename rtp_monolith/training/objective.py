@@ -51,9 +51,10 @@ class Objective:
         inputs, lengths = torch.from_numpy(batch.items[:, :-1]), torch.from_numpy(batch.lengths)
         inside = torch.arange(inputs.shape[1]) < lengths.unsqueeze(1)
         targets = torch.from_numpy(batch.items[:, 1:])[inside]
+        marks = None if batch.marks is None else torch.from_numpy(batch.marks)
         if self.settings.loss == "full":
             table = self.model.item_vectors()
-            states = self.model.body.states(F.embedding(inputs, table), lengths)[inside]
+            states = self.model.body.states(F.embedding(inputs, table), lengths, marks)[inside]
             loss = losses.full_cross_entropy(states, table, targets)
             if self.soft is None:
                 return loss
@@ -73,8 +74,9 @@ class Objective:
         vectors, positives = F.embedding(own_inputs.view_as(inputs), rows), F.embedding(own_targets, rows)
         if isinstance(self.model.body, TargetedBody):
             counts = targets.unsqueeze(1) != drawn
-            return self._targeted(self.model.body, vectors, inside, F.embedding(own_drawn, rows), positives, counts)
-        states = self.model.body.states(vectors, lengths)[inside]
+            columns = F.embedding(own_drawn, rows)
+            return self._targeted(self.model.body, vectors, inside, columns, positives, counts, marks)
+        states = self.model.body.states(vectors, lengths, marks)[inside]
         taught = states.new_zeros(())
         if self.soft is not None:
             taught = self._taught(states, F.embedding(own_named.view_as(named), rows), shares, positives)
@@ -94,12 +96,13 @@ class Objective:
         return self.soft.weight * (states * (positives - expected)).sum(1).mean()
 
     def _targeted(
-        self, body: TargetedBody, vectors: Tensor, inside: Tensor, columns: Tensor, positives: Tensor, counts: Tensor
-    ) -> Tensor:
+        self, body: TargetedBody, vectors: Tensor, inside: Tensor, columns: Tensor, positives: Tensor, counts: Tensor,
+        marks: Tensor | None,
+    ) -> Tensor:  # fmt: skip
         """The loss of a body that reads each candidate with the session, after every position."""
         row, place = inside.nonzero(as_tuple=True)
-        negative = body.against(vectors, row, place + 1, columns.unsqueeze(0))
-        positive = body.against(vectors, row, place + 1, positives.unsqueeze(1))
+        negative = body.against(vectors, row, place + 1, columns.unsqueeze(0), marks)
+        positive = body.against(vectors, row, place + 1, positives.unsqueeze(1), marks)
         settings = self.settings
         return losses.of_logits(positive, negative, counts, settings.loss, self.items, settings.calibration)
 

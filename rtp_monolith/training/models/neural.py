@@ -24,4 +24,4 @@ class Neural:
     def scores(self, cases: Cases, start: int, stop: int) -> Tensor:
         with torch.inference_mode():
             histories = [cases.history(case) for case in range(start, stop)]
-            return self.model.sessions(self.vectors, histories) @ self.vectors.T
+            return self.model.sessions(self.vectors, histories, cases.marks_of(start, stop)) @ self.vectors.T
