@@ -8,7 +8,7 @@ exported vectors, so that a server keeps one table. It does not know how a model
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from rtp_monolith.training.settings import Settings
 TABLE_STD = 0.02
 GAPS = len(GAP_EDGES_S) + 2
 """Numbers that a gap can have."""
+GROUP_TOKENS = 1024
+"""Padded positions that are encoded at once: what is between two layers then stays in a core's cache."""
 FAR = -1e9
 """A finite mask: minus infinity turns a row without anything to attend to into NaN."""
 
@@ -138,6 +140,18 @@ class ItemTable(nn.Module):
         return self.gain * self.shrink[items] * sums
 
 
+def alike(sessions: Sequence[Sequence[int]], length_max: int) -> Iterator[list[int]]:
+    """The places of the sessions in groups of like length, of at most GROUP_TOKENS padded items or one session each."""
+    group: list[int] = []
+    for place in sorted(range(len(sessions)), key=lambda place: len(sessions[place])):
+        if group and (len(group) + 1) * min(length_max, len(sessions[place])) > GROUP_TOKENS:
+            yield group
+            group = []
+        group.append(place)
+    if group:
+        yield group
+
+
 class SessionModel(nn.Module):
     """An item table and a body; `attributes` lists the attribute numbers of every item, or is None."""
 
@@ -170,11 +184,13 @@ class SessionModel(nn.Module):
     ) -> Tensor:
         """The session vectors [n, d] of sessions given as item numbers, oldest first, with the marks [clicks, 2] of
         each if the settings say so; `vectors` from `item_vectors`."""
-        padded, lengths = self.padded(sessions)
-        longest = padded.shape[1]
-        inputs = vectors[padded] * (torch.arange(longest) < lengths.unsqueeze(1)).unsqueeze(2)
-        session: Tensor = self.body(inputs, lengths, self.padded_marks(marks, longest))
-        return session
+        found = vectors.new_empty(len(sessions), vectors.shape[1])
+        for group in alike(sessions, self.settings.length_max):
+            padded, lengths = self.padded([sessions[place] for place in group])
+            inputs = vectors[padded] * (torch.arange(padded.shape[1]) < lengths.unsqueeze(1)).unsqueeze(2)
+            own = None if marks is None else [marks[place] for place in group]
+            found[torch.tensor(group)] = self.body(inputs, lengths, self.padded_marks(own, padded.shape[1]))
+        return found
 
     def padded(self, sessions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """The latest items of each session, int64 [n, longest ≥ 1] right-padded with 0, and how many they are."""
