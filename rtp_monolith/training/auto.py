@@ -60,9 +60,7 @@ class Profile(msgspec.Struct, frozen=True):
     actions: int = 0
 
 
-def profile(
-    sessions: Sequence[Sequence[int]], items: int, removes_seen: bool, marks: Marks | None = None
-) -> Profile:
+def profile(sessions: Sequence[Sequence[int]], items: int, removes_seen: bool, marks: Marks | None = None) -> Profile:
     """Of training sessions as item numbers."""
     lengths = np.array([len(each) for each in sessions if each], dtype=np.int64)
     targets = repeated = 0

@@ -36,8 +36,9 @@ VALIDATION_CASES = 20_000
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked. `until_s` is on the clock. `detail` adds slices, popularity and what was chosen to the report;
-    `marks` says whether what is known of clicks beside their items is read; `changes` are settings of neural models that differ from those of the data's profile; `teacher` is a model that the
-    model, one neural one, learns from as well."""
+    `marks` says whether what is known of clicks beside their items is read; `changes` are settings of neural models
+    that differ from those of the data's profile; `teacher` is a model that the model, one neural one, learns from as
+    well."""
 
     train: Path
     test: Path

@@ -2,9 +2,9 @@
 
 The exported graph takes `vectors` float32 [batch, length, d] (item vectors of the session, oldest first, right-padded
 with zeros) and `lengths` int64 [batch], and gives `session` float32 [batch, d]: zeros for an empty session. Scores are
-its dot products with `item_vectors`. A model that reads marks takes them as `marks` int64 [batch, length, 2], gap bucket
-and action (`features/marks.py`). Invariant: `length` is at most the model's `length_max`; a caller cuts the oldest
-items away. It does not know what a bundle is.
+its dot products with `item_vectors`. A model that reads marks takes them as `marks` int64 [batch, length, 2], the gap
+bucket and the action (`features/marks.py`). Invariant: `length` is at most the model's `length_max`; a caller cuts the
+oldest items away. It does not know what a bundle is.
 """
 
 from __future__ import annotations

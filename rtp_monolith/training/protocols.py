@@ -83,9 +83,7 @@ def seen_items(sessions: Sequence[Sequence[int]], items: int) -> NDArray[np.bool
     return seen
 
 
-def prefix_cases(
-    sessions: Sequence[Sequence[int]], known: NDArray[np.bool_], stamped: Stamped | None = None
-) -> Cases:
+def prefix_cases(sessions: Sequence[Sequence[int]], known: NDArray[np.bool_], stamped: Stamped | None = None) -> Cases:
     """One case per click but the first of each session, unknown clicks included as targets."""
     return _cases(((session, 1) for session in sessions), known, stamped)
 
@@ -109,10 +107,12 @@ def stream_cases(
     """`events` are (session, item) in time order; the sessions below len(past) go on from there. `stamped` are those of
     the past, `stamps` those of the events."""
     sessions = [[item for item in session if _is_known(item, known)] for session in past]
-    said: list[list[Ints]] = [
-        [] if stamped is None else [stamped.stamps[place][n] for n, item in enumerate(session) if _is_known(item, known)]
-        for place, session in enumerate(past)
-    ]
+    said: list[list[Ints]] = [[] for _ in past]
+    if stamped is not None:
+        said = [
+            [own[n] for n, item in enumerate(session) if _is_known(item, known)]
+            for session, own in zip(past, stamped.stamps, strict=True)
+        ]
     of, upto, targets = [], [], []
     for number, (session, item) in enumerate(events):
         while len(sessions) <= session:
@@ -133,9 +133,7 @@ def stream_cases(
     return Cases(sessions, _array(of), _array(upto), _array(targets), live=True, keys=keys, marks=marks)
 
 
-def _cases(
-    asked: Iterator[tuple[Sequence[int], int]], known: NDArray[np.bool_], stamped: Stamped | None
-) -> Cases:
+def _cases(asked: Iterator[tuple[Sequence[int], int]], known: NDArray[np.bool_], stamped: Stamped | None) -> Cases:
     """Cases of (session, first place asked for)."""
     sessions: list[list[int]] = []
     marks: list[Ints] | None = None if stamped is None else []
@@ -185,6 +183,10 @@ def _stamped(recorded: Recorded, marks: Marks | None) -> Stamped | None:
     return None if marks is None else Stamped.of(recorded, Marking(marks))
 
 
+def _marks(stamped: Stamped | None) -> list[Ints] | None:
+    return None if stamped is None else stamped.all()
+
+
 def split_for_training(train: Recorded, described: Iterable[str] = (), marks: Marks | None = None) -> Split:
     """The sessions alone, with nothing to test on."""
     vocabulary = Vocabulary.of([*train.sessions, described])
@@ -197,8 +199,8 @@ def split_for_training(train: Recorded, described: Iterable[str] = (), marks: Ma
         lambda known: prefix_cases(sessions[cut:], known, stamped and stamped.part(cut)),
         lambda known: prefix_cases([], known, stamped),
         marks,
-        stamped and stamped.part(0, cut).all(),
-        stamped and stamped.all(),
+        _marks(stamped and stamped.part(0, cut)),
+        _marks(stamped),
     )
 
 
@@ -217,8 +219,8 @@ def _split_prefixes(train: Recorded, test: Recorded, described: Iterable[str], m
         lambda known: prefix_cases(sessions[cut:], known, stamped and stamped.part(cut)),
         lambda known: prefix_cases(asked, known, tested),
         marks,
-        stamped and stamped.part(0, cut).all(),
-        stamped and stamped.all(),
+        _marks(stamped and stamped.part(0, cut)),
+        _marks(stamped),
     )
 
 
@@ -243,8 +245,8 @@ def _split_last(train: Recorded, test: Recorded, described: Iterable[str], marks
         lambda known: last_cases([each[:-2] for each in sessions], [each[-2] for each in sessions], known, shorter),
         lambda known: last_cases([each[:-1] for each in sessions], [each[-1] for each in sessions], known, stamped),
         marks,
-        stamped and stamped.but_last(2).all(),
-        shorter and shorter.all(),
+        _marks(stamped and stamped.but_last(2)),
+        _marks(shorter),
     )
 
 
@@ -271,8 +273,8 @@ def _split_stream(train: Recorded, test: Recorded, described: Iterable[str], mar
         lambda known: stream_cases(sessions[:cut], slice_, known, fitted, slice_stamps),
         lambda known: stream_cases(sessions, asked, known, stamped, asked_stamps),
         marks,
-        fitted and fitted.all(),
-        stamped and stamped.all(),
+        _marks(fitted),
+        _marks(stamped),
     )
 
 

@@ -48,8 +48,8 @@ class Weights(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """What `model.json` says. `items` are the ids by number, `attributes` the attribute numbers of each or null, `marks`
-    what the file says of clicks, for the weights whose settings read it."""
+    """What `model.json` says. `items` are the ids by number, `attributes` the attribute numbers of each or null,
+    `marks` what the file says of clicks, for the weights whose settings read it."""
 
     format: int
     model: str
@@ -91,9 +91,7 @@ def train_only(
     return document, serving_form(folder, made, parts.validation(made.data.known), request.seed, int8_loss_max, tell)
 
 
-def save(
-    folder: Path, made: Trained, items: list[str], request: Request, marks: Marks | None = None
-) -> Document:
+def save(folder: Path, made: Trained, items: list[str], request: Request, marks: Marks | None = None) -> Document:
     """Writes the folder. Raises DataError `disk_refused`."""
     weights = []
     for place, encoder in enumerate(_encoders(made.learner)):

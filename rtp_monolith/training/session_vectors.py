@@ -86,9 +86,7 @@ def train_encoder(
     learned, held = sessions.part(0, cut), sessions.part(cut)
     tried: list[tuple[SessionVectors, History, Judged]] = []
     for read in [marks] if wanted == "on" else [None] if marks is None else [marks, None]:
-        own = msgspec.structs.replace(
-            settings, gaps=read is not None, actions=0 if read is None else len(read.actions)
-        )
+        own = msgspec.structs.replace(settings, gaps=read is not None, actions=0 if read is None else len(read.actions))
         model = build(len(numbers), own, seed, survey.attribute_numbers())
         judge = (lambda made: judge_by(made, held).hit_rate) if judged else None
         history = train(

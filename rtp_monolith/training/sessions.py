@@ -2,7 +2,8 @@
 
 Two forms, each plain, `.gz` or `.zst`: one session per line, ids separated by spaces, oldest first; or TSV with the
 header `SessionId ItemId Time` and maybe `Action` (further columns are passed over), sorted here by time, clicks of
-equal time in the order of the file. An id is any run of bytes without white space; bytes that are not UTF-8 are kept as escapes.
+equal time in the order of the file. An id is any run of bytes without white space; bytes that are not UTF-8 are kept
+as escapes.
 Invariant: nothing is passed over silently; a line that cannot be read is an error with its number. It does not know
 what is trained or measured.
 """

@@ -44,7 +44,11 @@ class Session(msgspec.Struct):
 
     def of(self, places: Sequence[int]) -> Session:
         """Some of it, in an order of its own."""
-        return Session(*([own[place] for place in places] for own in (self.items, self.times, self.actions)))
+        return Session(
+            [self.items[place] for place in places],
+            [self.times[place] for place in places],
+            [self.actions[place] for place in places],
+        )
 
 
 class Survey(msgspec.Struct, frozen=True):

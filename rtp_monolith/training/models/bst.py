@@ -90,9 +90,7 @@ class Shortlisted:
             found = scores.topk(min(self.shortlist, scores.shape[1]), dim=1).indices
             padded, lengths = self.model.padded([cases.history(case) for case in range(start, stop)])
             marks = self.model.padded_marks(cases.marks_of(start, stop), padded.shape[1])
-            logits = body.against(
-                self.vectors[padded], torch.arange(stop - start), lengths, self.vectors[found], marks
-            )
+            logits = body.against(self.vectors[padded], torch.arange(stop - start), lengths, self.vectors[found], marks)
             # Everything else in (-1, 0], so that the shortlist, from 1 up, stands before it.
             scores = -(1.0 - scores / scores.amax(1, keepdim=True).clamp(min=1e-12)).clamp(0.0, 1.0)
             return scores.scatter_(1, found, 1.0 + logits - logits.amin(1, keepdim=True))
