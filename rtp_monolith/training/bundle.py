@@ -36,7 +36,6 @@ class Parts(msgspec.Struct, frozen=True):
     vectors: NDArray[np.float32]
     encoder: bytes
     length: int
-    marks: Marks | None
     ranker: bytes
     inputs: list[str]
     heads: list[str]
@@ -45,6 +44,7 @@ class Parts(msgspec.Struct, frozen=True):
     metrics: dict[str, object]
     report: dict[str, object]
     seed: int
+    marks: Marks | None = None
 
 
 def check_name(word: str, what: str) -> str:

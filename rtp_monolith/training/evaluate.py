@@ -92,7 +92,8 @@ def prepare(request: Request, tell: Callable[[str], None]) -> Prepared:
     same = request.test == request.train
     asked = train if same else read(request.test, users=request.protocol == "leave-one-out")
     described = read_attributes(request.attributes) if request.attributes is not None else {}
-    parts = split(request.protocol, train, asked, described, found_marks(train, asked, request.marks, tell))
+    wanted = "off" if request.model in auto.COUNTING else request.marks
+    parts = split(request.protocol, train, asked, described, found_marks(train, asked, wanted, tell))
     tell(
         f"read {len(train.sessions)} training sessions and {len(asked.sessions)} of test, {len(parts.vocabulary)} items"
     )

@@ -80,7 +80,7 @@ def train_encoder(
     numbers = {item.id: at for at, item in enumerate(survey.catalogue)}
     found = survey.sessions_between(0, until_ms)
     marks = Marks(GAP_EDGES_S, vocabulary(session.actions for session in found)) if wanted != "off" and found else None
-    sessions = _numbered(found, numbers, None if marks is None else Marking(marks))
+    sessions = numbered(found, numbers, None if marks is None else Marking(marks))
     judged = min(JUDGED_MAX, int(len(sessions.items) * JUDGED_SHARE))
     cut = len(sessions.items) - judged
     learned, held = sessions.part(0, cut), sessions.part(cut)
@@ -121,7 +121,7 @@ def train_encoder(
     return vectors, report
 
 
-def _numbered(found: list[Session], numbers: dict[str, int], marking: Marking | None) -> Sessions:
+def numbered(found: list[Session], numbers: dict[str, int], marking: Marking | None) -> Sessions:
     """Sessions of at least two items of the catalogue."""
     items: list[list[int]] = []
     marks: list[NDArray[np.int64]] = []

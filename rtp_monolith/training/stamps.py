@@ -72,7 +72,8 @@ def found_marks(train: Recorded, test: Recorded, wanted: Wanted, tell: Callable[
     """
     if wanted == "off":
         return None
-    for name, given in (("times", [each.times_s for each in (train, test)]), ("actions", _actions(train, test))):
+    held = {"times": (train.times_s, test.times_s), "actions": (train.actions, test.actions)}
+    for name, given in held.items():
         without = [file for file, values in zip(("--train", "--test"), given, strict=True) if values is None]
         said = f"{' and '.join(without)} {'has' if len(without) == 1 else 'have'} no {name}"
         if wanted == "on" and name == "times" and without:
@@ -90,7 +91,3 @@ def found_marks(train: Recorded, test: Recorded, wanted: Wanted, tell: Callable[
     if unknown:
         tell(f"{len(unknown)} clicks of --test have an action that training does not know, as {unknown[0]!r}")
     return marks
-
-
-def _actions(train: Recorded, test: Recorded) -> list[list[list[str]] | None]:
-    return [train.actions, test.actions]
