@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from onnxruntime import RunOptions
 
 from rtp_monolith.features.marks import Marking, Marks
 from rtp_monolith.ranking.graph import Shape, open_graph
@@ -52,6 +53,17 @@ class Encoder:
     def no_marks(self, n: int) -> NDArray[np.int64] | None:
         """Marks of `n` clicks of which nothing is known, None for an encoder that reads none."""
         return None if self.marking is None else np.zeros((n, 2), np.int64)
+
+    def takes(self, gap: int, action: int) -> bool:
+        """Whether the graph has a place for a gap's number and an action's."""
+        quiet = RunOptions()
+        quiet.log_severity_level = 4  # a refusal is an answer here, not an error to log
+        given = {"vectors": np.zeros((1, 1, self.dimension), np.float32), "lengths": np.ones(1, np.int64)}
+        try:
+            self._session.run(["session"], {**given, "marks": np.array([[[gap, action]]], np.int64)}, quiet)
+        except Exception:  # onnxruntime's refusals have no common class
+            return False
+        return True
 
     def run(
         self, vectors: NDArray[np.float32], lengths: NDArray[np.int64], marks: NDArray[np.int64] | None = None

@@ -133,7 +133,8 @@ def _timed(path: Path) -> Recorded:
         cells = [cell.strip() for cell in line.decode(errors="backslashreplace").split("\t")]
         try:
             session, item, time = (cells[column] for column in places_of if column is not None)
-            action = "" if action_at is None else cells[action_at].lower()
+            # An empty last cell is cut off with the line's end.
+            action = "" if action_at is None or action_at >= len(cells) else cells[action_at].lower()
         except IndexError:
             raise DataError(f"{path.name}, line {number}: too few cells", code="bad_line") from None
         if not (session and item):
