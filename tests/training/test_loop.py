@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from rtp_monolith.clock import ManualClock
 from rtp_monolith.errors import DataError
 from rtp_monolith.training import loop
+from rtp_monolith.training.batches import Windows
 from rtp_monolith.training.models.build import ENCODERS, build
-from rtp_monolith.training.models.encoder import SessionModel, TargetedBody
+from rtp_monolith.training.models.encoder import SessionModel
+from rtp_monolith.training.objective import Objective
 from rtp_monolith.training.settings import Settings
 
 Sessions = list[list[int]]
@@ -238,40 +240,45 @@ def told_apart() -> tuple[Sessions, list[NDArray[np.int64]], list[NDArray[np.int
     return sessions, gaps, actions
 
 
-# CORE answers with a mean of the session's items, and what is asked for here is none of them.
-@pytest.mark.parametrize("body", [*sorted({*ENCODERS} - {"core"}), "bst"])
 @pytest.mark.parametrize("which", ["gaps", "actions"])
-def test_what_marks_alone_say_is_learned_with_them(body: str, which: str) -> None:
+def test_what_marks_alone_say_is_learned_with_them(which: str) -> None:
     sessions, gaps, actions = told_apart()
-    marks = gaps if which == "gaps" else actions
-    base = msgspec.structs.replace(
-        SMALL,
-        body=body,
-        scoring="dot",
-        loss="gbce" if body == "bst" else "full",
-        calibration=0.0,
-        epochs=6,
-        negatives=8,
-    )
-    found = {}
+    marks, found = gaps if which == "gaps" else actions, {}
     for on in (True, False):
         settings = msgspec.structs.replace(
-            base, gaps=on and which == "gaps", actions=2 if on and which == "actions" else 0
+            SMALL, scoring="dot", loss="full", gaps=on and which == "gaps", actions=2 * (on and which == "actions")
         )
         model, _ = trained(sessions, settings, marks=marks)
         own = [each[:-1] for each in marks] if on else None
         with torch.no_grad():
-            vectors, histories = model.item_vectors(), [each[:-1] for each in sessions]
-            if isinstance(model.body, TargetedBody):
-                padded, lengths = model.padded(histories)
-                told = model.padded_marks(own, padded.shape[1])
-                rows = torch.arange(len(sessions))
-                scores = model.body.against(vectors[padded], rows, lengths, vectors[[10, 11]].unsqueeze(0), told)
-            else:
-                scores = model.sessions(vectors, histories, own) @ vectors[[10, 11]].T
+            vectors = model.item_vectors()
+            scores = model.sessions(vectors, [each[:-1] for each in sessions], own) @ vectors[[10, 11]].T
         targets = torch.tensor([each[-1] - 10 for each in sessions])
         found[on] = float((scores.argmax(1) == targets).float().mean())
     assert found[True] > 0.9 and found[False] < 0.65, found
+
+
+@pytest.mark.parametrize("body", [*sorted(ENCODERS), "bst"])
+def test_every_body_learns_of_the_marks_it_read_and_no_others(body: str) -> None:
+    settings = msgspec.structs.replace(
+        SMALL, body=body, scoring="dot", loss="gbce" if body == "bst" else "full", gaps=True, actions=5
+    )
+    model = build(ITEMS, settings, seed=0)
+    with torch.no_grad():
+        for each in model.parameters():
+            each.add_(0.1 * torch.randn_like(each))
+    sessions, marks = (
+        [[1, 2, 3, 4], [5, 6, 7]],
+        [np.array([[0, 1], [4, 2], [9, 1], [20, 4]]), np.array([[0, 2], [6, 3], [21, 5]])],
+    )
+    windows = Windows(sessions, settings.length_max, settings.batch_tokens, marks)
+    loss = Objective(model, windows, settings)(windows.batch(np.array([0, 1])), np.random.default_rng(0))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert model.body.gap is not None and model.body.gap.grad is not None
+    assert model.body.action is not None and model.body.action.grad is not None
+    moved = [each.abs().amax(1).nonzero().flatten().tolist() for each in (model.body.gap.grad, model.body.action.grad)]
+    # Those of a target alone are not among them.
+    assert moved == [[0, 4, 6, 9], [1, 2, 3]]
 
 
 @pytest.mark.parametrize("body", [*sorted(ENCODERS), "bst"])
