@@ -39,7 +39,7 @@ def claim(data: Path, partitions: int, *, create: bool = True) -> Manifest:
         else:
             data.mkdir(parents=True, exist_ok=True)
             manifest = Manifest(LAYOUT, partitions)
-            _write(path, msgspec.json.encode(manifest))
+            write_whole(path, msgspec.json.encode(manifest))
     except (OSError, msgspec.DecodeError) as error:
         raise DataError(f"{path}: {error}", code="data_unreadable") from None
     if manifest.layout != LAYOUT:
@@ -47,8 +47,8 @@ def claim(data: Path, partitions: int, *, create: bool = True) -> Manifest:
     return manifest
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, also when the power goes."""
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all, also when the power goes."""
     draft = path.with_suffix(".draft")
     with draft.open("wb") as file:
         file.write(content)

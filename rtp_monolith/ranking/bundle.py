@@ -20,6 +20,7 @@ from rtp_monolith.errors import BundleError, RtpError
 from rtp_monolith.features.cascade import CASCADE
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
+from rtp_monolith.features.spec import Feature
 from rtp_monolith.ranking import bundle_files
 from rtp_monolith.ranking.bundle_files import Manifest, PrerankModel, refuse
 from rtp_monolith.ranking.encoder import Encoder
@@ -28,8 +29,7 @@ from rtp_monolith.ranking.ranker import Ranker
 PROBE_TOLERANCE = 1e-4
 WARM_RUNS = 5
 WARM_ROWS = 200
-_CATALOGUE = {feature.name: feature for feature in FEATURES}
-_COLUMNS = _CATALOGUE | {feature.name: feature for feature in CASCADE}
+_CASCADE = {feature.name: feature for feature in CASCADE}
 
 
 class Bundle(msgspec.Struct, frozen=True):
@@ -63,24 +63,26 @@ class Bundle(msgspec.Struct, frozen=True):
             self.encoder.encode(sequence, self.encoder.no_marks(len(sequence)))
 
 
-def load(folder: Path) -> Bundle:
-    """Reads and verifies `folder`. Raises BundleError; slow (files are hashed, graphs are run), so not for the loop."""
+def load(folder: Path, features: Sequence[Feature] = FEATURES) -> Bundle:
+    """Reads and verifies `folder` against the features of a shard. Raises BundleError; slow (files are hashed, graphs
+    are run), so not for the loop."""
+    known = {feature.name: feature for feature in features}
     manifest = bundle_files.read_manifest(folder)
     files = bundle_files.read_files(folder, manifest)
     prerank = files[manifest.prerank.file]
     light = [column.name for column in _prerank(prerank).columns]
-    _check_features(manifest, light)
+    _check_features(manifest, light, known)
     items = _items(files["items.txt"], manifest)
     vectors = _vectors(files["items.npy"], manifest, len(items))
     embedding = hashlib.sha256(files["items.npy"] + files["items.txt"]).hexdigest()[:16]
     if embedding != manifest.embedding.version:
         raise refuse("bundle_checksum", f"embedding {embedding}, the manifest says {manifest.embedding.version}")
-    prerank_plan = _plan(light, "the pre-ranker")
+    prerank_plan = _plan(light, "the pre-ranker", known)
     try:
         Core().set_prerank(prerank, prerank_plan)
     except RtpError as error:
         raise refuse("bundle_format", f"the pre-ranker: {error.message}") from None
-    plan = _plan(manifest.ranker.inputs, "the ranker")
+    plan = _plan(manifest.ranker.inputs, "the ranker", known)
     said = manifest.encoder
     encoder = Encoder(files[said.file], said.length, manifest.embedding.dimension, said.marks)
     _check_marks(encoder)
@@ -90,25 +92,26 @@ def load(folder: Path) -> Bundle:
     return Bundle(manifest, folder, items, vectors, encoder, ranker, plan, prerank, prerank_plan)
 
 
-def _check_features(manifest: Manifest, light: Sequence[str]) -> None:
-    """The catalogue has every feature of the bundle, and each means what it did."""
+def _check_features(manifest: Manifest, light: Sequence[str], known: dict[str, Feature]) -> None:
+    """The shard has every feature of the bundle, and each means what it did."""
     for name, fingerprint in manifest.features.items():
-        feature = _CATALOGUE.get(name)
+        feature = known.get(name)
         if feature is None:
-            raise refuse("bundle_feature_missing", f"the catalogue has no feature {name!r}", "features")
+            raise refuse("bundle_feature_missing", f"the shard has no feature {name!r}", "features")
         if feature.fingerprint() != fingerprint:
-            text = f"{name}: trained as {fingerprint}, the catalogue has {feature.fingerprint()}"
+            text = f"{name}: trained as {fingerprint}, the shard has {feature.fingerprint()}"
             raise refuse("bundle_feature_differs", text, "features")
     for name in (*manifest.ranker.inputs, *light):
-        if name in _CATALOGUE and name not in manifest.features:
+        if name in known and name not in manifest.features:
             raise refuse("bundle_format", f"a model reads {name!r}, features says nothing of it", "features")
 
 
-def _plan(names: list[str], whose: str) -> Plan:
-    unknown = [name for name in names if name not in _COLUMNS]
+def _plan(names: list[str], whose: str, known: dict[str, Feature]) -> Plan:
+    columns = known | _CASCADE
+    unknown = [name for name in names if name not in columns]
     if unknown:
         raise refuse("bundle_feature_missing", f"{whose} reads {unknown[0]!r}, which no plan computes", "features")
-    return compile_plan([_COLUMNS[name] for name in names])
+    return compile_plan([columns[name] for name in names])
 
 
 def _items(text: bytes, manifest: Manifest) -> list[str]:

@@ -148,7 +148,7 @@ def judge_by(model: SessionModel, sessions: Sessions) -> Judged:
     before = [marks[:-1] for marks in sessions.marks] if model.settings.marked else None
     with torch.no_grad():
         table = model.item_vectors()
-        scores = model.sessions(table, [session[:-1] for session in sessions.items], before) @ table.T
+        scores = (model.sessions(table, [session[:-1] for session in sessions.items], before) @ table.T).cpu()
     targets = torch.tensor([session[-1] for session in sessions.items])
     own = scores.gather(1, targets[:, None])
     # A tie counts against us.

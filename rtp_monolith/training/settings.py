@@ -18,8 +18,9 @@ Loss = Literal["full", "sampled", "in-batch", "bpr", "bpr-max", "gbce"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Sizes, scoring, loss and optimizer. `length_max` is in items, `batch_tokens` in padded positions; `gaps` and
-    the number of `actions` say what is read of a click beside its item."""
+    """Sizes, scoring, loss and optimizer. `length_max` is in items, `batch_tokens` in padded positions; `bfloat16` says
+    whether products are in it, None that the hardware decides; `gaps` and the number of `actions` say what is read of a
+    click beside its item."""
 
     body: Body = "sasrec"
     gaps: bool = False
@@ -42,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     batch_tokens: int = 1024
     epochs: int = 8
     patience: int = 3
+    bfloat16: bool | None = None
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
