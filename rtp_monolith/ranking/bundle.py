@@ -60,7 +60,7 @@ class Bundle(msgspec.Struct, frozen=True):
         sequence = np.zeros((self.encoder.length, self.encoder.dimension), np.float32)
         for _ in range(WARM_RUNS):
             self.ranker.score(rows)
-            self.encoder.encode(sequence)
+            self.encoder.encode(sequence, self.encoder.no_marks(len(sequence)))
 
 
 def load(folder: Path, features: Sequence[Feature] = FEATURES) -> Bundle:
@@ -83,7 +83,9 @@ def load(folder: Path, features: Sequence[Feature] = FEATURES) -> Bundle:
     except RtpError as error:
         raise refuse("bundle_format", f"the pre-ranker: {error.message}") from None
     plan = _plan(manifest.ranker.inputs, "the ranker", known)
-    encoder = Encoder(files[manifest.encoder.file], manifest.encoder.length, manifest.embedding.dimension)
+    said = manifest.encoder
+    encoder = Encoder(files[said.file], said.length, manifest.embedding.dimension, said.marks)
+    _check_marks(encoder)
     ranker = Ranker(files[manifest.ranker.file], manifest.ranker.inputs, manifest.ranker.heads)
     _check_probe(files[manifest.probe.file], encoder, ranker)
     _check_sizes(encoder, ranker, len(plan))
@@ -145,11 +147,26 @@ def _prerank(data: bytes) -> PrerankModel:
     return model
 
 
+def _check_marks(encoder: Encoder) -> None:
+    """The actions are event types, and the graph has a place for every number of a gap and an action, and no more."""
+    if encoder.marking is None:
+        return
+    marks = encoder.marking.marks
+    unknown = set(marks.actions) - set(Core.event_types())
+    if unknown:
+        raise refuse("bundle_format", f"the encoder reads {sorted(unknown)[0]!r}, which is no event type", "encoder")
+    gap, action = marks.gaps - 1, len(marks.actions)
+    if not encoder.takes(gap, action):
+        raise refuse("bundle_shape", "the encoder does not take all the marks that the manifest says", "encoder")
+    if (marks.gap_edges_s and encoder.takes(gap + 1, action)) or (action and encoder.takes(gap, action + 1)):
+        raise refuse("bundle_shape", "the encoder takes more marks than the manifest says", "encoder")
+
+
 def _check_sizes(encoder: Encoder, ranker: Ranker, columns: int) -> None:
     """The graphs take every size that a list may have: an export can freeze one without saying so."""
     try:
         for n in (1, 2, encoder.length):
-            made = encoder.encode(np.ones((n, encoder.dimension), np.float32))
+            made = encoder.encode(np.ones((n, encoder.dimension), np.float32), encoder.no_marks(n))
             if not np.isfinite(made).all():
                 raise refuse("bundle_not_finite", f"the encoder gives no numbers for a session of {n} items")
         for n in (1, WARM_ROWS):
@@ -163,9 +180,10 @@ def _check_sizes(encoder: Encoder, ranker: Ranker, columns: int) -> None:
 
 def _check_probe(data: bytes, encoder: Encoder, ranker: Ranker) -> None:
     """The graphs give here what they gave where the bundle was made."""
-    arrays = bundle_files.read_arrays(data, ("vectors", "lengths", "session", "rows", "probabilities"))
+    beside = () if encoder.marking is None else ("marks",)
+    arrays = bundle_files.read_arrays(data, ("vectors", "lengths", *beside, "session", "rows", "probabilities"))
     try:
-        session = encoder.run(arrays["vectors"], arrays["lengths"])
+        session = encoder.run(arrays["vectors"], arrays["lengths"], arrays.get("marks"))
         probabilities = ranker.score(arrays["rows"])
     except Exception as error:  # onnxruntime's refusals have no common class
         raise refuse("bundle_shape", f"the graphs do not take the probe: {str(error)[:300]}") from None

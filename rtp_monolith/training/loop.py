@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rtp_monolith.clock import Clock
@@ -79,17 +80,18 @@ def train(
     to_run: Pass | None = None,
     checkpoint: Path | None = None,
     soft: Soft | None = None,
+    marks: Sequence[NDArray[np.int64]] | None = None,
     tell: Tell = lambda _: None,
 ) -> History:
     """Trains in place on sessions of item numbers, oldest first; with a judge the best epoch's weights are left in the
     model, else the last's. `judgings_after` is how many times a judging's work the caller does within the budget,
-    `soft` what a teacher says of every click.
+    `soft` what a teacher says of every click, `marks` int64 [clicks, 2] of every session for a model that reads them.
 
     Raises DataError `nothing_to_learn` when no session has two items and `loss_not_finite` when the loss is NaN or
     infinite; a checkpoint then holds the last epoch that was good. Computes where `device.best` says; the model comes
     back on the CPU.
     """
-    windows = Windows(sessions, settings.length_max, settings.batch_tokens)
+    windows = Windows(sessions, settings.length_max, settings.batch_tokens, marks if settings.marked else None)
     if not len(windows):
         raise DataError("no session has two items: there is no next item to learn", code="nothing_to_learn")
     model.to(best())
@@ -137,7 +139,8 @@ class _Run:
         torch.manual_seed(self.seed if history_epoch == 0 else torch.initial_seed())
         if history_epoch:
             set_rng_states(self.rng_states)
-        while self._epoch(history_epoch):
+        # A checkpoint may be of a run that had come to its end, and another epoch would be one too many.
+        while (not history_epoch or self._goes_on(history_epoch)) and self._epoch(history_epoch):
             history_epoch += 1
         if self.best is not None:
             self.model.load_state_dict(self.best)
@@ -171,7 +174,7 @@ class _Run:
             self._note(started_s, epoch, total / count)
         if not count:
             return False
-        return self._finish(epoch, total / count, began_s, last)
+        return self._finish(epoch, total / count, began_s)
 
     def _step(self, batch: Batch, rng: np.random.Generator) -> float:
         history = self.history
@@ -216,7 +219,7 @@ class _Run:
         history.steps_planned = min(self.whole_plan, history.steps + affordable)
         history.cut = history.steps_planned < self.whole_plan
 
-    def _finish(self, epoch: int, loss: float, began_s: float, last: int) -> bool:
+    def _finish(self, epoch: int, loss: float, began_s: float) -> bool:
         history, metric = self.history, None
         if self.judge is not None:
             self.model.eval()
@@ -234,9 +237,15 @@ class _Run:
         judged = "" if metric is None else f", validation {metric:.4f}"
         self.tell(f"epoch {epoch + 1} of {self.to_run.epochs:g}: loss {loss:.4f}{judged}, {seconds:.1f} s")
         self._save(epoch + 1)
-        if history.steps >= min(last, history.steps_planned) or epoch + 1 >= self.to_run.stop_after:
+        return self._goes_on(epoch + 1)
+
+    def _goes_on(self, done: int) -> bool:
+        """Whether there is another epoch after so many."""
+        history = self.history
+        last = math.ceil(self.to_run.stop_after * history.steps_per_epoch)
+        if history.steps >= min(last, history.steps_planned) or done >= self.to_run.stop_after:
             return False
-        return self.judge is None or epoch + 1 - history.best_epoch < self.settings.patience
+        return self.judge is None or done - history.best_epoch < self.settings.patience
 
     def _signature(self) -> dict[str, Any]:
         return {

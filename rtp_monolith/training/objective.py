@@ -61,12 +61,13 @@ class Objective:
         items, wanted = batch.items[:, :-1], batch.items[:, 1:]
         inside = np.arange(items.shape[1]) < batch.lengths[:, None]
         targets, lengths = wanted[inside], self._here(batch.lengths)
+        marks = None if batch.marks is None else self._here(batch.marks)
         named, shares = np.empty((0, 0), np.int64), np.empty((0, 0), np.float32)
         if self.soft is not None:
             named, shares = self.soft.of(batch, inside)
         if self.settings.loss == "full":
             table = self.model.item_vectors()
-            states = self._states(F.embedding(self._here(items), table), lengths, inside)
+            states = self._states(F.embedding(self._here(items), table), lengths, inside, marks)
             loss = losses.full_cross_entropy(states, table, self._here(targets))
             if self.soft is None:
                 return loss
@@ -82,8 +83,8 @@ class Objective:
         vectors = inputs.view(*items.shape, -1)
         if isinstance(self.model.body, TargetedBody):
             counts = self._here(targets[:, None] != drawn)
-            return self._targeted(self.model.body, vectors, inside, columns, positives, counts)
-        states = self._states(vectors, lengths, inside)
+            return self._targeted(self.model.body, vectors, inside, columns, positives, counts, marks)
+        states = self._states(vectors, lengths, inside, marks)
         taught = states.new_zeros(())
         if self.soft is not None:
             taught = self._taught(states, expected.view(*named.shape, -1), self._here(shares), positives)
@@ -93,9 +94,9 @@ class Objective:
         own = self._here(np.where(drawn[column] == targets, column, -1))
         return self._sampled(states, columns, positives, own, drawn) + taught
 
-    def _states(self, vectors: Tensor, lengths: Tensor, inside: NDArray[np.bool_]) -> Tensor:
+    def _states(self, vectors: Tensor, lengths: Tensor, inside: NDArray[np.bool_], marks: Tensor | None) -> Tensor:
         """float32 [targets, d] of [batch, length, d]."""
-        states = self.model.body.states(vectors, lengths)
+        states = self.model.body.states(vectors, lengths, marks)
         return states.flatten(0, 1).index_select(0, self._here(np.flatnonzero(inside))).float()
 
     def _here(self, numbers: NDArray[Any]) -> Tensor:
@@ -113,12 +114,12 @@ class Objective:
 
     def _targeted(
         self, body: TargetedBody, vectors: Tensor, inside: NDArray[np.bool_], columns: Tensor, positives: Tensor,
-        counts: Tensor,
+        counts: Tensor, marks: Tensor | None,
     ) -> Tensor:  # fmt: skip
         """The loss of a body that reads each candidate with the session, after every position."""
         row, place = (self._here(each) for each in np.nonzero(inside))
-        negative = body.against(vectors, row, place + 1, columns.unsqueeze(0))
-        positive = body.against(vectors, row, place + 1, positives.unsqueeze(1))
+        negative = body.against(vectors, row, place + 1, columns.unsqueeze(0), marks)
+        positive = body.against(vectors, row, place + 1, positives.unsqueeze(1), marks)
         settings, logits = self.settings, (positive.float(), negative.float())
         return losses.of_logits(*logits, counts, settings.loss, self.items, settings.calibration)
 
