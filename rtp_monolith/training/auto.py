@@ -171,10 +171,16 @@ def choose(
     else:
         tell("auto: short sessions that may come back to an item: CORE with cosine scores first, then SASRec")
         names = ["core", "sasrec-cosine"]
-    if seen.gaps and weigh:
-        tell("auto: clicks have times" + (f" and {seen.actions} actions" if seen.actions else "") + ": tried as well")
     tell("auto: session-kNN is blended in, and the second model, as far as validation says so and the time allows")
-    encoders = [encoder(name, seen, seed, clock, tell, None, changes, weigh) for name in names]
+    weigh = weigh and seen.gaps and not {"gaps", "actions"} & set(changes)
+    own = {**changes, "gaps": False, "actions": 0} if weigh else changes
+    encoders = [encoder(name, seen, seed, clock, tell, None, own, False) for name in names]
+    if weigh:
+        said = f" and {seen.actions} actions" if seen.actions else ""
+        tell(f"auto: clicks have times{said}: a third model is the first one with them, if the time allows")
+        marked = encoder(names[0], seen, seed, clock, tell, None, changes, False)
+        marked.name = f"{names[0]}-marked"
+        encoders.append(marked)
     return Mixture(encoders, NearSessions(clock, tell), clock, tell, optional=True)
 
 

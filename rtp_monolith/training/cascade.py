@@ -39,7 +39,7 @@ from rtp_monolith.training.lists import HEADS, Windows
 from rtp_monolith.training.models.build import build
 from rtp_monolith.training.ranker import Epoch, RankerSettings, Rows, TrainedRanker, train_ranker
 from rtp_monolith.training.replay import RowCounts, RowSettings, RowTable, replay_lists, write_table
-from rtp_monolith.training.session_vectors import ENCODER, SessionVectors, encoder_file, train_encoder
+from rtp_monolith.training.session_vectors import ENCODER, RIVALS, SessionVectors, encoder_file, train_encoder
 from rtp_monolith.training.settings import Settings
 from rtp_monolith.training.stamps import Wanted
 from rtp_monolith.training.survey import Survey, survey
@@ -67,12 +67,14 @@ class Shares(msgspec.Struct, frozen=True):
 
 class CascadeSettings(msgspec.Struct, frozen=True):
     """Everything that decides a bundle beside the log and the seed. `share` of the lists become rows; `drop` session
-    leaves out whatever reads the session; `marks` says whether the encoder reads times and event types of clicks."""
+    leaves out whatever reads the session; `rivals` are encoders that may take the place of `encoder`, of its length;
+    `marks` says whether the one that serves reads times and event types of clicks."""
 
     windows: Windows = Windows()
     shares: Shares = Shares()
     share: float = 1.0
     encoder: Settings = ENCODER
+    rivals: tuple[Settings, ...] = RIVALS
     marks: Wanted = "auto"
     ranker: RankerSettings = RankerSettings()
     candidates: CandidateSettings = CandidateSettings()
@@ -256,7 +258,7 @@ class _Run:
         vectors, said = train_encoder(
             seen,
             cuts.encoder,
-            self.settings.encoder,
+            (self.settings.encoder, *self.settings.rivals),
             self.settings.marks,
             seed=self.seed,
             clock=self.clock,

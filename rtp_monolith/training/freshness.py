@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from rtp_monolith.clock import Clock
 from rtp_monolith.errors import DataError
+from rtp_monolith.features.marks import Marking
 from rtp_monolith.training import slices
 from rtp_monolith.training.evaluate import Request, learn, prepare
 from rtp_monolith.training.models.popularity import Popularity
 from rtp_monolith.training.protocols import Cases, prefix_cases
 from rtp_monolith.training.scoring import tallied
 from rtp_monolith.training.sessions import Recorded, Vocabulary, read
+from rtp_monolith.training.stamps import Stamped
 
 
 class Delay(msgspec.Struct, frozen=True):
@@ -60,12 +62,16 @@ class Fresh(msgspec.Struct, frozen=True):
 
 
 def hold_back(
-    asked: Sequence[Sequence[int]], times_s: Sequence[Sequence[float]] | None, known: NDArray[np.bool_], delay: Delay
+    asked: Sequence[Sequence[int]],
+    times_s: Sequence[Sequence[float]] | None,
+    known: NDArray[np.bool_],
+    delay: Delay,
+    stamped: Stamped | None = None,
 ) -> Cases:
     """The cases of `protocols.prefix_cases`, each with what it still knows. Raises DataError `times_missing`."""
     if delay.seconds is not None and times_s is None:
         raise DataError(f"a delay of {delay.name} needs times: TSV with SessionId ItemId Time", code="times_missing")
-    cases, upto = prefix_cases(asked, known), []
+    cases, upto = prefix_cases(asked, known, stamped), []
     for place, session in enumerate(asked):
         counted = np.concatenate([[0], np.cumsum([item >= 0 and bool(known[item]) for item in session])])
         own_s = times_s[place] if times_s is not None else ()
@@ -89,12 +95,13 @@ def freshness(request: Request, clock: Clock, tell: Callable[[str], None]) -> Fr
     made = learn(request, prepared.parts, prepared.described, clock, tell)
     train_s = clock.monotonic_s() - began_s
     recorded = read(request.test)
-    asked = _numbers(recorded, prepared.parts.vocabulary)
+    asked, marks = _numbers(recorded, prepared.parts.vocabulary), prepared.parts.marks
+    stamped = None if marks is None else Stamped.of(recorded, Marking(marks))
     popular = Popularity.of(made.data.sessions, made.data.items)
     delays = [*BY_CLICKS, *(BY_TIME[1:] if recorded.times_s is not None else ())]
     every, per_case = [], []
     for delay in delays:
-        cases = hold_back(asked, recorded.times_s, made.data.known, delay)
+        cases = hold_back(asked, recorded.times_s, made.data.known, delay, stamped)
         tell(f"{made.learner.name}: {len(cases)} lists, held back by {delay.name}")
         tally = tallied(made.scorer, cases, popular, made.data.known, request.k, made.data.trained)
         every.append(cases)

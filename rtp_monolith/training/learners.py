@@ -30,8 +30,8 @@ AGAIN_SHARE = 0.44
 """Of the time for two learnings, the first one's: the second has a ninth more sessions and no judging."""
 CHECKPOINTS = ("first.ckpt", "again.ckpt", "marked-first.ckpt", "marked-again.ckpt")
 """The files of a killed run, in a folder of their own or beside the model."""
-WEIGHED_SHARE = 0.3
-"""Of the time for two learnings of a model that is weighed with and without marks, what the first of three gets."""
+MARKED_COST, AGAIN_COST = 1.3, 1.2
+"""What a learning with marks may take, and the one after validation, as multiples of a learning without marks."""
 
 
 class Encoder:
@@ -64,23 +64,29 @@ class Encoder:
         return self._learn(data, validation, until_s, AGAIN_SHARE if again else 1.0, again)
 
     def _weigh(self, data: Data, validation: Cases, until_s: float, again: bool) -> Scorer:
-        """Learns with marks and without, and keeps what validation says; without, unless marks gain."""
-        name, with_marks = self.name, self.settings
-        scorer = self._learn(data, validation, until_s, WEIGHED_SHARE if again else 0.5, again)
-        found = (self.history, self.epochs, self.to_run, self.ndcg, self.model)
+        """Learns without marks, and with them if there is time for that too; they are kept if validation gains."""
+        name, with_marks, began_s = self.name, self.settings, self.clock.monotonic_s()
         self.settings = msgspec.structs.replace(with_marks, gaps=False, actions=0)
         plain = self._learn(data, validation, until_s, AGAIN_SHARE if again else 1.0, again)
-        self.weighed = {"ndcg": found[3], "ndcg_without": self.ndcg}
-        gains = found[3] > self.ndcg * blend.GAIN_MIN
+        found = (self.history, self.epochs, self.to_run, self.ndcg, self.model)
+        now_s = self.clock.monotonic_s()
+        took_s = now_s - began_s
+        if self.history.cut or until_s - now_s < took_s * (MARKED_COST + AGAIN_COST * again):
+            self.tell(f"{name}: times and actions are left out: the time is up for trying them")
+            return plain
+        self.settings = with_marks
+        marked = self._learn(data, validation, now_s + took_s * MARKED_COST, 1.0, again)
+        self.weighed = {"ndcg": self.ndcg, "ndcg_without": found[3]}
+        gains = self.ndcg > found[3] * blend.GAIN_MIN
         self.tell(
-            f"{name}: NDCG {found[3]:.4f} on validation with times and actions, {self.ndcg:.4f} without: "
+            f"{name}: NDCG {self.ndcg:.4f} on validation with times and actions, {found[3]:.4f} without: "
             f"{'they are read' if gains else 'they are left out'}"
         )
-        if not gains:
-            return plain
+        if gains:
+            return marked
         self.history, self.epochs, self.to_run, self.ndcg, self.model = found
-        self.settings = with_marks
-        return scorer
+        self.settings = msgspec.structs.replace(with_marks, gaps=False, actions=0)
+        return plain
 
     def _learn(self, data: Data, validation: Cases | None, until_s: float, share: float, again: bool) -> Scorer:
         model = build(data.items, self.settings, self.seed, data.attributes)

@@ -1,4 +1,4 @@
-"""The session encoder of a bundle: a SASRec trained on what sessions of a log wanted, and its vectors for rows.
+"""The session encoder of a bundle: the best small model of what sessions of a log wanted, and its vectors for rows.
 
 Invariant: it learns from sessions before a cut in time only, so its affinities on later rows are those it would have
 served. Items nobody wanted get their vector from their attributes. It does not know the ranker.
@@ -6,7 +6,7 @@ served. Items nobody wanted get their vector from their attributes. It does not 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,11 +30,11 @@ ENCODER = Settings(
     body="sasrec", width=64, layers=2, heads=2, length_max=50, scoring="cosine", temperature=0.1, loss="full",
     dropout=0.2, embedding_dropout=0.2, epochs=12, patience=2, batch_tokens=2048, warmup_steps=100,
 )  # fmt: skip
+RIVALS = (msgspec.structs.replace(ENCODER, body="core", layers=1),)
+"""Other small encoders, which take the place of the first one only where they are shown to be better."""
 JUDGED_SHARE = 0.1
 JUDGED_MAX = 4000
 JUDGED_AT = 20
-MARKS_GAIN_MIN = 1.002
-"""An encoder that reads marks must be this much better on validation, or the simpler one stays."""
 
 
 class SessionVectors:
@@ -63,10 +63,38 @@ class Sessions(NamedTuple):
         return Sessions(self.items[start:stop], self.marks[start:stop])
 
 
+class Judged(NamedTuple):
+    """Lists of JUDGED_AT for the last item of each session: the share that has it, NDCG, and that of each session;
+    NaN without sessions."""
+
+    hit_rate: float
+    ndcg: float
+    gains: NDArray[np.float64]
+
+
+class Tried(NamedTuple):
+    """One encoder as it was learned, and how it does on the held sessions."""
+
+    vectors: SessionVectors
+    history: History
+    judged: Judged
+
+    def said(self) -> dict[str, object]:
+        settings, judged = self.vectors.model.settings, self.judged
+        return {
+            "body": settings.body,
+            "marks": settings.marked,
+            "epochs": len(self.history.epochs),
+            "best_epoch": self.history.best_epoch,
+            "hit_rate": judged.hit_rate,
+            "ndcg": judged.ndcg,
+        }
+
+
 def train_encoder(
     survey: Survey,
     until_ms: int,
-    settings: Settings,
+    settings: Sequence[Settings],
     wanted: Wanted = "off",
     *,
     seed: int,
@@ -74,9 +102,10 @@ def train_encoder(
     checkpoint: Path | None,
     tell: Callable[[str], None],
 ) -> tuple[SessionVectors, dict[str, object]]:
-    """Learns from the sessions before `until_ms`, the newest of which choose the epoch, and with `wanted` auto also
-    whether times and event types are read. Gives the report beside it. Raises DataError `nothing_to_learn` when no
-    session has two items."""
+    """Learns from the sessions before `until_ms`, the newest of which choose the epoch, which of the settings serves,
+    and with `wanted` auto whether that one reads times and event types. The first stays unless another is better by
+    more than the standard error of the difference (Breiman et al., 1984). Gives the report beside it. Raises DataError
+    `nothing_to_learn` when no session has two items."""
     numbers = {item.id: at for at, item in enumerate(survey.catalogue)}
     found = survey.sessions_between(0, until_ms)
     marks = Marks(GAP_EDGES_S, vocabulary(session.actions for session in found)) if wanted != "off" and found else None
@@ -84,41 +113,52 @@ def train_encoder(
     judged = min(JUDGED_MAX, int(len(sessions.items) * JUDGED_SHARE))
     cut = len(sessions.items) - judged
     learned, held = sessions.part(0, cut), sessions.part(cut)
-    tried: list[tuple[SessionVectors, History, Judged]] = []
-    for read in [marks] if wanted == "on" else [None] if marks is None else [marks, None]:
-        own = msgspec.structs.replace(settings, gaps=read is not None, actions=0 if read is None else len(read.actions))
+
+    def learn(each: Settings, read: Marks | None) -> Tried:
+        own = msgspec.structs.replace(each, gaps=read is not None, actions=0 if read is None else len(read.actions))
         model = build(len(numbers), own, seed, survey.attribute_numbers())
-        judge = (lambda made: judge_by(made, held).hit_rate) if judged else None
+        name = f"{own.body}-marked.pt" if own.marked else f"{own.body}.pt"
         history = train(
             model,
             learned.items,
             own,
             seed=seed,
             clock=clock,
-            judge=judge,
-            checkpoint=checkpoint if read is None or checkpoint is None else checkpoint.with_suffix(".marked.pt"),
+            judge=(lambda made: judge_by(made, held).hit_rate) if judged else None,
+            checkpoint=None if checkpoint is None else checkpoint.with_name(f"{checkpoint.stem}-{name}"),
             marks=None if read is None else learned.marks,
-            tell=tell,
+            tell=lambda text: tell(f"{own.body}: {text}"),
         )
-        tried.append((SessionVectors(model, numbers, read), history, judge_by(model, held)))
-    ndcgs = [each.ndcg for _, _, each in tried]
-    vectors, history, made = tried[0] if len(tried) == 1 or ndcgs[0] > ndcgs[1] * MARKS_GAIN_MIN else tried[1]
-    if len(tried) > 1:
-        said = "are read" if vectors.marks is not None else "are left out"
-        tell(f"NDCG {ndcgs[0]:.4f} with times and event types, {ndcgs[1]:.4f} without: they {said}")
-    report: dict[str, object] = {
-        "epochs": len(history.epochs),
-        "best_epoch": history.best_epoch,
-        "hit_rate": made.hit_rate,
-        "ndcg": made.ndcg,
-        "marks": {
-            "asked": wanted,
-            "read": vectors.marks is not None,
-            "actions": [] if vectors.marks is None else list(vectors.marks.actions),
-            **({"ndcg": ndcgs[0], "ndcg_without": ndcgs[1]} if len(tried) > 1 else {}),
-        },
+        return Tried(SessionVectors(model, numbers, read), history, judge_by(model, held))
+
+    first = marks if wanted == "on" else None
+    # Without sessions to judge by there is nothing to choose with.
+    tried = [learn(each, first) for each in (settings if judged else settings[:1])]
+    best = preferred(tried)
+    if wanted == "auto" and marks is not None and judged:
+        tried.append(learn(best.vectors.model.settings, marks))
+        best = preferred([best, tried[-1]])
+    for each in tried:
+        tell(f"{each.said()['body']}{', times and event types read' * each.vectors.model.settings.marked}: "
+             f"NDCG {each.judged.ndcg:.4f}{', this one serves' * (each is best)}")  # fmt: skip
+    report = best.said()
+    report["marks"] = {
+        "asked": wanted,
+        "read": best.vectors.marks is not None,
+        "actions": [] if best.vectors.marks is None else list(best.vectors.marks.actions),
     }
-    return vectors, report
+    report["tried"] = [each.said() for each in tried]
+    return best.vectors, report
+
+
+def preferred(tried: Sequence[Tried]) -> Tried:
+    """The first, unless another is better by more than the standard error of the difference."""
+    best = tried[0]
+    for each in tried[1:]:
+        gained = each.judged.gains - best.judged.gains
+        if len(gained) > 1 and gained.mean() > gained.std(ddof=1) / len(gained) ** 0.5:
+            best = each
+    return best
 
 
 def numbered(found: list[Session], numbers: dict[str, int], marking: Marking | None) -> Sessions:
@@ -134,17 +174,10 @@ def numbered(found: list[Session], numbers: dict[str, int], marking: Marking | N
     return Sessions(items, marks)
 
 
-class Judged(NamedTuple):
-    """Lists of JUDGED_AT for the last item of each session: the share that has it, and NDCG; NaN without sessions."""
-
-    hit_rate: float
-    ndcg: float
-
-
 def judge_by(model: SessionModel, sessions: Sessions) -> Judged:
     """How the model does on the last item of the sessions after what came before."""
     if not sessions.items:
-        return Judged(float("nan"), float("nan"))
+        return Judged(float("nan"), float("nan"), np.empty(0))
     before = [marks[:-1] for marks in sessions.marks] if model.settings.marked else None
     with torch.no_grad():
         table = model.item_vectors()
@@ -154,7 +187,8 @@ def judge_by(model: SessionModel, sessions: Sessions) -> Judged:
     # A tie counts against us.
     rank = ((scores >= own).sum(dim=1) - 1).float()
     hit = rank < JUDGED_AT
-    return Judged(float(hit.float().mean()), float((hit / (rank + 2.0).log2()).mean()))
+    gains = (hit / (rank + 2.0).log2()).double().numpy()
+    return Judged(float(hit.float().mean()), float(gains.mean()), gains)
 
 
 def encoder_file(vectors: SessionVectors, path: Path, seed: int) -> float:

@@ -116,8 +116,10 @@ def test_with_marks_the_bundle_says_so_and_a_shard_takes_it(data: Path, tmp_path
     # Left to validation, the report says what it said.
     weighed = document(made, "report.json")["encoder"]
     assert weighed["marks"]["asked"] == "auto"
-    assert weighed["marks"]["read"] == (weighed["marks"]["ndcg"] > 1.002 * weighed["marks"]["ndcg_without"])
+    assert [(each["body"], each["marks"]) for each in weighed["tried"][:2]] == [("sasrec", False), ("core", False)]
+    assert weighed["tried"][2]["marks"] is True
     assert weighed["marks"]["read"] == ("marks" in document(made, "manifest.json")["encoder"])
+    assert any(each["ndcg"] == weighed["ndcg"] and each["body"] == weighed["body"] for each in weighed["tried"])
 
 
 def test_counts_of_decisions_are_not_learned_from_a_log_without_any(made: Path) -> None:
@@ -131,7 +133,7 @@ def test_killed_on_the_way_it_goes_on_and_ends_the_same(data: Path, tmp_path: Pa
     command += ["--data", str(data), "--out", str(tmp_path), *SMALL]
     work = tmp_path / "tiny"
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
-    while process.poll() is None and not list(work.glob(".1.work-*/encoder.pt")):
+    while process.poll() is None and not list(work.glob(".1.work-*/encoder-sasrec.pt")):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"
