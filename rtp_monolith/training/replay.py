@@ -21,6 +21,7 @@ from rtp_monolith.config import Config
 from rtp_monolith.features.cascade import CASCADE
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
+from rtp_monolith.features.declared import declared
 from rtp_monolith.features.spec import Feature
 from rtp_monolith.state.recovery import open_log
 from rtp_monolith.training.export_asking import Asking, Encoded
@@ -78,9 +79,9 @@ def replay_lists(
 ) -> Iterator[ListRows]:
     """The lists of a shard's log with their rows, in the order of their offsets. The log is read only, so the shard may
     run meanwhile. With `encoded` the columns of CASCADE follow those of `features`; decisions of the bundles in the
-    folder `bundles` can be read as well as those of the catalogue. Raises DataError."""
+    folder `bundles` can be read as well as those of the shard's features. Raises DataError."""
     plan = compile_plan(features if encoded is None else [*features, *CASCADE])
-    logged = LoggedRows(plan.names, bundles)
+    logged = LoggedRows(plan.names, bundles, declared(config).features)
     log = open_log(data, config, read_only=True)
     try:
         reader = ListReader(log, settings.windows, share=settings.share, seed=settings.seed)
@@ -93,7 +94,7 @@ def replay_lists(
                     continue
                 if visit is not None:
                     visit(past, asking, seen)
-                rows = _rows(past, asking, seen, plan, logged, counts)
+                rows = list_rows(past, asking, seen, plan, logged, counts)
                 if rows is None:
                     counts.late += 1
                     continue
@@ -105,7 +106,7 @@ def replay_lists(
         log.close()
 
 
-def _rows(
+def list_rows(
     past: Past, asking: Asking | None, seen: SeenList, plan: Plan, logged: LoggedRows, counts: RowCounts
 ) -> NDArray[np.float32] | None:
     """Features of a list's items; None when the state has moved past it and its decision has not all of them."""
