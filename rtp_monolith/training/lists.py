@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Iterator
+from typing import cast
 
 import msgspec
 
@@ -118,6 +119,10 @@ class _Session:
 
 # offset, event type, user, session, items, ts_ms, request_id, position, props: as `Log.events` gives it.
 _Event = tuple[int, str, str | None, str, tuple[str, ...], int, str | None, int | None, dict[str, str]]
+# Impressions of one list: items, times and positions of all, the rest of the first.
+_Impressions = tuple[
+    int, str, str | None, str, tuple[str, ...], tuple[int, ...], str, tuple[int | None, ...], dict[str, str]
+]
 
 
 class ListReader:
@@ -161,7 +166,7 @@ class ListReader:
         since_sweep = 0
         while self.position < self._until:
             chunk = min(CHUNK_BYTES, self._until - self.position)
-            events, decisions, end = self._log.events(self.position, chunk, self._types)
+            events, decisions, end = self._log.events(self.position, chunk, self._types, together=True)
             if end == self.position:
                 break
             pending = [(offset, read(decision_json(body))) for offset, _, body in decisions]
@@ -169,11 +174,15 @@ class ListReader:
             for event in events:
                 while pending and pending[-1][0] < event[0]:
                     self._serve(pending.pop()[1])
-                self._take(event)
+                if event[1] == "impressions":
+                    self._show(cast("_Impressions", event))
+                    since_sweep += len(event[4])
+                else:
+                    self._take(cast("_Event", event))
+                    since_sweep += 1
             while pending:
                 self._serve(pending.pop()[1])
             self.position = end
-            since_sweep += len(events)
             if since_sweep >= SWEEP_EVERY:
                 since_sweep = 0
                 self._sweep()
@@ -227,6 +236,23 @@ class ListReader:
             del session.prefix[:-PREFIX_KEPT]
         elif kind == "dwell":
             self._looked(session, event)
+
+    def _show(self, events: _Impressions) -> None:
+        """What `_take` does with impressions of one list, one after another."""
+        offset, _, user, session_id, items, times, request_id, positions, props = events
+        session = self._session(session_id, user)
+        latest_ms = max(times)
+        self.now_ms = max(self.now_ms, latest_ms)
+        session.last_ms = session.person.last_ms = max(session.last_ms, latest_ms)
+        first = (offset, "impression", user, session_id, items[:1], times[0], request_id, positions[0], props)
+        seen = self._list(offset, session, first)
+        touched, claimed_ms = session.person.touched, self._windows.conversion_ms
+        shown = (seen, False)
+        for item, position, ts_ms in zip(items, positions, times, strict=True):
+            seen.show(item, position)
+            before = touched.get(item)
+            if before is None or not before[1] or ts_ms - before[0].as_of_ms > claimed_ms:
+                touched[item] = shown
 
     def _session(self, session_id: str, user: str | None) -> _Session:
         session = self._sessions.get(session_id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -24,14 +24,16 @@ from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.features.declared import declared
 from rtp_monolith.features.spec import Feature
 from rtp_monolith.state.recovery import open_log
-from rtp_monolith.training.export_asking import Asking, Encoded
 from rtp_monolith.training.lists import HEADS, ListReader, SeenList, Windows
 from rtp_monolith.training.logged import LoggedRows
 from rtp_monolith.training.past import Past
 
+if TYPE_CHECKING:
+    from rtp_monolith.training.export_asking import Asking, Encoded
+
 Progress = Callable[[int, int], None]
 """(bytes of the log walked, bytes of the log)."""
-Visit = Callable[[Past, Asking | None, SeenList], None]
+Visit = Callable[[Past, "Asking | None", SeenList], None]
 """Called with the state before a list, ahead of its rows."""
 
 
@@ -86,7 +88,7 @@ def replay_lists(
     try:
         reader = ListReader(log, settings.windows, share=settings.share, seed=settings.seed)
         with Past(data, log, config) as past:
-            asking = None if encoded is None else Asking(past, config, encoded)
+            asking = None if encoded is None else _asking(past, config, encoded)
             for seen in reader:
                 if progress is not None:
                     progress(past.offset, log.end())
@@ -106,10 +108,22 @@ def replay_lists(
         log.close()
 
 
+def _asking(past: Past, config: Config, encoded: Encoded) -> Asking:
+    """Rows without an encoder need neither torch nor onnxruntime, whose import takes seconds."""
+    from rtp_monolith.training.export_asking import Asking
+
+    return Asking(past, config, encoded)
+
+
 def list_rows(
     past: Past, asking: Asking | None, seen: SeenList, plan: Plan, logged: LoggedRows, counts: RowCounts
 ) -> NDArray[np.float32] | None:
     """Features of a list's items; None when the state has moved past it and its decision has not all of them."""
+    if seen.served is None or not seen.served.features:
+        if past.offset > seen.offset:
+            return None
+        past.advance(seen.offset)
+        return _replayed(past, asking, seen, plan)
     served, given = logged.of(seen)
     whole = bool(given.all())
     if not whole and past.offset > seen.offset:

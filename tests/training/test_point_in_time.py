@@ -257,6 +257,11 @@ def test_the_log_may_grow_between_two_runs(tmp_path: Path, monkeypatch: pytest.M
     assert contents(out) == contents(tmp_path / "whole")
 
 
+def test_neither_torch_nor_a_runtime_of_graphs_is_imported() -> None:
+    script = "import sys, rtp_monolith.training.point_in_time; print(sorted({'torch', 'onnxruntime'} & {*sys.modules}))"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True) == "[]\n"
+
+
 def refused(data: Path, out: Path, settings: DatasetSettings = ALWAYS, config: Config | None = None) -> str:
     with pytest.raises(DataError) as error:
         write_dataset(data, config or Config(), out, settings)
