@@ -138,9 +138,12 @@ class Recall(Section, frozen=True):
 
 
 class Audit(Section, frozen=True):
-    """`share` of the requests whose decisions carry the feature vectors of what they showed."""
+    """`share` of the requests whose decisions carry the feature vectors of what they showed; with `watch` a process
+    beside the shard makes them again from the log, a round every `interval_ms`."""
 
     share: Share = 0.0625
+    watch: bool = True
+    interval_ms: Annotated[int, Meta(ge=100)] = 60_000
 
 
 class Decisions(Section, frozen=True):

@@ -60,6 +60,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("ranking/", "training/export"),
     "rocksdict": ("state/",),
     "click": ("cli/",),
+    "matplotlib": ("cli/figure.py",),
     "pyarrow": ("ingest/", "training/"),
 }
 

@@ -42,7 +42,7 @@ def settings_options(command: Command) -> Command:
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True)
 @click.option("--compare", help="Names joined by commas: all on the same lists, with intervals.")
-@click.option("--draw", type=click.Path(dir_okay=False, path_type=Path), help="With --compare: an SVG to write.")
+@click.option("--draw", type=click.Path(dir_okay=False, path_type=Path), help="With --compare: .svg or .png to write.")
 @click.option("--detail", is_flag=True, help="Also by session length and popularity, and what was chosen.")
 @settings_options
 @json_option
@@ -61,6 +61,8 @@ def evaluate(
     names = [each.strip() for each in compare.split(",")] if compare is not None else [model]
     if draw is not None and compare is None:
         raise click.UsageError("--draw says nothing without --compare")
+    if draw is not None:
+        check_drawing(draw)
     if len(set(names)) < len(names):
         raise click.UsageError("--compare names a model twice")
     prepare_torch(names, threads)
@@ -108,11 +110,22 @@ def prepare_torch(models: Sequence[str], threads: int) -> None:
             raise click.BadParameter(f"{model!r} is none of {', '.join(auto.NAMES)}", param_hint="--model")
 
 
+def check_drawing(path: Path) -> None:
+    """Refuses before anything is trained. Raises Failure `bad_suffix`, `torch_missing` in a serving install."""
+    try:
+        from rtp_monolith.cli.figure import check_suffix
+    except ImportError as error:
+        raise Failure("torch_missing", f"drawings need matplotlib, install rtp-monolith[train]: {error}") from error
+    check_suffix(path)
+
+
 def load_torch(threads: int) -> None:
     """torch with its threads, imported only here. Raises Failure `torch_missing` in a serving install."""
     # Threads that wait must not spin: on a shared machine they take the core from the one they wait for.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    # What cuBLAS needs to give the same sums every time.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         from rtp_monolith.training.threads import use_threads
     except ImportError as error:

@@ -67,6 +67,7 @@ def open_data(
 ) -> Shard:
     """Recovers the state of a folder and puts the lists on top of it. Raises DataError, ConfigError for a surface that
     no bundle of the folder fits, and FeatureError."""
+    from rtp_monolith.monitoring.watch import Watch
     from rtp_monolith.ranking.faults import Faults
     from rtp_monolith.ranking.models import Models
     from rtp_monolith.ranking.pipeline import Pipeline
@@ -81,4 +82,6 @@ def open_data(
     except BaseException:
         state.close()
         raise
-    return Shard(state, lists, bundles, switch if faults else None)
+    watched = config.audit.watch and config.audit.share > 0
+    watch = Watch(data, config, metrics, state.copy_views) if watched else None
+    return Shard(state, lists, bundles, switch if faults else None, watch)

@@ -59,7 +59,7 @@ class AuditReport(msgspec.Struct, frozen=True):
     examples: list[Difference]
 
 
-class _Logged(msgspec.Struct, frozen=True):
+class Logged(msgspec.Struct, frozen=True):
     """What the audit reads of a decision."""
 
     request_id: str
@@ -109,7 +109,7 @@ def replay_and_compare(
         if log.start() > 0:
             raise DataError(f"the log begins at {log.start()}: what came before is gone", code="log_truncated")
         plan = compile_plan(declared(config).features if features is None else features)
-        comparison = _Comparison(plan, int(config.digest(), 16), any_plan)
+        comparison = Comparison(plan, int(config.digest(), 16), any_plan)
         core = make_core(manifest, config)
         offset = 0
         for decision in sorted(_sampled(log, share, seed), key=lambda each: each.applied_offset):
@@ -120,7 +120,7 @@ def replay_and_compare(
         log.close()
 
 
-class _Comparison:
+class Comparison:
     """Counts, decision by decision."""
 
     def __init__(self, plan: Plan, config_digest: int, any_plan: bool) -> None:
@@ -135,7 +135,7 @@ class _Comparison:
         self._by_feature: dict[str, int] = {}
         self._examples: list[Difference] = []
 
-    def add(self, core: Core, decision: _Logged) -> None:
+    def add(self, core: Core, decision: Logged) -> None:
         """The state must stand at the decision's offset."""
         self._decisions += 1
         fits = all(len(row) == len(self._names) for row in decision.features)
@@ -154,7 +154,7 @@ class _Comparison:
             if served_row != replayed_row:
                 self._note(decision, item_id, served_row, replayed_row)
 
-    def _note(self, decision: _Logged, item_id: str, served_row: list[float], replayed_row: list[float]) -> None:
+    def _note(self, decision: Logged, item_id: str, served_row: list[float], replayed_row: list[float]) -> None:
         for name, served, replayed in zip(self._names, served_row, replayed_row, strict=True):
             if served == replayed:
                 continue
@@ -175,12 +175,12 @@ class _Comparison:
         )
 
 
-def _sampled(log: Log, share: float, seed: int) -> list[_Logged]:
+def _sampled(log: Log, share: float, seed: int) -> list[Logged]:
     """Decisions with vectors whose request falls into the share; the first DECISIONS_MAX of them."""
     bound = math.floor(share * 2**64)
-    read = msgspec.json.Decoder(_Logged).decode
-    found: list[_Logged] = []
-    for body in _decisions(log):
+    read = msgspec.json.Decoder(Logged).decode
+    found: list[Logged] = []
+    for body in decisions_from(log, log.start()):
         decision = read(decision_json(body))
         if decision.features and _draw(seed, decision.request_id) < bound:
             found.append(decision)
@@ -189,8 +189,8 @@ def _sampled(log: Log, share: float, seed: int) -> list[_Logged]:
     return found
 
 
-def _decisions(log: Log) -> Iterator[bytes]:
-    offset = log.start()
+def decisions_from(log: Log, offset: int) -> Iterator[bytes]:
+    """The bodies of the decisions that are logged from `offset` on."""
     while frames := log.frames(offset, CHUNK_BYTES):
         yield from (body for _, _, kind, _, _, _, body in frames if kind == DECISION_KIND)
         offset = frames[-1][1]

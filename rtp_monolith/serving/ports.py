@@ -89,13 +89,22 @@ class Models(Protocol):
     def stats(self) -> Mapping[str, int | float]: ...
 
 
+class Watch(Protocol):
+    """What looks after a running shard from outside its loop."""
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None: ...
+    async def close(self) -> None: ...
+    def stats(self) -> Mapping[str, int | float]: ...
+
+
 class Shard(msgspec.Struct, frozen=True):
-    """A recovered shard. `faults` only where they were asked for at start."""
+    """A recovered shard. `faults` only where they were asked for at start, `watch` where the configuration says so."""
 
     state: State
     lists: Lists
     models: Models
     faults: Faults | None = None
+    watch: Watch | None = None
 
 
 class Place:

@@ -118,6 +118,8 @@ class Recovery:
             shard = await asyncio.to_thread(self._open_shard, services.config, services.clock, services.metrics)
             shard.state.attach(asyncio.get_running_loop())
             shard.models.attach(asyncio.get_running_loop())
+            if shard.watch is not None:
+                shard.watch.attach(asyncio.get_running_loop())
         except Exception as error:
             self.failure = error
             if shard is not None:
@@ -126,6 +128,8 @@ class Recovery:
             return
         services.metrics.add_stats(shard.state.stats)
         services.metrics.add_stats(shard.models.stats)
+        if shard.watch is not None:
+            services.metrics.add_stats(shard.watch.stats)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -136,6 +140,8 @@ class Recovery:
             await self._task
         shard = self._services.place.clear()
         if shard is not None:
+            if shard.watch is not None:
+                await shard.watch.close()
             shard.models.close()
             shard.state.close()
 

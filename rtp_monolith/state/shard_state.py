@@ -15,7 +15,7 @@ from typing import Literal, ParamSpec, TypeVar
 from rtp_monolith._native import Core, EventBatch, Log
 from rtp_monolith.clock import Clock
 from rtp_monolith.config import Config
-from rtp_monolith.errors import LogFailure, Overloaded, RtpError
+from rtp_monolith.errors import DataError, LogFailure, Overloaded, RtpError
 from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.features.declared import declared
 from rtp_monolith.ingest.dead_letters import DeadLetters
@@ -65,6 +65,7 @@ class ShardState:
         self._waiting: dict[int, asyncio.Future[tuple[int, int, int]]] = {}
         self._settled: dict[int, tuple[int, int, int]] = {}
         self._positions: list[tuple[int, asyncio.Future[None]]] = []
+        self._copies: list[tuple[Path, asyncio.Future[None]]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._persisted_offset = core.applied
@@ -366,6 +367,12 @@ class ShardState:
             "log_disk_bytes": self.log.size_bytes(),
         }
 
+    async def copy_views(self, path: Path) -> None:
+        """A copy of the views as they were flushed last, made between two flushes. Raises DataError."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._copies.append((path, done))
+        await done
+
     # Background.
 
     async def _tick(self) -> None:
@@ -375,6 +382,21 @@ class ShardState:
             self.refresh_lists()
             if self._flush_due():
                 await self._flush()
+            while self._copies:
+                await self._copy(*self._copies.pop())
+
+    async def _copy(self, path: Path, done: asyncio.Future[None]) -> None:
+        failure: DataError | None = None
+        try:
+            await asyncio.to_thread(self.store.copy_to, path)
+        except DataError as error:
+            failure = error
+        if done.done():  # whoever asked has gone
+            return
+        if failure is None:
+            done.set_result(None)
+        else:
+            done.set_exception(failure)
 
     def _flush_due(self) -> bool:
         if self.core.dirty == 0:

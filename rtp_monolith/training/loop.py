@@ -22,6 +22,7 @@ from torch import Tensor
 from rtp_monolith.clock import Clock
 from rtp_monolith.errors import DataError
 from rtp_monolith.training.batches import Batch, Windows
+from rtp_monolith.training.device import best
 from rtp_monolith.training.models.encoder import SessionModel
 from rtp_monolith.training.objective import Objective, Soft
 from rtp_monolith.training.settings import Settings
@@ -85,14 +86,19 @@ def train(
     `soft` what a teacher says of every click.
 
     Raises DataError `nothing_to_learn` when no session has two items and `loss_not_finite` when the loss is NaN or
-    infinite; a checkpoint then holds the last epoch that was good.
+    infinite; a checkpoint then holds the last epoch that was good. Computes where `device.best` says; the model comes
+    back on the CPU.
     """
     windows = Windows(sessions, settings.length_max, settings.batch_tokens)
     if not len(windows):
         raise DataError("no session has two items: there is no next item to learn", code="nothing_to_learn")
-    run = _Run(model, windows, settings, seed, clock, judge, budget_s, to_run, checkpoint, soft, tell)
-    run.judgings_after = judgings_after
-    return run.go()
+    model.to(best())
+    try:
+        run = _Run(model, windows, settings, seed, clock, judge, budget_s, to_run, checkpoint, soft, tell)
+        run.judgings_after = judgings_after
+        return run.go()
+    finally:
+        model.to("cpu")
 
 
 class _Run:
@@ -130,7 +136,7 @@ class _Run:
         history, history_epoch = self.history, self._resume()
         torch.manual_seed(self.seed if history_epoch == 0 else torch.initial_seed())
         if history_epoch:
-            torch.set_rng_state(self.rng_state)
+            set_rng_states(self.rng_states)
         while self._epoch(history_epoch):
             history_epoch += 1
         if self.best is not None:
@@ -251,7 +257,7 @@ class _Run:
             "model": self.model.state_dict(),
             "best": self.best,
             "optimizers": [each.state_dict() for each in self.optimizers],
-            "rng": torch.get_rng_state(),
+            "rng": rng_states(),
         }
         write_whole(document, self.checkpoint)
 
@@ -260,7 +266,7 @@ class _Run:
         if self.checkpoint is None or not self.checkpoint.exists():
             return 0
         try:
-            found = torch.load(self.checkpoint, weights_only=True)
+            found = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
         except Exception as error:
             raise DataError(f"{self.checkpoint.name} cannot be read: {error}", code="checkpoint_unreadable") from error
         if found["signature"] != self._signature():
@@ -275,9 +281,21 @@ class _Run:
         loaded = msgspec.convert(found["history"], History)
         for name in History.__struct_fields__:
             setattr(self.history, name, getattr(loaded, name))
-        self.rng_state = found["rng"]
+        self.rng_states = found["rng"]
         self.tell(f"going on after epoch {found['epoch']}")
         return int(found["epoch"])
+
+
+def rng_states() -> list[Tensor]:
+    """Of the CPU's generator, then of each GPU's."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
+
+
+def set_rng_states(states: Sequence[Tensor]) -> None:
+    """What `rng_states` gave, on a machine with as many GPUs."""
+    torch.set_rng_state(states[0])
+    if len(states) > 1:
+        torch.cuda.set_rng_state_all(list(states[1:]))
 
 
 def optimizers(model: SessionModel, settings: Settings) -> list[torch.optim.Optimizer]:

@@ -80,7 +80,7 @@ def hit_rate(model: SessionModel, sessions: list[list[int]]) -> float:
     """Share of the sessions whose last item is among the JUDGED_AT best after what came before."""
     with torch.no_grad():
         table = model.item_vectors()
-        scores = model.sessions(table, [session[:-1] for session in sessions]) @ table.T
+        scores = (model.sessions(table, [session[:-1] for session in sessions]) @ table.T).cpu()
     targets = torch.tensor([session[-1] for session in sessions])
     own = scores.gather(1, targets[:, None])
     # A tie counts against us.

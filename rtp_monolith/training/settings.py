@@ -16,7 +16,8 @@ Loss = Literal["full", "sampled", "in-batch", "bpr", "bpr-max", "gbce"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Sizes, scoring, loss and optimizer. `length_max` is in items, `batch_tokens` in padded positions."""
+    """Sizes, scoring, loss and optimizer. `length_max` is in items, `batch_tokens` in padded positions; `bfloat16` says
+    whether products are in it, None that the hardware decides."""
 
     body: Body = "sasrec"
     width: int = 128
@@ -37,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     batch_tokens: int = 1024
     epochs: int = 8
     patience: int = 3
+    bfloat16: bool | None = None
 
     def __post_init__(self) -> None:
         if self.width % self.heads:

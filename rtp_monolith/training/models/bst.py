@@ -86,8 +86,10 @@ class Shortlisted:
         with torch.inference_mode():
             scores = self.base.scores(cases, start, stop)
             found = scores.topk(min(self.shortlist, scores.shape[1]), dim=1).indices
+            here = self.vectors.device
             padded, lengths = self.model.padded([cases.history(case) for case in range(start, stop)])
-            logits = body.against(self.vectors[padded], torch.arange(stop - start), lengths, self.vectors[found])
+            rows, columns = torch.arange(stop - start, device=here), self.vectors[found.to(here)]
+            logits = body.against(self.vectors[padded.to(here)], rows, lengths.to(here), columns).cpu()
             # Everything else in (-1, 0], so that the shortlist, from 1 up, stands before it.
             scores = -(1.0 - scores / scores.amax(1, keepdim=True).clamp(min=1e-12)).clamp(0.0, 1.0)
             return scores.scatter_(1, found, 1.0 + logits - logits.amin(1, keepdim=True))

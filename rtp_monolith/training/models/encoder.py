@@ -113,7 +113,8 @@ class ItemTable(nn.Module):
         assert self.attributes is not None
         sizes = self.sizes[items]
         ends = sizes.cumsum(0)
-        places = torch.arange(int(ends[-1]) if len(ends) else 0) - torch.repeat_interleave(ends - sizes, sizes)
+        count = int(ends[-1]) if len(ends) else 0
+        places = torch.arange(count, device=items.device) - torch.repeat_interleave(ends - sizes, sizes)
         flat = self.flat[places + torch.repeat_interleave(self.starts[items], sizes)]
         sums = F.embedding_bag(flat, self.attributes, ends - sizes, mode="sum")
         return self.gain * self.shrink[items] * sums
@@ -163,7 +164,9 @@ class SessionModel(nn.Module):
         found = vectors.new_empty(len(sessions), vectors.shape[1])
         for group in alike(sessions, self.settings.length_max):
             padded, lengths = self.padded([sessions[place] for place in group])
-            inputs = vectors[padded] * (torch.arange(padded.shape[1]) < lengths.unsqueeze(1)).unsqueeze(2)
+            padded, lengths = padded.to(vectors.device), lengths.to(vectors.device)
+            inside = torch.arange(padded.shape[1], device=vectors.device) < lengths.unsqueeze(1)
+            inputs = vectors[padded] * inside.unsqueeze(2)
             found[torch.tensor(group)] = self.body(inputs, lengths)
         return found
 
@@ -171,5 +174,5 @@ class SessionModel(nn.Module):
         """The latest items of each session, int64 [n, longest ≥ 1] right-padded with 0, and how many they are."""
         cut = [list(each[-self.settings.length_max :]) for each in sessions]
         lengths = torch.tensor([len(each) for each in cut], dtype=torch.long)
-        longest = max(int(lengths.max()) if len(cut) else 0, 1)
+        longest = max([1, *(len(each) for each in cut)])
         return torch.tensor([each + [0] * (longest - len(each)) for each in cut], dtype=torch.long), lengths

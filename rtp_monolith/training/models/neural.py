@@ -26,7 +26,7 @@ class Neural:
 
     def scores(self, cases: Cases, start: int, stop: int) -> Tensor:
         with torch.inference_mode():
-            return self._sessions(cases, start, stop) @ self.vectors.T
+            return (self._sessions(cases, start, stop) @ self.vectors.T).cpu()
 
     def _sessions(self, cases: Cases, start: int, stop: int) -> Tensor:
         """The session vectors of cases, made AHEAD at a time: among many there are more of like length."""
