@@ -18,7 +18,7 @@ from rtp_monolith.state.recovery import CHUNK_BYTES, open_log
 from rtp_monolith.training.lists import ListReader, SeenList, Windows
 from rtp_monolith.training.logged import LoggedRows
 from rtp_monolith.training.past import Past
-from rtp_monolith.training.point_in_time import DatasetSettings, write_dataset
+from rtp_monolith.training.point_in_time import DatasetSettings, without_cycles, write_dataset
 from rtp_monolith.training.replay import RowCounts, list_rows
 
 EVER_MS = 2**62
@@ -30,8 +30,9 @@ def dataset(data: Path, config: Config, say: Callable[[str], None]) -> dict[str,
     say("dataset: reading and folding")
     events, read_s, fold_s = _floor(data, config)
     say("dataset: lists, then rows")
-    lists, lists_s = _lists(data, config)
-    plan_s = _plan_s(data, config, lists)
+    with without_cycles():
+        lists, lists_s = _lists(data, config)
+        plan_s = _plan_s(data, config, lists)
     rows = sum(len(each.items) for each in lists)
     del lists
     say("dataset: the whole command")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -105,7 +106,7 @@ def write_dataset(
             folder = PartFolder(out, _run(log, config, settings, features), may_differ=("log_end", "log_head"))
             _same_log(folder, log)
             if not folder.card.complete:
-                with _without_cycles():
+                with without_cycles():
                     _Walk(past, log, settings, features, folder, bundles).write(progress)
     finally:
         log.close()
@@ -114,7 +115,7 @@ def write_dataset(
 
 
 @contextlib.contextmanager
-def _without_cycles() -> Iterator[None]:
+def without_cycles() -> Iterator[None]:
     """The walk makes millions of small objects and no cycles; looking for some among them costs a tenth of it."""
     was_on = gc.isenabled()
     gc.disable()
@@ -292,8 +293,13 @@ class _Rows:
         def per_row(kind: pa.DataType, of: Callable[[SeenList], list[Any]]) -> pa.Array:
             return pa.array([value for _, seen in self._lists for value in of(seen)], kind)
 
-        labels = np.array([label for _, seen in self._lists for label in seen.labels], np.int8)
-        dwelt = np.array([seen.dwelt.get(item, 0) for _, seen in self._lists for item in seen.items], np.int64)
+        every = itertools.chain.from_iterable(itertools.chain.from_iterable(seen.labels for _, seen in self._lists))
+        labels = np.fromiter(every, np.int8).reshape(-1, len(HEADS))
+        dwelt = np.zeros(len(labels), np.int64)
+        starts = np.cumsum(sizes) - sizes
+        for (_, seen), start in zip(self._lists, starts.tolist(), strict=True):
+            for item, dwell_ms in seen.dwelt.items():
+                dwelt[start + seen.where[item]] = dwell_ms
         return [
             pa.array(np.repeat(np.array([number for number, _ in self._lists]), sizes), pa.int64()),
             per_list(pa.int64(), lambda seen: seen.as_of_ms),
