@@ -152,6 +152,20 @@ class Decisions(Section, frozen=True):
     vectors_share: Share = 1.0
 
 
+class Lake(Section, frozen=True):
+    """The offline store; without a `path` a shard writes none. Windows count from the moment a list was made."""
+
+    path: Annotated[str, Meta(min_length=1)] | None = None
+    interval_ms: Annotated[int, Meta(ge=100)] = 30_000
+    file_rows_max: Annotated[int, Meta(ge=1_000)] = 250_000
+    retain_days: Count | None = None
+    click_window_ms: Count = 30 * 60_000
+    conversion_window_ms: Count = 60 * 60_000
+    refund_window_ms: Count = 14 * 24 * 3_600_000
+    duplicate_window_bytes: Count = 256 << 20
+    catalog: Annotated[str, Meta(pattern="^sqlite:///.+")] | None = None
+
+
 class ApiKey(Section, frozen=True):
     """`server` marks a key that no browser holds: what it sends is trusted."""
 
@@ -278,6 +292,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     decisions: Decisions = field(default_factory=Decisions)
     cascade: Cascade = field(default_factory=Cascade)
     http: Http = field(default_factory=Http)
+    lake: Lake = field(default_factory=Lake)
     keys: list[ApiKey] = []
     surfaces: dict[str, Surface] = field(default_factory=default_surfaces)
     features: dict[str, dict[str, FeatureTable]] = {}
@@ -307,9 +322,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()
 
     def digest(self) -> str:
-        """16 hex digits that change with any value but the keys; decisions carry it."""
+        """16 hex digits that change with any value that a list can depend on; decisions carry it."""
         plain = msgspec.to_builtins(self)
-        del plain["keys"]
+        del plain["keys"], plain["lake"], plain["audit"]["watch"], plain["audit"]["interval_ms"]
         # Left out when empty: decisions logged before a team declared anything stay comparable.
         for table, names in ((plain, ("features", "features_file")), (plain["events"], ("props", "attributes"))):
             for name in names:

@@ -163,6 +163,13 @@ class DataError(RtpError):
     default_code = "data_unreadable"
 
 
+class LakeError(RtpError):
+    """The offline store: `lake_missing`, `lake_locked`, `lake_layout`, `lake_unreadable`, `lake_other_log`,
+    `lake_unavailable`, `bad_query`, `query_forbidden`, `bad_catalog`."""
+
+    default_code = "lake_unreadable"
+
+
 class BundleError(RtpError):
     """A model bundle that cannot be served; `code` is one of `BUNDLE_CODES`. What is served stays as it was."""
 
@@ -241,6 +248,7 @@ _WHOLE: tuple[type[RtpError], ...] = (
     ConfigError,
     FeatureError,
     DataError,
+    LakeError,
 )
 _BY_CODE: dict[str, type[RtpError]] = {each.default_code: each for each in _WHOLE}
 CODES: dict[str, int] = (

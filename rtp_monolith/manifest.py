@@ -39,7 +39,7 @@ def claim(data: Path, partitions: int, *, create: bool = True) -> Manifest:
         else:
             data.mkdir(parents=True, exist_ok=True)
             manifest = Manifest(LAYOUT, partitions)
-            write_whole(path, msgspec.json.encode(manifest))
+            write_durably(path, msgspec.json.encode(manifest))
     except (OSError, msgspec.DecodeError) as error:
         raise DataError(f"{path}: {error}", code="data_unreadable") from None
     if manifest.layout != LAYOUT:
@@ -47,15 +47,20 @@ def claim(data: Path, partitions: int, *, create: bool = True) -> Manifest:
     return manifest
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all, also when the power goes."""
+def write_durably(path: Path, content: bytes) -> None:
+    """Whole or not at all, also when the power goes."""
     draft = path.with_suffix(".draft")
     with draft.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """What was named or renamed in the folder is on the disk when this returns."""
+    directory = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:

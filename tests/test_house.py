@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"leaves", "native", "features", "state", "ingest"},
     "monitoring": {"leaves", "native", "features", "state", "ingest"},
     "privacy": {"leaves", "native", "features", "state", "ingest"},
+    "lake": {"leaves", "native"},
     "console": {"leaves"},
     "demo": {"leaves"},
     "serving": {
@@ -61,7 +62,9 @@ HOMES: dict[str, tuple[str, ...]] = {
     "rocksdict": ("state/",),
     "click": ("cli/",),
     "matplotlib": ("cli/figure.py",),
-    "pyarrow": ("ingest/", "training/"),
+    "pyarrow": ("ingest/", "training/", "lake/"),
+    "duckdb": ("lake/",),
+    "pyiceberg": ("lake/",),
 }
 
 CLOCKS = {

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "replay": ("rtp_monolith.cli.replay", "replay", "Play recorded traffic again."),
     "deadletters": ("rtp_monolith.cli.deadletters", "deadletters", "Look at refused events and try them again."),
     "state": ("rtp_monolith.cli.state", "state", "Show, rebuild and verify the state of a shard."),
+    "lake": ("rtp_monolith.cli.lake", "lake", "The log as Parquet files, and SQL over them."),
     "train": ("rtp_monolith.cli.train", "train", "Train models: a bundle from a log, or one of sessions."),
     "evaluate": ("rtp_monolith.cli.evaluate", "evaluate", "Train a session model and judge it on held-out sessions."),
     "features": ("rtp_monolith.cli.features", "features", "List, check and compare features, a team's own too."),

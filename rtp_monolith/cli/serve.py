@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +20,9 @@ from rtp_monolith.config import Config
 from rtp_monolith.errors import ConfigError, FeatureError
 from rtp_monolith.metrics import Metrics
 from rtp_monolith.serving.ports import Shard
+
+if TYPE_CHECKING:
+    from rtp_monolith.lake.background import BackgroundLake
 
 
 @click.command()
@@ -79,9 +84,21 @@ def open_data(
         bundles.start()
         switch = Faults(clock)
         lists = Pipeline(state, config, clock, metrics, bundles, switch)
+        offline = open_lake(data, config, clock, state.log.durable)
     except BaseException:
         state.close()
         raise
     watched = config.audit.watch and config.audit.share > 0
     watch = Watch(data, config, metrics, state.copy_views) if watched else None
-    return Shard(state, lists, bundles, switch if faults else None, watch)
+    return Shard(state, lists, bundles, switch if faults else None, watch, offline)
+
+
+def open_lake(data: Path, config: Config, clock: Clock, log_end: Callable[[], int]) -> BackgroundLake | None:
+    """Starts what writes the offline store, where one is configured. Raises LakeError `lake_unavailable`."""
+    if config.lake.path is None:
+        return None
+    from rtp_monolith.lake.background import BackgroundLake
+
+    lake = BackgroundLake(data, config.lake, clock, log_end)
+    lake.start()
+    return lake

@@ -97,14 +97,23 @@ class Watch(Protocol):
     def stats(self) -> Mapping[str, int | float]: ...
 
 
+class Offline(Protocol):
+    """What writes the offline store beside the shard."""
+
+    def stats(self) -> Mapping[str, int | float]: ...
+    def close(self) -> None: ...
+
+
 class Shard(msgspec.Struct, frozen=True):
-    """A recovered shard. `faults` only where they were asked for at start, `watch` where the configuration says so."""
+    """A recovered shard. `faults` only where they were asked for at start, `watch` and `offline` where they are
+    configured."""
 
     state: State
     lists: Lists
     models: Models
     faults: Faults | None = None
     watch: Watch | None = None
+    offline: Offline | None = None
 
 
 class Place:

@@ -123,6 +123,8 @@ class Recovery:
         except Exception as error:
             self.failure = error
             if shard is not None:
+                if shard.offline is not None:
+                    shard.offline.close()
                 shard.state.close()
             self._stop_server()
             return
@@ -130,6 +132,8 @@ class Recovery:
         services.metrics.add_stats(shard.models.stats)
         if shard.watch is not None:
             services.metrics.add_stats(shard.watch.stats)
+        if shard.offline is not None:
+            services.metrics.add_stats(shard.offline.stats)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -143,6 +147,8 @@ class Recovery:
             if shard.watch is not None:
                 await shard.watch.close()
             shard.models.close()
+            if shard.offline is not None:
+                await asyncio.to_thread(shard.offline.close)
             shard.state.close()
 
 

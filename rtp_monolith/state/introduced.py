@@ -13,7 +13,7 @@ import msgspec
 
 from rtp_monolith.errors import DataError, FeatureError
 from rtp_monolith.features.spec import Feature
-from rtp_monolith.manifest import write_whole
+from rtp_monolith.manifest import write_durably
 
 NAME = "features.json"
 
@@ -38,7 +38,7 @@ def introduce(data: Path, features: Sequence[Feature]) -> Introduced:
     for feature in features:
         added.setdefault(feature.name, {})[str(feature.version)] = feature.fingerprint()
     if added != known:
-        write_whole(data / NAME, msgspec.json.encode(added, order="sorted"))
+        write_durably(data / NAME, msgspec.json.encode(added, order="sorted"))
     return added
 
 

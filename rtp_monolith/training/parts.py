@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from rtp_monolith.errors import DataError
-from rtp_monolith.manifest import write_whole
+from rtp_monolith.manifest import write_durably
 
 FORMAT = 1
 NAME = "_dataset.json"
@@ -62,7 +62,7 @@ class PartFolder:
             if any(each.name != f"{Path(NAME).stem}.draft" for each in folder.iterdir()):
                 raise DataError(f"{folder} is not empty and no dataset", code="dataset_exists")
             card = Card(FORMAT, run)
-            write_whole(path, msgspec.json.encode(card))
+            write_durably(path, msgspec.json.encode(card))
         self.card = card
         kept = {key: value for key, value in run.items() if key not in may_differ}
         theirs = {key: value for key, value in card.run.items() if key not in may_differ}
@@ -101,5 +101,5 @@ class PartFolder:
         self.folder.rmdir()
 
     def _write(self, card: Card) -> None:
-        write_whole(self.folder / NAME, msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
+        write_durably(self.folder / NAME, msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
         self.card = card

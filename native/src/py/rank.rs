@@ -72,7 +72,7 @@ impl Ranked {
 }
 
 /// Names of the sources in a bit mask.
-fn source_names(mask: u32) -> Vec<&'static str> {
+pub fn source_names(mask: u32) -> Vec<&'static str> {
     SOURCES.iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, s)| *s).collect()
 }
 
