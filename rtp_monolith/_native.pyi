@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import final
+from typing import Literal, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ _Refusal = tuple[int, str | None, str, str, bytes]
 _Wanted = tuple[int, bytes]
 # offset, event type, user (linked ones included), session, items, ts_ms, request_id, position, props
 _LoggedEvent = tuple[int, str, str | None, str, tuple[str, ...], int, str | None, int | None, dict[str, str]]
+_LoggedList = tuple[
+    int, str, str | None, str, tuple[str, ...], tuple[int, ...], str, tuple[int | None, ...], dict[str, str]
+]
 
 @final
 class Log:
@@ -52,9 +55,14 @@ class Log:
     def try_recover(self) -> None: ...
     def read(self, offset: int, max_bytes: int) -> tuple[bytes, int]: ...
     def frames(self, offset: int, max_bytes: int) -> list[tuple[int, int, int, int, int, int, bytes]]: ...
+    @overload
     def events(
-        self, offset: int, max_bytes: int, types: Sequence[str] | None = None
+        self, offset: int, max_bytes: int, types: Sequence[str] | None = None, *, together: Literal[False] = False
     ) -> tuple[list[_LoggedEvent], list[tuple[int, int, bytes]], int]: ...
+    @overload
+    def events(
+        self, offset: int, max_bytes: int, types: Sequence[str] | None = None, *, together: bool
+    ) -> tuple[list[_LoggedEvent | _LoggedList], list[tuple[int, int, bytes]], int]: ...
     def segments(self) -> list[tuple[int, int]]: ...
     def size_bytes(self) -> int: ...
     def retain(self, *, max_bytes: int | None, older_than_ms: int | None, keep_from: int) -> int: ...

@@ -85,6 +85,10 @@ class FeatureTable(Section, frozen=True):
     utc_offset: str | None = None
     interacted: str | None = None
     event: str | None = None
+    refunds: Literal["take_back"] | None = None
+    size: str | None = None
+    matches: str | None = None
+    with_: str | None = msgspec.field(default=None, name="with")
 
 
 class Limits(Section, frozen=True):

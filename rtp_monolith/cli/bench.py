@@ -22,7 +22,7 @@ from rtp_monolith.cli.bench_shard import Cores, Running, floor_server, machine, 
 from rtp_monolith.cli.bench_traffic import Catalogue
 from rtp_monolith.cli.bench_visible import visible
 from rtp_monolith.cli.output import emit_json, json_option, progress
-from rtp_monolith.cli.target import url_options
+from rtp_monolith.cli.target import config_option, load_config, url_options
 from rtp_monolith.clock import WallClock
 
 BUNDLES = Path(__file__).resolve().parents[2] / "models"
@@ -132,6 +132,18 @@ def restart_command(users: int, items: int, events_per_user: int, as_json: bool)
 
     host = machine()
     show({"command": "restart", "machine": host, **restart(users, items, events_per_user, progress)}, as_json)
+
+
+@bench.command("dataset")
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True,
+              help="A shard's folder.")  # fmt: skip
+@json_option
+@config_option
+def dataset_command(data: Path, as_json: bool, config: Path | None) -> None:
+    """How fast `rtp replay dataset` makes rows of a log, on one core."""
+    from rtp_monolith.cli.bench_dataset import dataset
+
+    show({"command": "dataset", "machine": machine(), **dataset(data, load_config(config), progress)}, as_json)
 
 
 @bench.command("recall")

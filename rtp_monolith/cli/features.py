@@ -1,6 +1,7 @@
 """`rtp features list|show|lint|diff`: what the numbers of a row are, and whether a file of a team's features fits.
 
-Invariant: nothing here opens a shard, so all of it works beside a running one. It does not know how values are counted.
+Invariant: nothing here opens a shard, so all of it works beside a running one, which `diff` may ask. It does not know
+how values are counted.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from rtp_monolith.cli.client import Client
 from rtp_monolith.cli.output import FAILED, Failure, Finished, emit_json, json_option, table
-from rtp_monolith.cli.target import config_option, load_config
+from rtp_monolith.cli.target import config_option, load_config, url_options
 
 if TYPE_CHECKING:
     from rtp_monolith.features.declared import Declared
@@ -87,20 +89,27 @@ def lint(file: Path, as_json: bool, config: Path | None) -> None:
 
 
 @features.command()
-@click.argument("old", type=click.Path(exists=True, path_type=Path))
-@click.argument("new", type=_FILE)
+@click.argument("files", metavar="[OLD] NEW", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--models", type=_FOLDER, help="Bundles that may read what is removed.")
+@url_options
 @json_option
 @config_option
-def diff(old: Path, new: Path, models: Path | None, as_json: bool, config: Path | None) -> None:
+def diff(
+    files: tuple[Path, ...], models: Path | None, url: str | None, key: str | None, as_json: bool, config: Path | None
+) -> None:
     """What changes from OLD to NEW. OLD is a file of features, a bundle's folder or the data folder of a shard, which
-    may run; NEW is a file. Exit code 1 for a meaning that changed under its version and for a removed feature that a
-    bundle reads."""
+    may run; with --url it is the running shard and is left out. NEW is a file. Exit code 1 for a meaning that changed
+    under its version and for a removed feature that a bundle reads."""
+    if len(files) != (1 if url is not None else 2):
+        raise click.UsageError("give OLD and NEW, or --url and NEW")
+    new = files[-1]
+    if not new.is_file():
+        raise click.UsageError(f"{new} is no file of features")
     base = _declared_in(new, config)
-    before = _known_of(old, config)
+    before = _known_of(files[0], config) if url is None else _known_by(url, key)
     changes = _changes(before, base)
-    bundle = (old / "manifest.json").is_file() and not (old / "log").is_dir()
-    readers = _readers(old.parent.parent if bundle else models)
+    bundle = url is None and (files[0] / "manifest.json").is_file() and not (files[0] / "log").is_dir()
+    readers = _readers(files[0].parent.parent if bundle else models)
     refusals = [
         *(_refusal("feature_changed", each) for each in changes["changed"]),
         *(
@@ -152,6 +161,13 @@ def _known_of(old: Path, config: Path | None) -> Mapping[str, Mapping[str, str]]
     from rtp_monolith.ranking.bundle_files import read_manifest
 
     return {name: {"": fingerprint} for name, fingerprint in read_manifest(old).features.items()}
+
+
+def _known_by(url: str, key: str | None) -> Mapping[str, Mapping[str, str]]:
+    """What a running shard has known."""
+    with Client(url, key=key) as client:
+        document = client.call("GET", "/v1/features")
+    return msgspec.convert(document["known"], dict[str, dict[str, str]])
 
 
 def _readers(models: Path | None) -> dict[str, list[str]]:

@@ -15,6 +15,7 @@ import msgspec
 
 from rtp_monolith.cli.import_ import Counts, end_option, item_records, run_import, session_records
 from rtp_monolith.cli.output import FAILED, Failure, Finished, emit_json, json_option, progress, table
+from rtp_monolith.cli.replay_dataset import dataset
 from rtp_monolith.cli.replay_steps import (
     ReplayReport,
     Step,
@@ -87,6 +88,9 @@ def http(
         _show(report)
     if report.stale:
         raise Finished(FAILED)
+
+
+replay.add_command(dataset)
 
 
 def _steps(file: Path, end_ms: int) -> Iterator[Step]:

@@ -16,8 +16,8 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -132,6 +132,44 @@ def parse(text: str, vocabulary: Vocabulary) -> Tree:
     if len(text) > CONDITION_CHARS_MAX:
         raise ConditionError(f"{len(text)} characters, at most {CONDITION_CHARS_MAX}", 0)
     return _Parser(_tokens(text), len(text), vocabulary).whole()
+
+
+def as_refund(tree: Tree | None) -> Tree | None:
+    """The condition that a refund passes when as a purchase it would pass `tree`; None when no purchase can, or when
+    a refund passes as what it is."""
+    if tree is None or _decided(tree, "refund") is not False:
+        return None
+    seen = _decided(tree, "purchase")
+    if seen is False:
+        return None
+    refund = _tree({"name": "event_type", "kind": "text"}, "in", ["refund"])
+    return refund if seen is True else {"all": [refund, seen]}
+
+
+def _decided(tree: Tree, event_type: str) -> Tree | bool:
+    """The tree with the tests of the event type decided."""
+    ((kind, inner),) = tree.items()
+    if kind == "not":
+        part = _decided(cast("Tree", inner), event_type)
+        return not part if isinstance(part, bool) else {"not": part}
+    if kind in ("all", "any"):
+        settling = kind == "any"
+        parts = [_decided(each, event_type) for each in cast("list[Tree]", inner)]
+        if any(part is settling for part in parts):
+            return settling
+        left = [part for part in parts if not isinstance(part, bool)]
+        return {kind: left} if left else not settling
+    test = cast("dict[str, dict[str, Any]]", inner)
+    if test["field"]["name"] != "event_type":
+        return tree
+    values = [str(value) for value in test["op"]["values"]]
+    passes: dict[str, Callable[[str], bool]] = {
+        "exists": lambda _: True,
+        "in": lambda value: value == event_type,
+        "contains": lambda value: value.lower() in event_type,
+        "starts_with": lambda value: event_type.startswith(value.lower()),
+    }
+    return any(map(passes[test["op"]["test"]], values or [""]))
 
 
 class _Token(msgspec.Struct, frozen=True):

@@ -16,5 +16,6 @@ def context_pairs(context: Context) -> list[tuple[str, str]]:
         ("channel", context.channel),
         ("app_version", context.app_version),
         ("campaign", context.campaign),
+        ("query", context.query),
     )
     return [(key, value) for key, value in given if value is not None]

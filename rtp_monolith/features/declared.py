@@ -20,7 +20,7 @@ from rtp_monolith.config import Config, FeatureTable
 from rtp_monolith.errors import FeatureError
 from rtp_monolith.features.cascade import CASCADE
 from rtp_monolith.features.catalog import FEATURES
-from rtp_monolith.features.condition import ConditionError, Kind, Tree, Vocabulary, hint, parse
+from rtp_monolith.features.condition import ConditionError, Kind, Tree, Vocabulary, as_refund, hint, parse
 from rtp_monolith.features.spec import WINDOWS_MS, Feature
 
 FEATURES_MAX = 256
@@ -38,6 +38,9 @@ NO_SCOPES = {
     "arm": "events carry no arm; what an arm did is read from decisions, not counted by the fold",
     "global": "nothing is kept of everything together; a context such as `device` is the widest scope",
 }
+KINDS = ("aggregate", "field", "clock", "interacted", "size", "matches")
+MATCHED = ("text", "title", "brand", "category", "description")
+MATCHED_WITH = ("query", "last_query", "campaign")
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"([0-9]{1,15})(ms|s|m|h|d)")
 _OFFSET = re.compile(r"([+-])([01][0-9]):([0-5][0-9])")
@@ -45,12 +48,12 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SHARED_KEYS = ("meaning", "version", "owner", "default", "ttl")
 
 AGGREGATES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
-    "count": ("count", ("window",), ("where",)),
-    "decayed": ("count", ("half_life",), ("where",)),
+    "count": ("count", ("window",), ("where", "refunds")),
+    "decayed": ("count", ("half_life",), ("where", "refunds")),
     "minutes_since": ("count", (), ("where",)),
     "rate": ("count", ("hits", "trials", "window", "prior_rate", "prior_strength"), ()),
-    "sum": ("sum", ("of", "window"), ("where",)),
-    "mean": ("sum", ("of", "window"), ("where",)),
+    "sum": ("sum", ("of", "window"), ("where", "refunds")),
+    "mean": ("sum", ("of", "window"), ("where", "refunds")),
     "max": ("max", ("of", "window"), ("where",)),
     "min": ("min", ("of", "window"), ("where",)),
     "last": ("last", ("of",), ("where", "words")),
@@ -69,7 +72,8 @@ _OF_KINDS: dict[str, tuple[Kind, ...]] = {
 
 
 class Accumulator(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the fold keeps for one owner; `key` is a fingerprint of the rest."""
+    """What the fold keeps for one owner; `key` is a fingerprint of the rest. `back`: counts refunds, at the time of the
+    purchase that each takes back."""
 
     key: str
     owner: str
@@ -77,6 +81,7 @@ class Accumulator(msgspec.Struct, frozen=True, omit_defaults=True):
     where: Tree | None = None
     of: Tree | None = None
     dimension: str | None = None
+    back: bool = False
 
 
 class Declared(msgspec.Struct, frozen=True):
@@ -147,9 +152,9 @@ class _Reader:
         if full in _TAKEN:
             raise FeatureError(f"the catalogue has a feature `{full}` of its own", field=place)
         one = _Table(place, table)
-        kinds = [key for key in ("aggregate", "field", "clock", "interacted") if one.has(key)]
+        kinds = [key for key in KINDS if one.has(key)]
         if len(kinds) != 1:
-            text = "needs one of `aggregate`, `field`, `clock` and `interacted`"
+            text = f"needs one of {', '.join(f'`{kind}`' for kind in KINDS)}"
             raise FeatureError(text + (f", has {' and '.join(kinds)}" if kinds else ""), field=place)
         if not math.isfinite(table.default):
             raise one.refuse("default", "is not a finite number")
@@ -160,6 +165,8 @@ class _Reader:
             "field": lambda: self._field(scope, one),
             "clock": lambda: _clock(scope, one),
             "interacted": lambda: self._interacted(scope, one),
+            "size": lambda: self._size(scope, one),
+            "matches": lambda: _matches(scope, one),
         }
         said = arguments[kinds[0]]()
         plain = Feature(
@@ -195,6 +202,13 @@ class _Reader:
             if of is not None and one.has("words") != (name == "last" and of["kind"] == "text"):
                 raise one.refuse("words", "are needed for a text and for nothing else: the value is a word's place")
             said["key"] = self._accumulate(scope, keeps, condition, of, where)
+            if one.has("refunds"):
+                refunded = as_refund(condition)
+                if refunded is None:
+                    raise one.refuse(
+                        "refunds", "take back what purchases add: `where` must count purchases and no refunds"
+                    )
+                said["refunds_key"] = self._accumulate(scope, keeps, refunded, of, where, back=True)
         if "window" in needed:
             said["window"] = one.word("window", WINDOWS_MS)
         if "half_life" in needed:
@@ -203,10 +217,14 @@ class _Reader:
             said["words"] = one.words()
         return said
 
-    def _accumulate(self, owner: str, keeps: str, where: Tree | None, of: Tree | None, dimension: str | None) -> str:
-        meaning = {"owner": owner, "keeps": keeps, "where": where, "of": of, "dimension": dimension}
+    def _accumulate(
+        self, owner: str, keeps: str, where: Tree | None, of: Tree | None, dimension: str | None, *, back: bool = False
+    ) -> str:
+        meaning: dict[str, object] = {"owner": owner, "keeps": keeps, "where": where, "of": of, "dimension": dimension}
+        if back:
+            meaning["back"] = True
         key = hashlib.sha256(msgspec.json.encode(meaning, order="sorted")).hexdigest()[:16]
-        self.accumulators[key] = Accumulator(key, owner, keeps, where, of, dimension)
+        self.accumulators[key] = Accumulator(key, owner, keeps, where, of, dimension, back)
         return key
 
     def _field(self, scope: str, one: _Table) -> dict[str, object]:
@@ -241,6 +259,24 @@ class _Reader:
             return {"op": f"item_{field}"}
         return {"op": f"{scope}_attribute", "key": field.removeprefix("attributes.")}
 
+    def _size(self, scope: str, one: _Table) -> dict[str, object]:
+        """Words of a text, elements of a list."""
+        one.only(("size", *_SHARED_KEYS), ("size",))
+        one.no_ttl()
+        given = one.text("size")
+        kinds = self._vocabulary.fields
+        if scope == "item":
+            sized = ("text", "texts")
+            attributes = [n.removeprefix("item.") for n in kinds if "item.attributes." in n and kinds[n] in sized]
+            return {"op": "item_size", "key": one.word("size", ("title", "description", "categories", *attributes))}
+        if scope == "user":
+            if not re.fullmatch(r"attributes\.[^.]+", given):
+                raise one.refuse("size", f"unknown field `{given}`; known are attributes.<name>")
+            return {"op": "user_size", "key": given.removeprefix("attributes.")}
+        if scope == "context":
+            return {"op": "context_size", "key": one.word("size", ("query", "campaign"))}
+        raise one.refuse("size", f"the scope `{scope}` has no texts; `item`, `user` and `context` have")
+
     def _interacted(self, scope: str, one: _Table) -> dict[str, object]:
         if scope != "cross":
             raise one.refuse("interacted", "is of the scope `cross`: it is about a user and an item")
@@ -260,6 +296,14 @@ class _Reader:
 _ACTIONS = ("click", "view", "add_to_cart", "remove_from_cart", "purchase", "like", "dislike", "skip")
 
 
+def _matches(scope: str, one: _Table) -> dict[str, object]:
+    if scope != "cross":
+        raise one.refuse("matches", "is of the scope `cross`: it is about a request and an item")
+    one.only(("matches", "with", *_SHARED_KEYS), ("with",))
+    one.no_ttl()
+    return {"op": "cross_match", "key": one.word("with", MATCHED_WITH), "value": one.word("matches", MATCHED)}
+
+
 def _clock(scope: str, one: _Table) -> dict[str, object]:
     if scope != "context":
         raise one.refuse("clock", "is of the scope `context`: it is the time of the request")
@@ -277,8 +321,9 @@ class _Table:
 
     def __init__(self, place: str, table: FeatureTable) -> None:
         self._place = place
-        self._values = {key: value for key, value in msgspec.structs.asdict(table).items() if value is not None}
-        self._set = {key for key, value in self._values.items() if value != getattr(_UNSET, key)}
+        given = {key.rstrip("_"): value for key, value in msgspec.structs.asdict(table).items()}
+        self._values = {key: value for key, value in given.items() if value is not None}
+        self._set = {key for key, value in self._values.items() if value != _UNSET[key]}
 
     def has(self, key: str) -> bool:
         return key in self._set
@@ -291,7 +336,7 @@ class _Table:
 
     def only(self, known: Sequence[str], needed: Sequence[str]) -> None:
         for key in sorted(self._set - set(known)):
-            kind = next(key for key in ("aggregate", "field", "clock", "interacted") if self.has(key))
+            kind = next(key for key in KINDS if self.has(key))
             what = f"{kind} `{self._values[kind]}`"
             text = f"`{key}` means nothing to the {what}, which takes {', '.join(k for k in known if k != kind)}"
             raise FeatureError(text, field=self._at(key))
@@ -352,4 +397,4 @@ class _Table:
         return words
 
 
-_UNSET = FeatureTable(meaning="")
+_UNSET = {key.rstrip("_"): value for key, value in msgspec.structs.asdict(FeatureTable(meaning="")).items()}

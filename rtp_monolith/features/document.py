@@ -43,13 +43,12 @@ EQUIVALENTS: tuple[tuple[str, str], ...] = (
         "`field` with `words`: the place of the word; one feature with one word is one column of a one-hot",
     ),
     ("`vector`", "`embedding` of an item and the session's vector: `cascade_affinity` is their product"),
-    ("`word_count`, `list_size`", "not there"),
+    ("`word_count`, `list_size`", '`[features.item.x] size = "title"`, `size = "attributes.tags"`'),
     ("`relative_number`", "the ranker normalises its inputs; relative to the shopper, `cross_price_ratio`"),
     ("`time_diff`", '`user_idle_hours`, `cross_minutes_since`; `aggregate = "minutes_since"`'),
     (
         "`field_match` (term, n-gram, BM25)",
-        "no feature: the source of recall `text` is BM25 over title, brand, categories and description, and its score "
-        "is part of `cascade_recall`, which the models read",
+        '`[features.cross.x] matches = "title"` with `with = "query"`: BM25 by the words of the search; no n-grams',
     ),
     (
         "`ua/platform`, `ua/os`, `ua/browser`",

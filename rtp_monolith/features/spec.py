@@ -46,6 +46,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     value: str | None = None
     read: str | None = None
     trials_key: str | None = None
+    refunds_key: str | None = None
     words: list[str] | None = None
     dimension: str | None = None
     utc_offset_min: int | None = None
@@ -76,6 +77,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             "value",
             "read",
             "trials_key",
+            "refunds_key",
             "words",
             "dimension",
             "utc_offset_min",

@@ -17,7 +17,15 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from rtp_monolith.errors import MethodNotAllowed, NotFound, RtpError
-from rtp_monolith.serving import operations, routes_events, routes_faults, routes_items, routes_lists, routes_models
+from rtp_monolith.serving import (
+    operations,
+    routes_events,
+    routes_faults,
+    routes_features,
+    routes_items,
+    routes_lists,
+    routes_models,
+)
 from rtp_monolith.serving.bodies import Disconnected, Receive
 from rtp_monolith.serving.cors import Cors
 from rtp_monolith.serving.replies import AsgiScope, Ask, Reply, Send, Services, error_reply, send_reply
@@ -53,6 +61,7 @@ class App:
             *routes_events.routes(services),
             *routes_items.routes(services),
             *routes_models.routes(services),
+            *routes_features.routes(services),
             *routes_faults.routes(services),
             *operations.routes(services),
             *pages,

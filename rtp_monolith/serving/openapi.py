@@ -43,7 +43,15 @@ def document() -> Json:
         },
         "servers": [{"url": "/"}],
         "security": [{"key": []}, {}],
-        "paths": _events() | _lists() | _items() | _users() | _dead_letters() | _models() | _faults() | _operations(),
+        "paths": _events()
+        | _lists()
+        | _items()
+        | _users()
+        | _dead_letters()
+        | _models()
+        | _features()
+        | _faults()
+        | _operations(),
         "components": {
             "schemas": SCHEMAS,
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
@@ -291,6 +299,19 @@ def _models() -> Json:
                 "rollbackModel", "Serve the bundle that was served before this one. Scope `admin`.", status, refusals
             )
         },
+    }
+
+
+def _features() -> Json:
+    return {
+        "/v1/features": {
+            "get": _operation(
+                "listFeatures",
+                "What the shard computes, a team's own features too. Scope `admin`.",
+                _ok("The features, and every version of a team's that was ever known", _ref("FeatureListing")),
+                (*GUARDED, 503),
+            )
+        }
     }
 
 

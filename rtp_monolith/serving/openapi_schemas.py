@@ -259,6 +259,23 @@ SCHEMAS: Json = {
         },
     ),
     "ModelDescription": _object(("active", "manifest"), {"active": BOOLEAN, "manifest": {"type": "object"}}),
+    "FeatureListing": _object(
+        ("features", "known"),
+        {
+            "features": _array(
+                _object(
+                    ("name", "scope", "version", "owner", "meaning", "fingerprint", "own"),
+                    dict.fromkeys(("name", "scope", "owner", "meaning", "fingerprint"), STRING)
+                    | {"version": INTEGER, "own": BOOLEAN},
+                )
+            ),
+            "known": {
+                "type": "object",
+                "additionalProperties": {"type": "object", "additionalProperties": STRING},
+                "description": "By name and version: the fingerprint.",
+            },
+        },
+    ),
     "Fault": _FAULT,
     "FaultReply": _object(("active", "stages"), {"active": _array(_ref("Fault")), "stages": _array(STRING)}),
     "Error": _object(

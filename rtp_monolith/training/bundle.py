@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rtp_monolith.errors import DataError
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.marks import Marks
+from rtp_monolith.features.spec import Feature
 
 FORMAT = 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -29,8 +30,8 @@ ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 class Parts(msgspec.Struct, frozen=True):
     """What a bundle is made of. `vectors` is float32 [items, d]; graphs and the pre-rank are the bytes of their files;
-    `marks` is what the encoder reads beside items;
-    `probe` are inputs and outputs of both graphs by name; `metrics` and `report` are for people."""
+    `marks` is what the encoder reads beside items; `probe` are inputs and outputs of both graphs by name; `metrics` and
+    `report` are for people; `features` are the shard's, a team's own among them."""
 
     items: list[str]
     vectors: NDArray[np.float32]
@@ -45,6 +46,7 @@ class Parts(msgspec.Struct, frozen=True):
     report: dict[str, object]
     seed: int
     marks: Marks | None = None
+    features: tuple[Feature, ...] = FEATURES
 
 
 def check_name(word: str, what: str) -> str:
@@ -94,7 +96,7 @@ def _files(parts: Parts) -> dict[str, bytes]:
 
 
 def _manifest(name: str, version: str, parts: Parts, files: dict[str, bytes]) -> dict[str, object]:
-    known = {feature.name: feature for feature in FEATURES}
+    known = {feature.name: feature for feature in parts.features}
     prerank = msgspec.json.decode(parts.prerank)
     read = dict.fromkeys([*parts.inputs, *(column["name"] for column in prerank["columns"])])
     embedding = hashlib.sha256(files["items.npy"] + files["items.txt"]).hexdigest()[:16]

@@ -23,8 +23,8 @@ from rtp_monolith.clock import Clock
 from rtp_monolith.config import Config
 from rtp_monolith.errors import DataError
 from rtp_monolith.features.cascade import CASCADE
-from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
+from rtp_monolith.features.declared import declared
 from rtp_monolith.features.marks import Marks
 from rtp_monolith.state.recovery import open_log
 from rtp_monolith.training import report as words
@@ -46,6 +46,8 @@ from rtp_monolith.training.survey import Survey, survey
 
 FOREVER_MS = 2**62
 LISTS_OF_ABOUT = 5
+SCOPES_OF_REQUEST = ("user", "session", "context")
+"""Of features that are equal in all rows of a list."""
 PROBED_SESSIONS = 5
 PROBED_ROWS = 16
 Drop = Literal["nothing", "session"]
@@ -170,7 +172,11 @@ class _Run:
     ) -> None:  # fmt: skip
         self.data, self.config, self.work, self.settings = data, config, work, settings
         self.seed, self.clock, self.watch, self.bundles = seed, clock, watch, bundles
-        self.drop = SESSION_COLUMNS if settings.drop == "session" else frozenset()
+        known = declared(config)
+        self.features = known.features
+        own_of = {scope: frozenset(f.name for f in known.custom if f.scope == scope) for scope in SCOPES_OF_REQUEST}
+        self.drop = SESSION_COLUMNS | own_of["session"] if settings.drop == "session" else frozenset()
+        self.request_names = REQUEST_COLUMNS.union(*own_of.values())
 
     def parts(self) -> Parts:
         self.watch.stage("survey")
@@ -216,6 +222,7 @@ class _Run:
             metrics=words.headline(report),
             report=report,
             seed=self.seed,
+            features=self.features,
         )
 
     def _rows(self, seen: Survey, cuts: _Cuts, encoded: Encoded) -> tuple[RowTable, CandidateSets]:
@@ -224,7 +231,7 @@ class _Run:
             return RowTable(folder), CandidateSets(folder)
         self.watch.stage("rows")
         settings, counts = self.settings, RowCounts()
-        plan = compile_plan([*FEATURES, *CASCADE])
+        plan = compile_plan([*self.features, *CASCADE])
         wanted = msgspec.structs.replace(settings.candidates, after_ms=cuts.encoder)
         after = sum(n for minute, n in seen.minutes.items() if minute * 60_000 >= cuts.encoder)
         every = math.ceil(after * settings.share / LISTS_OF_ABOUT / max(1, wanted.sets))
@@ -234,6 +241,7 @@ class _Run:
             self.config,
             RowSettings(settings.windows, settings.share, self.seed, cuts.encoder),
             counts,
+            features=self.features,
             encoded=encoded,
             bundles=self.bundles,
             progress=self.watch.progress,
@@ -292,7 +300,7 @@ class _Run:
             calibration,
             self.settings.ranker,
             seed=self.seed,
-            request_names=REQUEST_COLUMNS,
+            request_names=self.request_names,
             checkpoint=self.work / "ranker.pt",
             report=told,
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Iterator
+from typing import cast
 
 import msgspec
 
@@ -23,22 +24,25 @@ HOUR_MS = 60 * MINUTE_MS
 POSITIVE = frozenset({"click", "view", "add_to_cart", "purchase", "like"})
 PREFIX_KEPT = 64
 SWEEP_EVERY = 20_000
-CONTEXT_KEYS = ("device", "country", "channel", "app_version", "campaign")
+CONTEXT_KEYS = ("device", "country", "channel", "app_version", "campaign", "query")
 READ = ("impression", "click", "view", "add_to_cart", "purchase", "like", "identify")
 HEADS = ("click", "cart", "purchase")
+DWELL_DIGITS_MAX = 12
 
 
 class Windows(msgspec.Struct, frozen=True):
-    """How long after a list's moment an event counts for it, ms. A refund counts so long after its purchase."""
+    """How long after a list's moment an event counts for it, ms. A refund counts so long after its purchase, and an
+    event that comes in up to `late_ms` after its own time still counts."""
 
     click_ms: int = 30 * MINUTE_MS
     conversion_ms: int = HOUR_MS
     refund_ms: int = 14 * 24 * HOUR_MS
+    late_ms: int = 0
 
     @property
     def longest_ms(self) -> int:
         """A list's labels are final so long after its moment."""
-        return max(self.click_ms, self.conversion_ms)
+        return max(self.click_ms, self.conversion_ms) + self.late_ms
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -79,6 +83,8 @@ class SeenList(msgspec.Struct):
     positions: list[int] = msgspec.field(default_factory=list)
     labels: list[list[int]] = msgspec.field(default_factory=list)
     where: dict[str, int] = msgspec.field(default_factory=dict)
+    dwelt: dict[str, int] = msgspec.field(default_factory=dict)
+    """By item: how long, ms, it was looked at within the click window; a reader with `dwell` knows."""
 
     def show(self, item: str, position: int | None) -> int:
         """The row of an item, a new one unless it has one."""
@@ -113,6 +119,10 @@ class _Session:
 
 # offset, event type, user, session, items, ts_ms, request_id, position, props: as `Log.events` gives it.
 _Event = tuple[int, str, str | None, str, tuple[str, ...], int, str | None, int | None, dict[str, str]]
+# Impressions of one list: items, times and positions of all, the rest of the first.
+_Impressions = tuple[
+    int, str, str | None, str, tuple[str, ...], tuple[int, ...], str, tuple[int | None, ...], dict[str, str]
+]
 
 
 class ListReader:
@@ -120,15 +130,26 @@ class ListReader:
 
     Memory holds what happened within the longest window. `share` of the lists, drawn by `seed` and request, are
     `wanted`; the others only keep attribution right. Lists whose window reaches past the end of the log are left out
-    and counted in `unfinished`.
+    and counted in `unfinished`. The log ends at `until`, the end of a frame, if that is given.
     """
 
-    def __init__(self, log: Log, windows: Windows, *, share: float = 1.0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        log: Log,
+        windows: Windows,
+        *,
+        share: float = 1.0,
+        seed: int = 0,
+        until: int | None = None,
+        dwell: bool = False,
+    ) -> None:
         self._log = log
+        self._until = log.end() if until is None else until
+        self._types = (*READ, "dwell") if dwell else READ
         self._windows = windows
         self._bound = int(share * 2**64)
         self._seed = seed
-        self._refunds = refunds(log)
+        self._refunds = refunds(log, self._until)
         self._sessions: dict[str, _Session] = {}
         self._people: dict[str, _Person] = {}
         self._open: dict[tuple[str, str], SeenList] = {}
@@ -143,8 +164,9 @@ class ListReader:
     def __iter__(self) -> Iterator[SeenList]:
         read = msgspec.json.Decoder(Served).decode
         since_sweep = 0
-        while True:
-            events, decisions, end = self._log.events(self.position, CHUNK_BYTES, READ)
+        while self.position < self._until:
+            chunk = min(CHUNK_BYTES, self._until - self.position)
+            events, decisions, end = self._log.events(self.position, chunk, self._types, together=True)
             if end == self.position:
                 break
             pending = [(offset, read(decision_json(body))) for offset, _, body in decisions]
@@ -152,11 +174,15 @@ class ListReader:
             for event in events:
                 while pending and pending[-1][0] < event[0]:
                     self._serve(pending.pop()[1])
-                self._take(event)
+                if event[1] == "impressions":
+                    self._show(cast("_Impressions", event))
+                    since_sweep += len(event[4])
+                else:
+                    self._take(cast("_Event", event))
+                    since_sweep += 1
             while pending:
                 self._serve(pending.pop()[1])
             self.position = end
-            since_sweep += len(events)
             if since_sweep >= SWEEP_EVERY:
                 since_sweep = 0
                 self._sweep()
@@ -208,6 +234,25 @@ class ListReader:
         if kind in POSITIVE:
             session.prefix.extend((offset, item) for item in items)
             del session.prefix[:-PREFIX_KEPT]
+        elif kind == "dwell":
+            self._looked(session, event)
+
+    def _show(self, events: _Impressions) -> None:
+        """What `_take` does with impressions of one list, one after another."""
+        offset, _, user, session_id, items, times, request_id, positions, props = events
+        session = self._session(session_id, user)
+        latest_ms = max(times)
+        self.now_ms = max(self.now_ms, latest_ms)
+        session.last_ms = session.person.last_ms = max(session.last_ms, latest_ms)
+        first = (offset, "impression", user, session_id, items[:1], times[0], request_id, positions[0], props)
+        seen = self._list(offset, session, first)
+        touched, claimed_ms = session.person.touched, self._windows.conversion_ms
+        shown = (seen, False)
+        for item, position, ts_ms in zip(items, positions, times, strict=True):
+            seen.show(item, position)
+            before = touched.get(item)
+            if before is None or not before[1] or ts_ms - before[0].as_of_ms > claimed_ms:
+                touched[item] = shown
 
     def _session(self, session_id: str, user: str | None) -> _Session:
         session = self._sessions.get(session_id)
@@ -242,18 +287,34 @@ class ListReader:
         return seen
 
     def _label(self, session: _Session, event: _Event, head: int, items: tuple[str, ...]) -> None:
-        session_id, ts_ms, request_id = event[3], event[5], event[6]
         window_ms = self._windows.click_ms if head == 0 else self._windows.conversion_ms
-        named = self._open.get((session_id, request_id)) if request_id is not None else None
         for item in items:
-            touched = session.person.touched.get(item)
-            # The list that the event itself names, else the last one that showed the item to this person.
-            seen = named if named is not None and item in named.where else touched[0] if touched else None
-            if seen is None or not 0 <= ts_ms - seen.as_of_ms <= window_ms:
+            seen = self._shown(session, event, item, window_ms)
+            if seen is None:
                 continue
             seen.labels[seen.where[item]][head] = 1
             if head == 0:
                 session.person.touched[item] = (seen, True)
+
+    def _looked(self, session: _Session, event: _Event) -> None:
+        said = event[8].get("dwell_ms", "")
+        if said.isascii() and said.isdigit() and len(said) <= DWELL_DIGITS_MAX:
+            for item in event[4]:
+                seen = self._shown(session, event, item, self._windows.click_ms)
+                if seen is not None:
+                    seen.dwelt[item] = seen.dwelt.get(item, 0) + int(said)
+
+    def _shown(self, session: _Session, event: _Event, item: str, window_ms: int) -> SeenList | None:
+        """The list that the event itself names, else the last one that showed the item to this person; None when its
+        window is over."""
+        session_id, ts_ms, request_id = event[3], event[5], event[6]
+        named = self._open.get((session_id, request_id)) if request_id is not None else None
+        touched = session.person.touched.get(item)
+        seen = named if named is not None and item in named.where else touched[0] if touched else None
+        if seen is None or not 0 <= ts_ms - seen.as_of_ms <= window_ms:
+            return None
+        # A list is final at a place of the log, wherever the pieces end in which the log is read.
+        return seen if self.now_ms <= seen.as_of_ms + self._windows.longest_ms else None
 
     def _refunded(self, order: str | None, session_id: str, item: str, ts_ms: int) -> bool:
         found = list(self._refunds.get(("session", session_id), []))
@@ -284,19 +345,20 @@ class ListReader:
         self._served = {key: each for key, each in self._served.items() if each.as_of_ms >= oldest}
 
 
-def refunds(log: Log) -> dict[tuple[str, str], list[tuple[int, tuple[str, ...]]]]:
+def refunds(log: Log, until: int) -> dict[tuple[str, str], list[tuple[int, tuple[str, ...]]]]:
     """(time, items) of every refund of a log, by its order and, when it names none, by its session.
 
     No items means the whole order. It is read ahead of everything else: a refund comes days after its purchase.
     """
     found: dict[tuple[str, str], list[tuple[int, tuple[str, ...]]]] = {}
     offset = log.start()
-    while True:
-        events, _, end = log.events(offset, CHUNK_BYTES, ("refund",))
+    while offset < until:
+        events, _, end = log.events(offset, min(CHUNK_BYTES, until - offset), ("refund",))
         for _, _, _, session_id, items, ts_ms, _, _, props in events:
             order = props.get("order_id")
             key = ("session", session_id) if order is None else ("order", order)
             found.setdefault(key, []).append((ts_ms, items))
         if end == offset:
-            return found
+            break
         offset = end
+    return found

@@ -1,13 +1,14 @@
 """Rows that decisions carry, read as columns of another plan.
 
-A decision's rows are the catalogue's, or those of the bundle that ranked its list, whose manifest names the columns.
-Invariant: a value is taken only when the plan made of those names today has the digest that the decision logged, so it
-means what it meant, and only of the catalogue's features: the cascade's own columns belong to the bundle that served.
-It does not know how a value is made.
+A decision's rows are those of the shard's features, a team's own among them, or those of the bundle that ranked its
+list, whose manifest names the columns. Invariant: a value is taken only when the plan made of those names today has the
+digest that the decision logged, so it means what it meant, and only of the shard's features: the cascade's own columns
+belong to the bundle that served. It does not know how a value is made.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,9 +18,9 @@ from numpy.typing import NDArray
 from rtp_monolith.features.cascade import CASCADE
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
+from rtp_monolith.features.spec import Feature
 from rtp_monolith.training.lists import SeenList
 
-_COLUMNS = {feature.name: feature for feature in (*FEATURES, *CASCADE)}
 _OF_MODELS = frozenset(feature.name for feature in CASCADE)
 Places = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Columns of a decision's rows, and the columns of ours that they are."""
@@ -36,14 +37,16 @@ class _Manifest(msgspec.Struct, frozen=True):
 
 
 class LoggedRows:
-    """`names` are the columns that are wanted; `bundles` is the folder in which the log's bundles lie, if any is."""
+    """`names` are the columns that are wanted; `bundles` is the folder in which the log's bundles lie, if any is;
+    `features` are the shard's."""
 
-    def __init__(self, names: list[str], bundles: Path | None = None) -> None:
+    def __init__(self, names: list[str], bundles: Path | None = None, features: Sequence[Feature] = FEATURES) -> None:
         self._at = {name: at for at, name in enumerate(names) if name not in _OF_MODELS}
         self._width = len(names)
         self._bundles = bundles
-        whole = [feature.name for feature in FEATURES]
-        self._catalogue = compile_plan().digest, len(whole), self._places(whole)
+        self._columns = {feature.name: feature for feature in (*features, *CASCADE)}
+        whole = [feature.name for feature in features]
+        self._own = compile_plan(features).digest, len(whole), self._places(whole)
         self._known: dict[tuple[str, int], Places | None] = {}
 
     def of(self, seen: SeenList) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -66,7 +69,7 @@ class LoggedRows:
         return rows, given
 
     def _of_plan(self, bundle: str, digest: int, width: int) -> Places | None:
-        own, wide, places = self._catalogue
+        own, wide, places = self._own
         if digest == own and width == wide:
             return places
         key = (bundle, digest)
@@ -83,9 +86,9 @@ class LoggedRows:
             names = msgspec.json.decode(path.read_bytes(), type=_Manifest).ranker.inputs
         except (OSError, msgspec.DecodeError):
             return None
-        if any(name not in _COLUMNS for name in names):
+        if any(name not in self._columns for name in names):
             return None
-        if compile_plan([_COLUMNS[name] for name in names]).digest != digest:
+        if compile_plan([self._columns[name] for name in names]).digest != digest:
             return None
         return self._places(names)
 

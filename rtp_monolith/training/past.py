@@ -38,6 +38,10 @@ class Past:
         self._store: ViewStore | None = None
         self._flusher: Flusher | None = None
         self._flushed = 0
+        # Frames that were read, and how many bytes of them are folded: lists lie close together, and a read of a few
+        # events costs as much as folding them.
+        self._ahead = b""
+        self._folded = 0
         self.offset = 0
 
     def __enter__(self) -> Past:
@@ -53,15 +57,33 @@ class Past:
     def advance(self, until: int) -> None:
         """Folds the log up to exactly `until`, which is the end of a frame."""
         while self.offset < until:
-            frames, end = self._log.read(self.offset, min(CHUNK_BYTES, until - self.offset))
-            if end == self.offset:
-                raise DataError(f"the log ends at {self.offset}, {until} was asked for", code="log_truncated")
+            frames = self._next(until - self.offset)
+            if not frames:
+                break
             if self._store is not None:
                 self._load(self.core.missing_for_frames(frames, self.offset))
             self.core.replay(frames, self.offset)
-            self.offset = end
-            if end - self._flushed >= FLUSH_EVERY_BYTES:
+            self.offset += len(frames)
+            if self.offset - self._flushed >= FLUSH_EVERY_BYTES:
                 self._evict()
+
+    def _next(self, most: int) -> bytes:
+        """The next frames, at most so many bytes, which are the end of a frame or behind it."""
+        while self._folded == len(self._ahead):
+            self._ahead, end = self._log.read(self.offset, CHUNK_BYTES)
+            self._folded = 0
+            if end == self.offset:
+                text = f"the log ends at {self.offset}, {self.offset + most} was asked for"
+                raise DataError(text, code="log_truncated")
+            if not self._ahead:
+                # What was erased leaves a gap.
+                most -= end - self.offset
+                self.offset = end
+                if most <= 0:
+                    return b""
+        frames = self._ahead[self._folded : self._folded + most]
+        self._folded += len(frames)
+        return frames
 
     def ask(
         self,

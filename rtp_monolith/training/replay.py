@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -21,16 +21,19 @@ from rtp_monolith.config import Config
 from rtp_monolith.features.cascade import CASCADE
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
+from rtp_monolith.features.declared import declared
 from rtp_monolith.features.spec import Feature
 from rtp_monolith.state.recovery import open_log
-from rtp_monolith.training.export_asking import Asking, Encoded
 from rtp_monolith.training.lists import HEADS, ListReader, SeenList, Windows
 from rtp_monolith.training.logged import LoggedRows
 from rtp_monolith.training.past import Past
 
+if TYPE_CHECKING:
+    from rtp_monolith.training.export_asking import Asking, Encoded
+
 Progress = Callable[[int, int], None]
 """(bytes of the log walked, bytes of the log)."""
-Visit = Callable[[Past, Asking | None, SeenList], None]
+Visit = Callable[[Past, "Asking | None", SeenList], None]
 """Called with the state before a list, ahead of its rows."""
 
 
@@ -78,14 +81,14 @@ def replay_lists(
 ) -> Iterator[ListRows]:
     """The lists of a shard's log with their rows, in the order of their offsets. The log is read only, so the shard may
     run meanwhile. With `encoded` the columns of CASCADE follow those of `features`; decisions of the bundles in the
-    folder `bundles` can be read as well as those of the catalogue. Raises DataError."""
+    folder `bundles` can be read as well as those of the shard's features. Raises DataError."""
     plan = compile_plan(features if encoded is None else [*features, *CASCADE])
-    logged = LoggedRows(plan.names, bundles)
+    logged = LoggedRows(plan.names, bundles, declared(config).features)
     log = open_log(data, config, read_only=True)
     try:
         reader = ListReader(log, settings.windows, share=settings.share, seed=settings.seed)
         with Past(data, log, config) as past:
-            asking = None if encoded is None else Asking(past, config, encoded)
+            asking = None if encoded is None else _asking(past, config, encoded)
             for seen in reader:
                 if progress is not None:
                     progress(past.offset, log.end())
@@ -93,7 +96,7 @@ def replay_lists(
                     continue
                 if visit is not None:
                     visit(past, asking, seen)
-                rows = _rows(past, asking, seen, plan, logged, counts)
+                rows = list_rows(past, asking, seen, plan, logged, counts)
                 if rows is None:
                     counts.late += 1
                     continue
@@ -105,10 +108,22 @@ def replay_lists(
         log.close()
 
 
-def _rows(
+def _asking(past: Past, config: Config, encoded: Encoded) -> Asking:
+    """Rows without an encoder need neither torch nor onnxruntime, whose import takes seconds."""
+    from rtp_monolith.training.export_asking import Asking
+
+    return Asking(past, config, encoded)
+
+
+def list_rows(
     past: Past, asking: Asking | None, seen: SeenList, plan: Plan, logged: LoggedRows, counts: RowCounts
 ) -> NDArray[np.float32] | None:
     """Features of a list's items; None when the state has moved past it and its decision has not all of them."""
+    if seen.served is None or not seen.served.features:
+        if past.offset > seen.offset:
+            return None
+        past.advance(seen.offset)
+        return _replayed(past, asking, seen, plan)
     served, given = logged.of(seen)
     whole = bool(given.all())
     if not whole and past.offset > seen.offset:

@@ -16,13 +16,42 @@ import onnxruntime
 import pytest
 
 from rtp_monolith.cli.main import run
+from rtp_monolith.config import load
+from rtp_monolith.errors import BundleError
 from rtp_monolith.features.catalog import FEATURES
+from rtp_monolith.features.declared import declared
 from rtp_monolith.features.marks import GAP_EDGES_S
-from rtp_monolith.ranking.bundle import load
+from rtp_monolith.ranking import bundle as bundles
 from rtp_monolith.training.dataset import AFFINITY, SESSION_COLUMNS
 
 ITEMS, EVENTS = "300", "20000"
 SMALL = ["--name", "tiny", "--version", "1", "--epochs", "2", "--threads", "1", "--json"]
+
+
+OWN = """
+[features.user.own_clicks]
+meaning = "clicks of a day"
+aggregate = "count"
+where = "event_type == 'click'"
+window = "1d"
+
+[features.session.own_clicks]
+meaning = "clicks of the session"
+aggregate = "count"
+where = "event_type == 'click'"
+window = "lifetime"
+
+[features.item.own_views]
+meaning = "views of a week"
+aggregate = "count"
+where = "event_type in ['view', 'click']"
+window = "7d"
+
+[features.cross.own_brand]
+meaning = "clicks on the brand"
+interacted = "brand"
+window = "1d"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +116,9 @@ def test_nothing_says_where_it_was_made(made: Path) -> None:
 
 
 def test_without_the_session_nothing_of_it_is_read(data: Path, tmp_path: Path, made: Path) -> None:
-    # With the surfaces of the demo; of the bundles that may have made the log's lists there are none.
-    surfaces = Path(__file__).resolve().parents[2] / "rtp_monolith" / "demo" / "shop.toml"
+    # With the surfaces of the demo and a team's features; of the log's own bundles there are none.
+    surfaces = tmp_path / "shop.toml"
+    surfaces.write_text((Path(__file__).resolve().parents[2] / "rtp_monolith" / "demo" / "shop.toml").read_text() + OWN)
     options = [*SMALL, "--drop", "session", "--config", str(surfaces), "--models", str(tmp_path / "none")]
     assert run(["train", "--data", str(data), "--out", str(tmp_path), *options]) == 0
     manifest, pre = (
@@ -97,9 +127,19 @@ def test_without_the_session_nothing_of_it_is_read(data: Path, tmp_path: Path, m
     )
     read = {*manifest["ranker"]["inputs"], *(column["name"] for column in pre["columns"])}
     assert not read & SESSION_COLUMNS and pre["affinity"] == 0.0
+    own = {each.name: each for each in declared(load(surfaces)).custom}
+    assert {*own} & read == {"user_own_clicks", "item_own_views", "cross_own_brand"}, "the session's is left out"
+    for name in {*own} & read:
+        assert manifest["features"][name] == own[name].fingerprint()
+    assert bundles.load(tmp_path / "tiny" / "1", declared(load(surfaces)).features).plan.names == [
+        *manifest["ranker"]["inputs"]
+    ]
+    with pytest.raises(BundleError, match="the shard has no feature") as refused:
+        bundles.load(tmp_path / "tiny" / "1")
+    assert refused.value.code == "bundle_feature_missing"
     assert read & {feature.name for feature in FEATURES if feature.scope == "user"}
     assert document(tmp_path / "tiny" / "1", "report.json")["judged"]["click"]["auc"]["model"] > 0.5
-    assert {*manifest["features"]} < {*document(made, "manifest.json")["features"]}
+    assert {*manifest["features"]} - {*own} < {*document(made, "manifest.json")["features"]}
 
 
 def test_with_marks_the_bundle_says_so_and_a_shard_takes_it(data: Path, tmp_path: Path, made: Path) -> None:
@@ -109,7 +149,7 @@ def test_with_marks_the_bundle_says_so_and_a_shard_takes_it(data: Path, tmp_path
     assert marks["gap_edges_s"] == list(GAP_EDGES_S) and {"click", "add_to_cart", "purchase"} <= {*marks["actions"]}
     report = document(folder, "report.json")["encoder"]["marks"]
     assert report == {"asked": "on", "read": True, "actions": marks["actions"]}
-    bundle = load(folder)
+    bundle = bundles.load(folder)
     assert bundle.encoder.marking is not None
     inputs = {each.name for each in onnxruntime.InferenceSession(str(folder / "encoder.onnx")).get_inputs()}
     assert inputs == {"vectors", "lengths", "marks"}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import random
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from rtp_monolith._native import Log
+from rtp_monolith.clock import ManualClock
 from rtp_monolith.config import Config
 from rtp_monolith.state.recovery import open_log
+from rtp_monolith.state.shard_state import ShardState
 from rtp_monolith.training.lists import ListReader, SeenList, Windows
 from tests.training.shards import HOUR_MS, MINUTE_MS, Event, T, event, folder, seen
 
@@ -135,3 +140,56 @@ def test_what_happens_later_changes_labels_only(tmp_path: Path) -> None:
     (busy,) = lists(tmp_path / "busy", [*before, *later, *END])
     assert (quiet.labels, busy.labels) == ([[0, 0, 0], [0, 0, 0]], [[1, 0, 0], [0, 0, 1]])
     assert quiet.offset == busy.offset and quiet.prefix == busy.prefix and quiet.items == busy.items
+
+
+class Apart:
+    """A log whose impressions come one by one."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def start(self) -> int:
+        return self._log.start()
+
+    def end(self) -> int:
+        return self._log.end()
+
+    def events(self, offset: int, max_bytes: int, types: Any, *, together: bool = False) -> Any:
+        return self._log.events(offset, max_bytes, types)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_impressions_that_lie_together_are_read_as_one_by_one(seed: int, tmp_path: Path) -> None:
+    draw = random.Random(seed)
+    events: list[Event] = []
+    now = 0
+    while len(events) < 600:
+        now += draw.randrange(20 * MINUTE_MS)
+        who = draw.randrange(4)
+        person = {"session_id": f"s{who}", "user_id": draw.choice([None, f"u{who % 2}"])}
+        kind = draw.choice(["list", "list", "click", "add_to_cart", "dwell", "view"])
+        if kind == "list":
+            items = draw.sample("abc", draw.randrange(1, 4))
+            shown = seen(f"r{draw.randrange(len(events) // 8 + 1)}", "".join(items), now, **person)
+            if draw.random() < 0.3:
+                shown.insert(1, event("click", "a", now + 1, session_id="other", user_id=None))
+            if draw.random() < 0.2:
+                shown[-1] = {name: value for name, value in shown[-1].items() if name not in ("request_id", "position")}
+            events += shown
+        else:
+            events.append(event(kind, draw.choice("abc"), now, props={"dwell_ms": "700"}, **person))
+    data = tmp_path / "data"
+    shard = ShardState.open(data, Config(), ManualClock(T + now + HOUR_MS))
+    body = [{"event_id": f"e{n}", **one} for n, one in enumerate(events)]
+    for part in (body[:400], body[400:]):
+        assert shard.ingest_sync("events", json.dumps(part).encode(), "json", trusted=True).accepted == len(part)
+    shard.close()
+    log = open_log(data, Config(), read_only=True)
+    try:
+        together = list(ListReader(log, Windows(), dwell=True))
+        apart = list(ListReader(cast("Log", Apart(log)), Windows(), dwell=True))
+        grouped = log.events(0, 1 << 24, ("impression",), together=True)[0]
+    finally:
+        log.close()
+    assert together == apart and len(together) > 30
+    assert any(one[1] == "impressions" for one in grouped) and any(any(row) for one in together for row in one.labels)

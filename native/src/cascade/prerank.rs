@@ -12,7 +12,7 @@ use crate::cascade::SOURCES;
 use crate::error::{Error, Result};
 use crate::fold::blocks::{finite, minute_of, Blocks, Column, Weight};
 use crate::fold::cross::{Category, Shared};
-use crate::fold::plan::{Plan, Scope};
+use crate::fold::plan::{Op, Plan, Scope};
 use crate::fold::state::State;
 use crate::fold::vector::Asker;
 use crate::recall::covis::Covis;
@@ -68,6 +68,9 @@ impl Prerank {
             let feature = known.ok_or_else(|| refuse(&column.name, "not a feature of the plan".into()))?;
             if matches!(feature.scope, Scope::User | Scope::Session | Scope::Context) {
                 return Err(refuse(&column.name, "the same for every item of a list".into()));
+            }
+            if matches!(feature.op, Op::CrossMatch(_)) {
+                return Err(refuse(&column.name, "too dear for every candidate".into()));
             }
             if column.deviation <= 0.0 {
                 return Err(refuse(&column.name, format!("a deviation of {}", column.deviation)));

@@ -56,6 +56,9 @@ struct Spec {
     of: Option<Field>,
     /// Of the owner `context`.
     dimension: Option<String>,
+    /// Counts refunds at the time of the purchase that they take back.
+    #[serde(default)]
+    back: bool,
 }
 
 #[derive(Debug)]
@@ -69,6 +72,8 @@ pub struct Definition {
     of: Option<Field>,
     /// Counted for each line of an event and not for the event as a whole.
     pub per_line: bool,
+    /// Counted at the time of the purchase that is taken back.
+    pub back: bool,
     /// Offset of the log from which on events are counted.
     pub since: u64,
     tag: u32,
@@ -116,6 +121,7 @@ impl Definition {
             condition: spec.condition,
             of: spec.of,
             per_line: per_item || of_line,
+            back: spec.back,
             since: 0,
             tag: tag_of(key, 0),
         })

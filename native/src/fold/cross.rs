@@ -82,7 +82,9 @@ impl State {
         let (session_categories, prices) = self.wishes(&entries);
         let last = entries.iter().rev().find(|r| is_positive(r.event_type)).map(|r| r.item);
         let last_item = last.and_then(|hash| self.catalogue.get(self.catalogue.ids().by_hash(hash)?));
-        let profile = asker.profile.filter(|_| needs(|op| matches!(op, Op::UserAttribute { .. } | Op::UserWord(_))));
+        let profile = asker
+            .profile
+            .filter(|_| needs(|op| matches!(op, Op::UserAttribute { .. } | Op::UserWord(_) | Op::UserSize { .. })));
         let mut covisited = Vec::new();
         if needs(|op| *op == Op::CrossCovisitation) {
             covisited = self.covisited(covis, &entries);

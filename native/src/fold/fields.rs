@@ -13,6 +13,7 @@ use crate::fold::state::State;
 use crate::fold::user::{Recent, User};
 use crate::hash::id_hash;
 use crate::items::{Item, Value as ItemValue};
+use crate::recall::words::each_word;
 
 const DAY_MS: f64 = 86_400_000.0;
 const MINUTE_MS: i64 = 60_000;
@@ -50,6 +51,22 @@ impl Word {
             }),
             _ => None,
         }
+    }
+}
+
+/// Words of a text as the search cuts them; None without any.
+pub fn words_of(text: &str) -> Option<f64> {
+    let mut count = 0u32;
+    each_word(text, &mut String::new(), &mut |_| count += 1);
+    (count > 0).then(|| f64::from(count))
+}
+
+/// Words of a text, elements of a list that the user record holds.
+pub fn profile_size(profile: &Value, key: &str) -> Option<f64> {
+    match profile.get("attributes")?.get(key)? {
+        Value::String(text) => words_of(text),
+        Value::Array(texts) => Some(texts.len() as f64),
+        _ => None,
     }
 }
 
@@ -183,8 +200,25 @@ impl State {
                 let data = self.catalogue.get(item)?;
                 word.place(|each| self.any_item_text(data, &word.key, each))
             }
+            Op::ItemSize { key } => self.item_size(self.catalogue.get(item)?, key),
             Op::Aggregate(reading) => self.shared_reading(Owner::Item, u64::from(item), reading, as_of),
             _ => stats_value(self.items.get(item as usize), op, as_of),
+        }
+    }
+
+    fn item_size(&self, item: &Item, key: &str) -> Option<f64> {
+        match key {
+            "title" => words_of(&item.text(item.title)),
+            "description" => words_of(&item.text(item.description)),
+            "categories" => Some(item.categories.len() as f64),
+            _ => {
+                let name = self.catalogue.labels().index(key.strip_prefix("attributes.")?)?;
+                match &item.attributes.iter().find(|a| a.name == name)?.value {
+                    ItemValue::Text(span) => words_of(&item.text(*span)),
+                    ItemValue::Texts(list) => Some(list.len() as f64),
+                    _ => None,
+                }
+            }
         }
     }
 

@@ -16,6 +16,7 @@ pub mod footprint;
 mod lines;
 pub mod lookup;
 pub mod marks;
+pub mod matching;
 pub mod moments;
 pub mod near;
 pub mod own;

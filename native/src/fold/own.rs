@@ -13,11 +13,13 @@ use crate::error::{Error, Result};
 use crate::fold::aggregate::{merge, Definition, Definitions, Entry, Owner};
 use crate::fold::condition::Seen;
 use crate::fold::contexts::DIMENSIONS;
+use crate::fold::counter::When;
 use crate::fold::lines::Line;
-use crate::fold::state::State;
+use crate::fold::state::{Person, Slot, State};
 use crate::fold::step::{Stepped, Told};
 use crate::fold::user::SESSIONS_MAX;
 use crate::hash::id_hash;
+use crate::record::EventType;
 
 /// Aggregates of one user key.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -188,6 +190,13 @@ impl Aggregates {
     }
 }
 
+/// When the person bought what a refund names, last; None when that is not among the last actions.
+fn bought_when(slot: Option<&Slot>, line: Option<&Line>) -> Option<When> {
+    let (Person::Known(user), line) = (&slot?.person, line?) else { return None };
+    let bought = user.recent.iter().filter(|r| r.item == line.item && r.event_type == EventType::Purchase);
+    bought.map(|r| r.ts_ms).max().map(When::at)
+}
+
 impl State {
     /// Counts an accepted event of the user key `owner` in the aggregates that want it.
     pub(super) fn aggregate(&mut self, told: &Told<'_>, owner: u64, stepped: &Stepped) {
@@ -204,7 +213,9 @@ impl State {
                 if !definition.counts(&seen) {
                     continue;
                 }
-                let add = |d: &Definition, entries: &mut Vec<Entry>| d.add(entries, at, &seen, &told.when);
+                let back = if definition.back { bought_when(users.get(&owner), line.or(lines.first())) } else { None };
+                let when = back.as_ref().unwrap_or(&told.when);
+                let add = |d: &Definition, entries: &mut Vec<Entry>| d.add(entries, at, &seen, when);
                 match definition.owner {
                     Owner::User | Owner::Session => {
                         let Some(slot) = users.get_mut(&owner) else { continue };

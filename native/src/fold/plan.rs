@@ -7,11 +7,11 @@ use serde::Deserialize;
 
 use crate::cascade::SOURCES;
 use crate::error::{Error, Result};
-use crate::fold::aggregate::parse_key;
 use crate::fold::contexts::DIMENSIONS;
 use crate::fold::counter::Window;
 use crate::fold::fields::{number_alike, Alike, Word};
-use crate::fold::reading::{hashes_of, Read, Reading};
+use crate::fold::matching::TextMatch;
+use crate::fold::reading::{Read, Reading};
 use crate::fold::shared::SERVED;
 use crate::record::{EventType, EVENT_TYPES};
 
@@ -173,6 +173,18 @@ pub enum Op {
         offset_min: i64,
     },
     CrossInteracted(Alike),
+    /// Words of a text, elements of a list.
+    ItemSize {
+        key: String,
+    },
+    UserSize {
+        key: String,
+    },
+    ContextSize {
+        key: String,
+    },
+    /// How well a text of the request matches what the item says.
+    CrossMatch(TextMatch),
     /// A team's own aggregate; whose, says the scope.
     Aggregate(Box<Reading>),
 }
@@ -230,6 +242,7 @@ struct Spec {
     value: Option<String>,
     read: Option<Read>,
     trials_key: Option<String>,
+    refunds_key: Option<String>,
     words: Option<Vec<String>>,
     ttl_ms: Option<i64>,
     dimension: Option<String>,
@@ -244,6 +257,11 @@ impl Plan {
         let mut plan = Plan { features, digest: xxhash_rust::xxh3::xxh3_64(json) };
         number_alike(&mut plan);
         Ok(plan)
+    }
+
+    /// Whether the text index must be up to date before its rows are made.
+    pub fn reads_text(&self) -> bool {
+        self.features.iter().any(|f| matches!(f.op, Op::CrossMatch(_)))
     }
 
     pub fn len(&self) -> usize {
@@ -338,29 +356,6 @@ impl Spec {
         Ok(Feature { scope: self.scope(), name: self.name, op, default: self.default })
     }
 
-    /// The operations that only a team's own features have.
-    fn team_op(&self) -> Result<Op> {
-        use Op::*;
-        Ok(match self.op.as_str() {
-            "item_word" => ItemWord(self.word()?),
-            "user_word" => UserWord(self.word()?),
-            "context_word" => ContextWord(self.word()?),
-            "context_local" => ContextLocal {
-                weekday: self.text(&self.key, "key")? == "weekday",
-                offset_min: self.utc_offset_min.ok_or_else(|| self.lacks("utc_offset_min"))?,
-            },
-            "cross_interacted" => CrossInteracted(Alike {
-                place: 0,
-                key: self.text(&self.key, "key")?,
-                slot: self.event.as_ref().map(|_| self.slot(&self.event)).transpose()?,
-                window: self.window()?,
-            }),
-            "user_aggregate" | "session_aggregate" | "item_aggregate" | "category_aggregate" | "seller_aggregate"
-            | "context_aggregate" => Aggregate(Box::new(self.reading()?)),
-            other => return Err(self.refuse(format!("unknown operation {other:?}"))),
-        })
-    }
-
     /// Whom the operation describes: its first word.
     fn scope(&self) -> Scope {
         match self.op.split('_').next() {
@@ -385,11 +380,6 @@ impl Spec {
 
     fn text(&self, value: &Option<String>, argument: &str) -> Result<String> {
         value.clone().ok_or_else(|| self.lacks(argument))
-    }
-
-    fn word(&self) -> Result<Word> {
-        let words = self.words.clone().ok_or_else(|| self.lacks("words"))?;
-        Ok(Word { key: self.text(&self.key, "key")?, words })
     }
 
     fn slot(&self, name: &Option<String>) -> Result<u8> {
@@ -457,38 +447,10 @@ impl Spec {
             .map(|d| d as u8)
             .ok_or_else(|| self.refuse(format!("{key:?} is not one of {DIMENSIONS:?}")))
     }
-
-    fn reading(&self) -> Result<Reading> {
-        let key = |text: &Option<String>, argument: &str| {
-            let text = self.text(text, argument)?;
-            parse_key(&text).ok_or_else(|| self.refuse(format!("{argument} is not 16 hexadecimal digits")))
-        };
-        let read = self.read.ok_or_else(|| self.lacks("read"))?;
-        let mut reading = Reading {
-            read,
-            key: key(&self.key, "key")?,
-            trials: 0,
-            window: Window::Lifetime,
-            half_life_ms: 0,
-            prior_rate: 0.0,
-            prior_strength: 1.0,
-            ttl_ms: self.ttl_ms.unwrap_or_default(),
-            words: self.words.as_deref().map(hashes_of),
-            dimension: self.dimension.as_deref().map_or(Ok(0), |d| self.dimension_of(d))?.into(),
-        };
-        if !matches!(read, Read::Decayed | Read::Last | Read::MinutesSince) {
-            reading.window = self.window()?;
-        }
-        if read == Read::Decayed {
-            reading.half_life_ms = self.half_life()?;
-        }
-        if read == Read::Rate {
-            reading.trials = key(&self.trials_key, "trials_key")?;
-            (reading.prior_rate, reading.prior_strength) = self.prior()?;
-        }
-        Ok(reading)
-    }
 }
+
+#[path = "plan_team.rs"]
+mod team;
 
 #[cfg(test)]
 #[path = "plan_tests.rs"]

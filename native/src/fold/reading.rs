@@ -8,6 +8,7 @@ use crate::fold::plan::Scope;
 use crate::fold::shared::rate;
 use crate::fold::state::State;
 use crate::fold::vector::Asker;
+use crate::fold::windowed::Sum;
 use crate::hash::{id_hash, key_hash, Namespace};
 
 use crate::fold::contexts::DIMENSIONS;
@@ -37,6 +38,8 @@ pub struct Reading {
     pub key: u64,
     /// Of a rate: what its hits are divided by.
     pub trials: u64,
+    /// What refunds take back; 0 without.
+    pub refunds: u64,
     pub window: Window,
     pub half_life_ms: i64,
     pub prior_rate: f64,
@@ -67,14 +70,21 @@ impl Reading {
             Some(Acc::Count(c)) => c.in_window(self.window, as_of_ms) as f64,
             _ => 0.0,
         };
+        let back = if self.refunds == 0 { None } else { find(self.refunds) };
         match (self.read, acc) {
-            (Read::Count, acc) => Some(in_window(acc)),
+            (Read::Count, acc) => Some((in_window(acc) - in_window(back)).max(0.0)),
             (Read::Rate, acc) => Some(rate(in_window(acc), in_window(trials), self.prior_rate, self.prior_strength)),
-            (Read::Decayed, Some(Acc::Count(c))) => Some(c.decayed(self.half_life_ms, as_of_ms)),
+            (Read::Decayed, Some(Acc::Count(c))) => {
+                let back = match back {
+                    Some(Acc::Count(b)) => b.decayed(self.half_life_ms, as_of_ms),
+                    _ => 0.0,
+                };
+                Some((c.decayed(self.half_life_ms, as_of_ms) - back).max(0.0))
+            }
             (Read::Decayed | Read::Sum | Read::Distinct, None) => Some(0.0),
-            (Read::Sum, Some(Acc::Sum(s))) => Some(s.in_window(self.window, as_of_ms).sum()),
+            (Read::Sum, Some(Acc::Sum(s))) => Some(self.kept(s.in_window(self.window, as_of_ms), back, as_of_ms).sum()),
             (Read::Mean, Some(Acc::Sum(s))) => {
-                let found = s.in_window(self.window, as_of_ms);
+                let found = self.kept(s.in_window(self.window, as_of_ms), back, as_of_ms);
                 (found.count > 0).then(|| found.sum() / found.count as f64)
             }
             (Read::Max, Some(Acc::Largest(m))) => Some(m.in_window(self.window, as_of_ms).0).filter(|v| v.is_finite()),
@@ -86,6 +96,16 @@ impl Reading {
             (Read::Distinct, Some(Acc::Distinct(d))) => Some(d.count(self.window.ms(), as_of_ms)),
             (Read::MinutesSince, Some(acc)) => Some(as_of_ms.saturating_sub(acc.newest_ms()).max(0) as f64 / MINUTE),
             _ => None,
+        }
+    }
+}
+
+impl Reading {
+    /// A window's sum without what was taken back of it.
+    fn kept(&self, found: Sum, back: Option<&Acc>, as_of_ms: i64) -> Sum {
+        match back {
+            Some(Acc::Sum(b)) => found.without(&b.in_window(self.window, as_of_ms)),
+            _ => found,
         }
     }
 }

@@ -6,7 +6,7 @@
 use crate::fold::blocks::{finite, minute_of, stats_value, Blocks};
 use crate::fold::contexts::DIMENSIONS;
 use crate::fold::cross::Shared;
-use crate::fold::fields::local_time;
+use crate::fold::fields::{local_time, profile_size, words_of};
 use crate::fold::near::Near;
 use crate::fold::own::Own;
 use crate::fold::plan::{Feature, Moment, Op, Plan, Scope, Statistic};
@@ -16,6 +16,7 @@ use crate::fold::step::Catalog;
 use crate::fold::user::User;
 use crate::recall::covis::Covis;
 use crate::recall::merge::Candidate;
+use crate::recall::text::TextIndex;
 use crate::recall::vectors::VectorTable;
 use crate::record::EventType;
 use serde_json::Value;
@@ -39,6 +40,8 @@ pub struct Asker<'a> {
     pub session: Option<(&'a [f32], &'a VectorTable)>,
     /// Of the model in use.
     pub vectors: Option<&'a VectorTable>,
+    /// Words of all items, up to date, when the plan asks for matches.
+    pub text: Option<&'a TextIndex>,
     /// What the sources found, in the order of the rows; empty when nothing was asked of them.
     pub found: &'a [Candidate],
     pub as_of_ms: i64,
@@ -108,6 +111,14 @@ impl State {
                 out.chunks_exact_mut(width).zip(values).for_each(|(row, value)| row[column.at] = value);
                 continue;
             }
+            if let Op::CrossMatch(how) = &column.op {
+                for (row, value) in
+                    out.chunks_exact_mut(width).zip(asker.matches(self, how, items).into_iter().flatten())
+                {
+                    row[column.at] = finite(Some(f64::from(value)), column.default);
+                }
+                continue;
+            }
             if column.op == Op::Affinity {
                 // Where it is missing, the row holds the default.
                 for (row, value) in out.chunks_exact_mut(width).zip(asker.affinities(items.iter().copied())) {
@@ -137,6 +148,10 @@ impl State {
             Scope::User if matches!(f.op, Op::UserWord(_)) => {
                 let Op::UserWord(word) = &f.op else { return None };
                 word.of_profile(&shared.profile)
+            }
+            Scope::User if matches!(f.op, Op::UserSize { .. }) => {
+                let Op::UserSize { key } = &f.op else { return None };
+                profile_size(&shared.profile, key)
             }
             Scope::User if matches!(f.op, Op::UserAttribute { .. }) => attribute(&shared.profile, &f.op),
             Scope::User => asker.user.and_then(|u| self.user_value(u, &f.op, asker.as_of_ms)),
@@ -224,6 +239,7 @@ impl State {
             Op::ContextIs { key, value } => Some(f64::from(u8::from(asker.context(key) == Some(value)))),
             Op::ContextWord(word) => word.of_text(asker.context(&word.key)),
             Op::ContextLocal { weekday, offset_min } => Some(local_time(asker.as_of_ms, *offset_min, *weekday)),
+            Op::ContextSize { key } => words_of(asker.context(key)?),
             Op::ContextNumber { key } => leading_number(asker.context(key)?),
             Op::ContextRate { dimension, .. } => {
                 let value = asker.context(DIMENSIONS[*dimension as usize])?;

@@ -33,6 +33,14 @@ impl Sum {
     pub fn sum(&self) -> f64 {
         self.milli as f64 / 1000.0
     }
+
+    /// What is left when others are taken back; nothing when as many were.
+    pub fn without(&self, others: &Sum) -> Sum {
+        if others.count >= self.count {
+            return Sum::NONE;
+        }
+        Sum { count: self.count - others.count, milli: self.milli.saturating_sub(others.milli) }
+    }
 }
 
 impl Cell for Sum {

@@ -52,11 +52,59 @@ fn event_row<'py>(py: Python<'py>, offset: u64, event: &Event<'_>) -> PyResult<E
     (offset, name, user, session, items, event.ts_ms, request, event.position, props).into_pyobject(py)
 }
 
+/// Impressions of one list that lie together in the log.
+struct Together<'a> {
+    first: Event<'a>,
+    offset: u64,
+    items: Vec<&'a str>,
+    positions: Vec<Option<u32>>,
+    times: Vec<i64>,
+}
+
+impl<'a> Together<'a> {
+    fn of(offset: u64, event: &Event<'a>) -> Option<Together<'a>> {
+        let item = event.item_id.filter(|_| event.event_type == EventType::Impression)?;
+        event.request_id?;
+        let (positions, times) = (vec![event.position], vec![event.ts_ms]);
+        Some(Together { first: event.clone(), offset, items: vec![item], positions, times })
+    }
+
+    /// False for what is not one more impression of the same list.
+    fn takes(&mut self, event: &Event<'a>) -> bool {
+        let first = &self.first;
+        let alike = event.event_type == EventType::Impression
+            && event.session_id == first.session_id
+            && event.request_id == first.request_id
+            && (event.user_id, event.linked_user) == (first.user_id, first.linked_user);
+        let Some(item) = event.item_id.filter(|_| alike) else { return false };
+        self.items.push(item);
+        self.positions.push(event.position);
+        self.times.push(event.ts_ms);
+        true
+    }
+
+    /// The row of the first with what all of them say in the places of item, time and position.
+    fn row<'py>(self, py: Python<'py>) -> PyResult<EventRow<'py>> {
+        if let [_] = self.items[..] {
+            return event_row(py, self.offset, &self.first);
+        }
+        let row = event_row(py, self.offset, &self.first)?;
+        let (items, times) = (PyTuple::new(py, &self.items)?, PyTuple::new(py, &self.times)?);
+        let positions = PyTuple::new(py, &self.positions)?;
+        let kind = PyString::intern(py, "impressions");
+        let (offset, user, session) = (row.get_item(0)?, row.get_item(2)?, row.get_item(3)?);
+        let (request, props) = (row.get_item(6)?, row.get_item(8)?);
+        (offset, kind, user, session, items, times, request, positions, props).into_pyobject(py)
+    }
+}
+
 #[pymethods]
 impl PyLog {
     /// (events, decisions, next offset) of the next `max_bytes`; the next offset is `offset` at the end of the log.
-    /// With `types` only events of these are given.
-    #[pyo3(signature = (offset, max_bytes, types=None))]
+    /// With `types` only events of these are given. With `together` impressions of one list that nothing else given
+    /// stands between are one row of the type `impressions`: its offset and props are those of the first, items, times
+    /// and positions are tuples.
+    #[pyo3(signature = (offset, max_bytes, types=None, *, together=false))]
     #[allow(clippy::type_complexity)]
     fn events<'py>(
         &self,
@@ -64,21 +112,38 @@ impl PyLog {
         offset: u64,
         max_bytes: usize,
         types: Option<Vec<String>>,
+        together: bool,
     ) -> PyResult<(Vec<EventRow<'py>>, Vec<DecisionRow<'py>>, u64)> {
         let mask = types.map_or(Ok(u32::MAX), |types| mask_of(&types))?;
         let (bytes, next) = py.detach(|| self.log.read(offset, max_bytes)).map_err(to_py)?;
         let (mut events, mut decisions) = (Vec::new(), Vec::new());
+        let mut open: Option<Together<'_>> = None;
         for frame in FrameIter::new(&bytes, offset) {
             let frame = frame.map_err(to_py)?;
             if frame.header.kind == Kind::Event as u8 {
                 let wanted = frame.body.first().is_some_and(|kind| mask >> (kind & 31) & 1 == 1);
                 if wanted {
                     let event = Event::decode(frame.body).map_err(to_py)?;
-                    events.push(event_row(py, frame.offset, &event)?);
+                    if open.as_mut().is_some_and(|list| list.takes(&event)) {
+                        continue;
+                    }
+                    if let Some(list) = open.take() {
+                        events.push(list.row(py)?);
+                    }
+                    open = Together::of(frame.offset, &event).filter(|_| together);
+                    if open.is_none() {
+                        events.push(event_row(py, frame.offset, &event)?);
+                    }
                 }
             } else if frame.header.kind == Kind::Decision as u8 {
+                if let Some(list) = open.take() {
+                    events.push(list.row(py)?);
+                }
                 decisions.push((frame.offset, frame.end, PyBytes::new(py, frame.body)));
             }
+        }
+        if let Some(list) = open {
+            events.push(list.row(py)?);
         }
         Ok((events, decisions, next))
     }

@@ -88,6 +88,7 @@ impl Ask {
             context: &self.context,
             session: self.vector.as_deref().map(|session| (session, vectors)),
             vectors: Some(vectors).filter(|v| v.dimension() > 0),
+            text: None,
             found: &[],
             as_of_ms: self.now_ms,
         }
@@ -98,8 +99,11 @@ impl Core {
     /// Feature vectors of items for the asking user, row by row; `found` is what the sources say of each, or empty.
     fn feature_rows(&mut self, ask: &Ask, items: &[u32], found: &[Candidate], plan: &Plan) -> Vec<f32> {
         let mut out = vec![0.0; items.len() * plan.len()];
-        self.with_indices(|state, _, Indices { covis, plans, vectors, .. }| {
-            let asker = Asker { found, ..ask.asker(state, vectors) };
+        if plan.reads_text() {
+            self.indices.text.catch_up(&self.state.catalogue, usize::MAX);
+        }
+        self.with_indices(|state, _, Indices { covis, plans, vectors, text, .. }| {
+            let asker = Asker { found, text: Some(text), ..ask.asker(state, vectors) };
             state.vectors(covis, plans.of(plan), plan, &asker, items, &mut out);
         });
         out

@@ -126,6 +126,7 @@ impl Core {
                 context: &[],
                 session: None,
                 vectors: None,
+                text: None,
                 found: &[],
                 as_of_ms: now_ms,
             };

@@ -82,6 +82,21 @@ pub struct TextIndex {
     found: Vec<u32>,
 }
 
+/// Different words of a query in their order, and whether it ends inside the last one.
+fn asked_words(query: &str) -> (Vec<String>, bool) {
+    let end = query.char_indices().nth(QUERY_CHARS_MAX).map_or(query.len(), |(at, _)| at);
+    let mut asked: Vec<String> = Vec::new();
+    let mut count = 0;
+    let open = each_word(&query[..end], &mut String::new(), &mut |word| {
+        count += 1;
+        if asked.len() < QUERY_WORDS_MAX && asked.iter().all(|w| w != word) {
+            asked.push(word.to_owned());
+        }
+    });
+    let open = open && end == query.len() && count <= QUERY_WORDS_MAX;
+    (asked, open)
+}
+
 impl TextIndex {
     /// Items that can be found by their text.
     pub fn len(&self) -> usize {
@@ -209,16 +224,7 @@ impl TextIndex {
 
     /// The words of a query, the rarest first.
     fn groups(&self, query: &str) -> Vec<Group> {
-        let end = query.char_indices().nth(QUERY_CHARS_MAX).map_or(query.len(), |(at, _)| at);
-        let mut asked: Vec<String> = Vec::new();
-        let mut count = 0;
-        let open = each_word(&query[..end], &mut String::new(), &mut |word| {
-            count += 1;
-            if asked.len() < QUERY_WORDS_MAX && asked.iter().all(|w| w != word) {
-                asked.push(word.to_owned());
-            }
-        });
-        let open = open && end == query.len() && count <= QUERY_WORDS_MAX;
+        let (asked, open) = asked_words(query);
         let last = asked.len().saturating_sub(1);
         let mut groups: Vec<Group> =
             asked.iter().enumerate().filter_map(|(i, word)| self.group(word, open && i == last)).collect();
@@ -252,9 +258,14 @@ impl TextIndex {
         if found_in == 0 {
             return None;
         }
-        let weight = (1.0 + (self.alive as f32 - found_in as f32 + 0.5) / (found_in as f32 + 0.5)).ln() * (K1 + 1.0);
+        let weight = self.weight(found_in);
         let bound = weight * lists.iter().map(|(_, f)| f).sum::<f32>();
         Some(Group { lists, size, bound, weight })
+    }
+
+    /// What a word is worth that so many items have.
+    fn weight(&self, found_in: usize) -> f32 {
+        (1.0 + (self.alive as f32 - found_in as f32 + 0.5) / (found_in as f32 + 0.5)).ln() * (K1 + 1.0)
     }
 
     /// Documents, alive, that have the word.
@@ -266,10 +277,16 @@ impl TextIndex {
         list.iter().filter(|p| self.documents[p.document as usize].alive).count()
     }
 
+    /// A word that stands `count` times in a text of `length` is worth count / (count + base + slope · length) of its
+    /// weight.
+    fn saturation(&self) -> (f32, f32) {
+        let mean = (self.length as f32 / self.alive as f32).max(1.0);
+        (K1 * (1.0 - B), K1 * B / mean)
+    }
+
     /// Adds a word's part to the scores; `closed`: only of what has a score already.
     fn add(&mut self, word: u32, weight: f32, closed: bool) {
-        let mean = (self.length as f32 / self.alive as f32).max(1.0);
-        let (base, slope) = (K1 * (1.0 - B), K1 * B / mean);
+        let (base, slope) = self.saturation();
         let worth = |p: &Posting| {
             let count = f32::from(p.count);
             weight * count / (count + base + slope * f32::from(p.length))
@@ -362,6 +379,10 @@ impl TextIndex {
         self.scores = Vec::new();
     }
 }
+
+#[path = "text_match.rs"]
+mod text_match;
+pub use text_match::TextField;
 
 #[cfg(test)]
 #[path = "text_tests.rs"]
