@@ -17,9 +17,11 @@ from rtp_monolith.cli.output import Command, Failure, emit_json, json_option, pr
 from rtp_monolith.clock import WallClock
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+MARKS = ("auto", "on", "off")
 PROTOCOLS = ("prefixes", "leave-one-out", "stream")
 LOSSES = ("full", "sampled", "in-batch", "bpr", "bpr-max", "gbce")
 Protocol = Literal["prefixes", "leave-one-out", "stream"]
+Marks = Literal["auto", "on", "off"]
 
 
 def settings_options(command: Command) -> Command:
@@ -28,6 +30,12 @@ def settings_options(command: Command) -> Command:
         command
     )
     return click.option("--loss", type=click.Choice(LOSSES), help="A neural model's, instead of its recipe's.")(command)
+
+
+def marks_option(command: Command) -> Command:
+    """--marks."""
+    said = "Read times and actions of clicks: always, never, or as validation says."
+    return click.option("--marks", type=click.Choice(MARKS), default="auto", show_default=True, help=said)(command)
 
 
 @click.command()
@@ -45,11 +53,12 @@ def settings_options(command: Command) -> Command:
 @click.option("--draw", type=click.Path(dir_okay=False, path_type=Path), help="With --compare: .svg or .png to write.")
 @click.option("--detail", is_flag=True, help="Also by session length and popularity, and what was chosen.")
 @settings_options
+@marks_option
 @json_option
 def evaluate(
     train: Path, test: Path | None, model: str, protocol: str, attributes: Path | None, refit: bool | None,
     k: int, seed: int, minutes: float, threads: int, compare: str | None, draw: Path | None, detail: bool,
-    loss: str | None, settings: Path | None, as_json: bool,
+    loss: str | None, settings: Path | None, marks: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Train a session model, then measure it on held-out sessions over the whole catalogue."""
     clock = WallClock()
@@ -73,6 +82,7 @@ def evaluate(
         train=train, test=test, model=model, protocol=cast(Protocol, protocol), attributes=attributes,
         refit=protocol != "leave-one-out" if refit is None else refit,
         k=k, seed=seed, until_s=began_s + minutes * 60, detail=detail, changes=changes_of(loss, settings),
+        marks=cast(Marks, marks),
     )  # fmt: skip
     if compare is not None:
         from rtp_monolith.cli.evaluate_compare import show
@@ -124,6 +134,8 @@ def load_torch(threads: int) -> None:
     # Threads that wait must not spin: on a shared machine they take the core from the one they wait for.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    # What cuBLAS needs to give the same sums every time.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         from rtp_monolith.training.threads import use_threads
     except ImportError as error:

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "lake": ("rtp_monolith.cli.lake", "lake", "The log as Parquet files, and SQL over them."),
     "train": ("rtp_monolith.cli.train", "train", "Train models: a bundle from a log, or one of sessions."),
     "evaluate": ("rtp_monolith.cli.evaluate", "evaluate", "Train a session model and judge it on held-out sessions."),
+    "features": ("rtp_monolith.cli.features", "features", "List, check and compare features, a team's own too."),
     "tune": ("rtp_monolith.cli.tune", "tune", "Try settings of a session model on validation."),
     "models": ("rtp_monolith.cli.models", "models", "List, verify and activate model bundles."),
     "bench": ("rtp_monolith.cli.bench", "bench", "Measure ranking, ingest and visibility."),

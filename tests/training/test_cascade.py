@@ -17,6 +17,8 @@ import pytest
 
 from rtp_monolith.cli.main import run
 from rtp_monolith.features.catalog import FEATURES
+from rtp_monolith.features.marks import GAP_EDGES_S
+from rtp_monolith.ranking.bundle import load
 from rtp_monolith.training.dataset import AFFINITY, SESSION_COLUMNS
 
 ITEMS, EVENTS = "300", "20000"
@@ -62,7 +64,7 @@ def test_the_report_says_what_was_learned(made: Path) -> None:
 def test_the_graphs_answer_their_probe(made: Path) -> None:
     probe = np.load(made / "probe.npz")
     for file, inputs, output in (
-        ("encoder", ("vectors", "lengths"), "session"),
+        ("encoder", ("vectors", "lengths", *(("marks",) if "marks" in probe else ())), "session"),
         ("ranker", ("rows",), "probabilities"),
     ):
         session = onnxruntime.InferenceSession(str(made / f"{file}.onnx"), providers=["CPUExecutionProvider"])
@@ -74,7 +76,7 @@ def test_the_graphs_answer_their_probe(made: Path) -> None:
 
 
 def test_a_shard_takes_it(made: Path) -> None:
-    bundle = pytest.importorskip("rtp_monolith.ranking.bundle", reason="this tree has no reader of bundles").load(made)
+    bundle = load(made)
     assert (bundle.name, bundle.version, len(bundle.items)) == ("tiny", "1", int(ITEMS))
 
 
@@ -98,6 +100,24 @@ def test_without_the_session_nothing_of_it_is_read(data: Path, tmp_path: Path, m
     assert read & {feature.name for feature in FEATURES if feature.scope == "user"}
     assert document(tmp_path / "tiny" / "1", "report.json")["judged"]["click"]["auc"]["model"] > 0.5
     assert {*manifest["features"]} < {*document(made, "manifest.json")["features"]}
+
+
+def test_with_marks_the_bundle_says_so_and_a_shard_takes_it(data: Path, tmp_path: Path, made: Path) -> None:
+    assert run(["train", "--data", str(data), "--out", str(tmp_path), *SMALL, "--marks", "on"]) == 0
+    folder = tmp_path / "tiny" / "1"
+    marks = document(folder, "manifest.json")["encoder"]["marks"]
+    assert marks["gap_edges_s"] == list(GAP_EDGES_S) and {"click", "add_to_cart", "purchase"} <= {*marks["actions"]}
+    report = document(folder, "report.json")["encoder"]["marks"]
+    assert report == {"asked": "on", "read": True, "actions": marks["actions"]}
+    bundle = load(folder)
+    assert bundle.encoder.marking is not None
+    inputs = {each.name for each in onnxruntime.InferenceSession(str(folder / "encoder.onnx")).get_inputs()}
+    assert inputs == {"vectors", "lengths", "marks"}
+    # Left to validation, the report says what it said.
+    weighed = document(made, "report.json")["encoder"]
+    assert weighed["marks"]["asked"] == "auto"
+    assert weighed["marks"]["read"] == (weighed["marks"]["ndcg"] > 1.002 * weighed["marks"]["ndcg_without"])
+    assert weighed["marks"]["read"] == ("marks" in document(made, "manifest.json")["encoder"])
 
 
 def test_counts_of_decisions_are_not_learned_from_a_log_without_any(made: Path) -> None:

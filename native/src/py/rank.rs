@@ -81,6 +81,7 @@ impl Ask {
     fn asker<'a>(&'a self, state: &'a State, vectors: &'a VectorTable) -> Asker<'a> {
         Asker {
             user: state.user(self.hash),
+            own: state.own(self.hash),
             profile: state.profile(self.hash),
             session_id: &self.session_id,
             surface: &self.surface.get().name,

@@ -26,14 +26,15 @@ class Neural:
 
     def scores(self, cases: Cases, start: int, stop: int) -> Tensor:
         with torch.inference_mode():
-            return self._sessions(cases, start, stop) @ self.vectors.T
+            return (self._sessions(cases, start, stop) @ self.vectors.T).cpu()
 
     def _sessions(self, cases: Cases, start: int, stop: int) -> Tensor:
         """The session vectors of cases, made AHEAD at a time: among many there are more of like length."""
         if self.ahead is None or self.ahead[0] is not cases or not self.ahead[1] <= start <= stop <= self._ahead_stop():
             upto = min(len(cases), max(stop, start + AHEAD))
             histories = [cases.history(case) for case in range(start, upto)]
-            self.ahead = cases, start, self.model.sessions(self.vectors, histories)
+            marks = cases.marks_of(start, upto) if self.model.settings.marked else None
+            self.ahead = cases, start, self.model.sessions(self.vectors, histories, marks)
         _, first, vectors = self.ahead
         return vectors[start - first : stop - first]
 
