@@ -14,7 +14,7 @@ from rtp_monolith.lake.query import query
 from tests.conftest import Shard, StartShard
 
 BASE_MS = 1_790_000_000_000
-WITHIN_S = 240.0
+WITHIN_S = 120.0
 
 
 def eventually(what: Callable[[], bool]) -> None:
@@ -54,7 +54,8 @@ def test_a_shard_writes_its_lake_beside_its_work(start_shard: StartShard, tmp_pa
     shard.call("PUT", "/v1/items", [{"id": "a"}, {"id": "b"}])
     send(shard, 0, 50)
     shard.call("POST", "/v1/recommend", {"surface": "home", "session_id": "s1", "k": 2})
-    eventually(lambda: metric(shard, "lake_rows") == 52)
+    # The list leaves out what the session clicked: one item.
+    eventually(lambda: metric(shard, "lake_rows") == 51)
     assert query(lake, "select count(*), count(distinct event_id) from events").rows == [(50, 50)]
     assert metric(shard, "lake_running") == 1 and metric(shard, "lake_failures") == 0
     eventually(lambda: metric(shard, "lake_lag_bytes") == 0)
@@ -68,7 +69,7 @@ def test_a_shard_writes_its_lake_beside_its_work(start_shard: StartShard, tmp_pa
     eventually(lambda: not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text())
     shard.start()
     send(shard, 50, 10)
-    eventually(lambda: metric(shard, "lake_rows") == 62)
+    eventually(lambda: metric(shard, "lake_rows") == 61)
     assert query(lake, "select count(*), count(distinct event_id) from events").rows == [(60, 60)]
     (child,) = children(shard.pid)
     assert shard.stop() == 0

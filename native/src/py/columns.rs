@@ -88,7 +88,7 @@ struct Column {
 
 impl Column {
     fn mark(&mut self, there: bool) {
-        if self.rows % 8 == 0 {
+        if self.rows.is_multiple_of(8) {
             self.valid.push(0);
         }
         if there {
@@ -129,7 +129,7 @@ impl Column {
     }
 
     fn flag(&mut self, value: bool) {
-        if self.rows % 8 == 0 {
+        if self.rows.is_multiple_of(8) {
             self.data.push(0);
         }
         self.data[self.rows / 8] |= u8::from(value) << (self.rows % 8);
