@@ -10,12 +10,16 @@ from rtp_monolith._native import SurfacePlan
 from rtp_monolith.config import Config
 
 
-def surface_plan(config: Config, name: str) -> SurfacePlan:
-    """The plan of a surface of the config. Raises KeyError, and `unknown_source` for a source."""
+def surface_plan(config: Config, name: str, alone: str | None = None) -> SurfacePlan:
+    """The plan of a surface of the config, or with `alone` of one of its sources at weight 1, to hear what that one
+    says. Raises KeyError, and `unknown_source` for a source."""
     surface, knn = config.surfaces[name], config.recall
+    sources = [(source, wanted.quota, wanted.weight) for source, wanted in surface.sources.items()]
+    if alone is not None:
+        sources = [(alone, surface.sources[alone].quota, 1.0)]
     return SurfacePlan(
         name,
-        [(source, wanted.quota, wanted.weight) for source, wanted in surface.sources.items()],
+        sources,
         hide_clicked=surface.seen == "exclude",
         hide_bought=surface.bought == "exclude",
         diversity=surface.diversity,

@@ -74,7 +74,8 @@ class CandidateWriter:
         if self._seen % self._every or len(self._card.sizes) >= self._settings.sets:
             return
         past.advance(seen.offset)
-        rows = asking.pool(seen, self._plan)
+        ask, ranked, _ = asking.pool(seen)
+        rows = past.core.rows(ask, ranked, self._plan)
         if not len(rows):
             return
         self._file.write(rows.tobytes())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+from collections import deque
 from collections.abc import Iterator
 
 import msgspec
@@ -22,10 +23,13 @@ MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 POSITIVE = frozenset({"click", "view", "add_to_cart", "purchase", "like"})
 PREFIX_KEPT = 64
+LATER_KEPT = 16
 SWEEP_EVERY = 20_000
 CONTEXT_KEYS = ("device", "country", "channel", "app_version", "campaign")
 READ = ("impression", "click", "view", "add_to_cart", "purchase", "like", "identify")
 HEADS = ("click", "cart", "purchase")
+LABELS = {"click": 0, "add_to_cart": 1, "purchase": 2}
+"""Which head an event is a label of."""
 
 
 class Windows(msgspec.Struct, frozen=True):
@@ -34,6 +38,10 @@ class Windows(msgspec.Struct, frozen=True):
     click_ms: int = 30 * MINUTE_MS
     conversion_ms: int = HOUR_MS
     refund_ms: int = 14 * 24 * HOUR_MS
+
+    def of(self, head: int) -> int:
+        """The window of a head of HEADS, ms."""
+        return self.click_ms if head == 0 else self.conversion_ms
 
     @property
     def longest_ms(self) -> int:
@@ -62,7 +70,9 @@ class SeenList(msgspec.Struct):
     """One list: parallel `items`, `positions` and `labels` (click, cart, purchase as 0 or 1, in the order of HEADS).
 
     `offset` is the end of the log that its features may know; `prefix` are the session's positive items before it,
-    oldest first, at most PREFIX_KEPT. `wanted` is False for lists that sampling left out.
+    oldest first, at most PREFIX_KEPT. `later` is what the session did after it and within the windows of the labels,
+    (item, head) in its order, at most LATER_KEPT, whichever list showed it or none. `wanted` is False for lists that
+    sampling left out.
     """
 
     offset: int
@@ -79,6 +89,7 @@ class SeenList(msgspec.Struct):
     positions: list[int] = msgspec.field(default_factory=list)
     labels: list[list[int]] = msgspec.field(default_factory=list)
     where: dict[str, int] = msgspec.field(default_factory=dict)
+    later: list[tuple[str, int]] = msgspec.field(default_factory=list)
 
     def show(self, item: str, position: int | None) -> int:
         """The row of an item, a new one unless it has one."""
@@ -102,12 +113,14 @@ class _Person:
 
 
 class _Session:
-    __slots__ = ("last_ms", "person", "prefix", "user")
+    __slots__ = ("followed", "last_ms", "person", "prefix", "user")
 
     def __init__(self, person: _Person) -> None:
         self.person = person
         self.user: str | None = None
         self.prefix: list[tuple[int, str]] = []
+        # Lists whose `later` is not full, oldest first.
+        self.followed: deque[SeenList] = deque()
         self.last_ms = 0
 
 
@@ -198,13 +211,12 @@ class ListReader:
             if before is None or not before[1] or ts_ms - before[0].as_of_ms > self._windows.conversion_ms:
                 session.person.touched[items[0]] = (seen, False)
             return
-        if kind == "click":
-            self._label(session, event, 0, items)
-        elif kind == "add_to_cart":
-            self._label(session, event, 1, items)
-        elif kind == "purchase":
-            kept = tuple(item for item in items if not self._refunded(props.get("order_id"), session_id, item, ts_ms))
-            self._label(session, event, 2, kept)
+        head = LABELS.get(kind)
+        if head is not None:
+            order = props.get("order_id")
+            kept = items if head < 2 else tuple(i for i in items if not self._refunded(order, session_id, i, ts_ms))
+            self._label(session, event, head, kept)
+            self._follow(session, head, kept, ts_ms)
         if kind in POSITIVE:
             session.prefix.extend((offset, item) for item in items)
             del session.prefix[:-PREFIX_KEPT]
@@ -237,13 +249,16 @@ class ListReader:
         if served is not None:
             self._attach(seen, served)
         self._open[key] = seen
+        session.followed.append(seen)
+        while session.followed[0].as_of_ms < ts_ms - self._windows.longest_ms:
+            session.followed.popleft()
         self._number += 1
         heapq.heappush(self._heap, (seen.offset, self._number, seen))
         return seen
 
     def _label(self, session: _Session, event: _Event, head: int, items: tuple[str, ...]) -> None:
         session_id, ts_ms, request_id = event[3], event[5], event[6]
-        window_ms = self._windows.click_ms if head == 0 else self._windows.conversion_ms
+        window_ms = self._windows.of(head)
         named = self._open.get((session_id, request_id)) if request_id is not None else None
         for item in items:
             touched = session.person.touched.get(item)
@@ -254,6 +269,15 @@ class ListReader:
             seen.labels[seen.where[item]][head] = 1
             if head == 0:
                 session.person.touched[item] = (seen, True)
+
+    def _follow(self, session: _Session, head: int, items: tuple[str, ...], ts_ms: int) -> None:
+        """Notes what was done with the lists of the session that are open for it; who has enough is followed no more,
+        so a session of any length costs LATER_KEPT notes a list."""
+        for seen in session.followed:
+            if 0 <= ts_ms - seen.as_of_ms <= self._windows.of(head):
+                seen.later.extend((item, head) for item in items[: LATER_KEPT - len(seen.later)])
+        while session.followed and len(session.followed[0].later) >= LATER_KEPT:
+            session.followed.popleft()
 
     def _refunded(self, order: str | None, session_id: str, item: str, ts_ms: int) -> bool:
         found = list(self._refunds.get(("session", session_id), []))

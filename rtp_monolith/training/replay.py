@@ -35,12 +35,14 @@ Visit = Callable[[Past, Asking | None, SeenList], None]
 
 
 class RowSettings(msgspec.Struct, frozen=True):
-    """`share` of the lists, drawn by `seed` and request id, become rows; none before `after_ms`."""
+    """`share` of the lists, drawn by `seed` and request id, become rows; none before `after_ms`. With an encoder the
+    lists of the popular are up to `stale_ms` old."""
 
     windows: Windows = Windows()
     share: float = 1.0
     seed: int = 0
     after_ms: int = 0
+    stale_ms: int = 0
 
 
 class ListRows(msgspec.Struct, frozen=True):
@@ -85,7 +87,7 @@ def replay_lists(
     try:
         reader = ListReader(log, settings.windows, share=settings.share, seed=settings.seed)
         with Past(data, log, config) as past:
-            asking = None if encoded is None else Asking(past, config, encoded)
+            asking = None if encoded is None else Asking(past, config, encoded, settings.stale_ms)
             for seen in reader:
                 if progress is not None:
                     progress(past.offset, log.end())

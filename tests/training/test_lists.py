@@ -9,7 +9,7 @@ import pytest
 
 from rtp_monolith.config import Config
 from rtp_monolith.state.recovery import open_log
-from rtp_monolith.training.lists import ListReader, SeenList, Windows
+from rtp_monolith.training.lists import LATER_KEPT, ListReader, SeenList, Windows
 from tests.training.shards import HOUR_MS, MINUTE_MS, Event, T, event, folder, seen
 
 END = [event("view", "a", 100 * 24 * HOUR_MS, session_id="end", user_id="end")]
@@ -135,3 +135,33 @@ def test_what_happens_later_changes_labels_only(tmp_path: Path) -> None:
     (busy,) = lists(tmp_path / "busy", [*before, *later, *END])
     assert (quiet.labels, busy.labels) == ([[0, 0, 0], [0, 0, 0]], [[1, 0, 0], [0, 0, 1]])
     assert quiet.offset == busy.offset and quiet.prefix == busy.prefix and quiet.items == busy.items
+
+
+def test_what_a_session_did_later_is_told_of_every_list_before_it(tmp_path: Path) -> None:
+    events = [
+        event("click", "c", 0),
+        *seen("r1", "ab", MINUTE_MS),
+        event("click", "a", 2 * MINUTE_MS, request_id="r1"),
+        *seen("r2", "b", 3 * MINUTE_MS),
+        event("click", "c", 4 * MINUTE_MS),
+        event("click", "a", 4 * MINUTE_MS, session_id="s2"),
+        event("add_to_cart", "c", 32 * MINUTE_MS),
+        event("click", "b", 32 * MINUTE_MS),
+        event("purchase", "a", 62 * MINUTE_MS),
+        *END,
+    ]
+    first, second = lists(tmp_path, events)
+    # c was in neither list. A click counts for half an hour, an order for one, as for the labels.
+    assert first.later == [("a", 0), ("c", 0), ("c", 1)]
+    assert second.later == [("c", 0), ("c", 1), ("b", 0), ("a", 2)]
+
+
+def test_what_is_told_of_later_is_bounded(tmp_path: Path) -> None:
+    events = [
+        *seen("r1", "a", 0),
+        *[event("click", "abc"[n % 3], 1000 * (n + 2)) for n in range(40)],
+        *seen("r2", "a", MINUTE_MS),
+        *END,
+    ]
+    first, second = lists(tmp_path, events)
+    assert first.later == [("abc"[n % 3], 0) for n in range(LATER_KEPT)] and second.later == []
