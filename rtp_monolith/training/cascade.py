@@ -240,7 +240,9 @@ class _Run:
         after = sum(n for minute, n in seen.minutes.items() if minute * 60_000 >= cuts.encoder)
         lists_after = math.ceil(after * settings.share / LISTS_OF_ABOUT)
         whole = CandidateWriter(folder, wanted, plan, math.ceil(lists_after / max(1, wanted.sets)))
-        sources = list(dict.fromkeys(name for surface in self.config.surfaces.values() for name in surface.sources))
+        sources: list[str] = list(
+            dict.fromkeys(name for surface in self.config.surfaces.values() for name in surface.sources)
+        )
         taken = msgspec.structs.replace(settings.pools, after_ms=cuts.encoder, seed=self.seed)
         pools = PoolWriter(folder, taken, plan, sources, lists_after)
 

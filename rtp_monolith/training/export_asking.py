@@ -49,7 +49,7 @@ class Asking:
         self._declared = config.surfaces
         self._usual = USUAL_SURFACE if USUAL_SURFACE in config.surfaces else next(iter(config.surfaces))
         self._surfaces = {name: surface_plan(config, name) for name in config.surfaces}
-        self._alone = {
+        self._alone: dict[str, dict[str, SurfacePlan]] = {
             name: {source: surface_plan(config, name, source) for source in surface.sources}
             for name, surface in config.surfaces.items()
         }

@@ -42,7 +42,7 @@ def propose(pools: Pools, config: Config, after_ms: int, until_ms: int, judged_u
     surfaces = np.array(pools.card.surfaces)
     made = {}
     for surface, declared in config.surfaces.items():
-        weights = {source: wanted.weight for source, wanted in declared.sources.items()}
+        weights: dict[str, float] = {source: wanted.weight for source, wanted in declared.sources.items()}
         own = surfaces == surface
         learned, judged = own & pools.between(after_ms, until_ms), own & pools.between(until_ms, judged_until_ms)
         if learned.sum() < POOLS_MIN:
@@ -93,5 +93,5 @@ def _minimise(wanted: Wanted, parameter: Tensor, weights: Callable[[], Tensor]) 
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimizer.step(loss)
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
     return float(loss().detach())

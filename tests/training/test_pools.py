@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
+from rtp_monolith.config import Config, parse
 from rtp_monolith.features.cascade import CASCADE
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
@@ -29,11 +31,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "data"
 
 
-def take(data: Path, folder: Path, **more: int) -> Pools:
+def take(data: Path, folder: Path, config: Config = CONFIG, **more: int) -> Pools:
     settings = PoolSettings(**{"lists": 1_000, "top": TOP, "drawn": DRAWN, **more})
     writer = PoolWriter(folder, settings, PLAN, SOURCES, 24)
     encoded = Encoded(encoder_graph(), item_ids(), clustered(), LENGTH)
-    for _ in replay_lists(data, CONFIG, RowSettings(), RowCounts(), encoded=encoded, visit=writer.visit):
+    for _ in replay_lists(data, config, RowSettings(), RowCounts(), encoded=encoded, visit=writer.visit):
         pass
     return writer.close()
 
@@ -71,6 +73,23 @@ def test_pools_are_drawn_by_seed(data: Path, tmp_path: Path, pools: Pools) -> No
     assert 0 < len(one) < len(pools)
     assert one.card == same.card and np.array_equal(one.features, same.features)
     assert one.card.as_of_ms != other.card.as_of_ms
+
+
+def test_a_list_that_was_searched_for_in_words_that_nobody_logged_is_left_out(data: Path, tmp_path: Path) -> None:
+    config = parse("""
+    [surfaces.home.sources]
+    text = { quota = 10, weight = 1.0 }
+    popular = { quota = 10, weight = 0.1 }
+    [surfaces.product]
+    within = "category"
+    [surfaces.product.sources]
+    popular = { quota = 10, weight = 1.0 }
+    [surfaces.cart.sources]
+    popular = { quota = 10, weight = 1.0 }
+    """)
+    assert len(take(data, tmp_path, config)) == 0
+    whole = msgspec.structs.replace(config, surfaces={"home": config.surfaces["cart"]})
+    assert {*take(data, tmp_path, whole).card.surfaces} == {"home", "product"}
 
 
 def test_a_slice_is_of_time_and_leaves_columns_out(pools: Pools) -> None:
