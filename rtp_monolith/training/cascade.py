@@ -30,6 +30,7 @@ from rtp_monolith.training import report as words
 from rtp_monolith.training.bundle import Parts, check_name, next_version, write_bundle
 from rtp_monolith.training.candidates import CandidateSets, CandidateSettings, CandidateWriter
 from rtp_monolith.training.dataset import (
+    RECALL,
     REQUEST_COLUMNS,
     SERVED_COLUMNS,
     SESSION_COLUMNS,
@@ -37,7 +38,7 @@ from rtp_monolith.training.dataset import (
     compose,
     compose_pools,
 )
-from rtp_monolith.training.distill import Distilled, distill
+from rtp_monolith.training.distill import Distilled, distill, value_of
 from rtp_monolith.training.export_asking import Asking, Encoded
 from rtp_monolith.training.export_mmoe import PARITY_MAX, parity, ranker_graph, run_encoder, run_ranker
 from rtp_monolith.training.gains import Gain, permutation_gains
@@ -46,6 +47,7 @@ from rtp_monolith.training.models.build import build
 from rtp_monolith.training.past import Past
 from rtp_monolith.training.pools import Pools, PoolSettings, PoolWriter
 from rtp_monolith.training.ranker import Epoch, RankerSettings, Rows, TrainedRanker, Wanted, train_ranker
+from rtp_monolith.training.recall_weight import gains_by_weight
 from rtp_monolith.training.replay import RowCounts, RowSettings, RowTable, replay_lists, write_table
 from rtp_monolith.training.session_vectors import ENCODER, SessionVectors, encoder_file, train_encoder
 from rtp_monolith.training.settings import Settings
@@ -211,6 +213,11 @@ class _Run:
             raise DataError(f"the ranker's graph differs from the model by {ranker_parity:.1e}", code="parity")
         report = self._report(seen, cuts, table, slices, trained, distilled, gains)
         report["pools"] = {"train": words.pools(learned), "stopping": words.pools(stopping)}
+        report["recall_weight"] = gains_by_weight(
+            stopping,
+            stopping.features[:, slices[0].names.index(RECALL)],
+            value_of(trained.probabilities(stopping.features), HEADS),
+        )
         report["sources"] = propose(pools, self.config, cuts.encoder, cuts.ranker, cuts.stopping)
         report["encoder"] = {**encoder_report, "parity": difference}
         report["parity"] = {"encoder": difference, "ranker": ranker_parity}
