@@ -33,7 +33,8 @@ def _scaled(scores: NDArray[np.float64], starts: NDArray[np.int64], pools: NDArr
     """Each pool's scores stretched to [0, 1]; 0 where all are equal."""
     low = np.minimum.reduceat(scores, starts)[pools]
     span = np.maximum.reduceat(scores, starts)[pools] - low
-    return np.divide(scores - low, span, out=np.zeros_like(scores), where=span > 0)
+    made: NDArray[np.float64] = np.divide(scores - low, span, out=np.zeros_like(scores), where=span > 0)
+    return made
 
 
 def _gain(scores: NDArray[np.float64], wanted: Wanted, starts: NDArray[np.int64]) -> float:
