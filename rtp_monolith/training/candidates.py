@@ -70,6 +70,8 @@ class CandidateWriter:
         """Takes the pool of this list's moment when it is its turn; the state is moved to it."""
         if asking is None or seen.as_of_ms < self._settings.after_ms or past.offset > seen.offset:
             return
+        if not asking.knows_request(seen):
+            return
         self._seen += 1
         if self._seen % self._every or len(self._card.sizes) >= self._settings.sets:
             return

@@ -40,7 +40,7 @@ class RankerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight_decay: float = 1e-3
     batch_rows: int = 2048
     epochs: int = 8
-    patience: int = 3
+    patience: int = 6
 
 
 class Rows(msgspec.Struct, frozen=True):
