@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, field
@@ -20,6 +20,8 @@ from rtp_monolith.errors import ConfigError
 SourceName = Literal[
     "ann", "session_knn", "covis", "same_category", "text", "trending", "popular", "popular_context", "new", "catalogue"
 ]
+PropKind = Literal["number", "text", "flag"]
+ValueKind = Literal["number", "text", "flag", "texts"]
 Scope = Literal["events", "lists", "items", "users", "admin"]
 
 EVENT_TYPES: tuple[str, ...] = (
@@ -51,8 +53,38 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Events(Section, frozen=True):
+    """`props` and `attributes` say what a team's own props of events and attributes of items hold, for its features."""
+
     custom: Annotated[list[EventTypeName], Meta(max_length=64)] = []
+    props: dict[str, PropKind] = {}
+    attributes: dict[str, ValueKind] = {}
     purchase_requires_server_key: bool = False
+
+
+class FeatureTable(Section, frozen=True):
+    """One feature of a team as it is written, `[features.<scope>.<name>]`; `features/declared.py` says what fits."""
+
+    meaning: str
+    version: Count = 1
+    owner: str = ""
+    default: float = 0.0
+    ttl: str | None = None
+    aggregate: str | None = None
+    where: str | None = None
+    of: str | None = None
+    hits: str | None = None
+    trials: str | None = None
+    window: str | None = None
+    half_life: str | None = None
+    prior_rate: float | None = None
+    prior_strength: float | None = None
+    words: list[str] | None = None
+    dimension: str | None = None
+    field: str | None = None
+    clock: str | None = None
+    utc_offset: str | None = None
+    interacted: str | None = None
+    event: str | None = None
 
 
 class Limits(Section, frozen=True):
@@ -102,15 +134,32 @@ class Recall(Section, frozen=True):
 
 
 class Audit(Section, frozen=True):
-    """`share` of the requests whose decisions carry the feature vectors of what they showed."""
+    """`share` of the requests whose decisions carry the feature vectors of what they showed; with `watch` a process
+    beside the shard makes them again from the log, a round every `interval_ms`."""
 
     share: Share = 0.0625
+    watch: bool = True
+    interval_ms: Annotated[int, Meta(ge=100)] = 60_000
 
 
 class Decisions(Section, frozen=True):
     """`vectors_share` of the lists that a bundle ranked carry the rows of what they showed, columns of that bundle."""
 
     vectors_share: Share = 1.0
+
+
+class Lake(Section, frozen=True):
+    """The offline store; without a `path` a shard writes none. Windows count from the moment a list was made."""
+
+    path: Annotated[str, Meta(min_length=1)] | None = None
+    interval_ms: Annotated[int, Meta(ge=100)] = 30_000
+    file_rows_max: Annotated[int, Meta(ge=1_000)] = 250_000
+    retain_days: Count | None = None
+    click_window_ms: Count = 30 * 60_000
+    conversion_window_ms: Count = 60 * 60_000
+    refund_window_ms: Count = 14 * 24 * 3_600_000
+    duplicate_window_bytes: Count = 256 << 20
+    catalog: Annotated[str, Meta(pattern="^sqlite:///.+")] | None = None
 
 
 class ApiKey(Section, frozen=True):
@@ -239,13 +288,18 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     decisions: Decisions = field(default_factory=Decisions)
     cascade: Cascade = field(default_factory=Cascade)
     http: Http = field(default_factory=Http)
+    lake: Lake = field(default_factory=Lake)
     keys: list[ApiKey] = []
     surfaces: dict[str, Surface] = field(default_factory=default_surfaces)
+    features: dict[str, dict[str, FeatureTable]] = {}
+    features_file: str | None = None
 
     def __post_init__(self) -> None:
         """Rules between values; a value's own rules are in its type."""
         if not self.surfaces:
             raise ValueError("surfaces: at least one is needed")
+        if self.features_file is not None and self.features:
+            raise ValueError("features_file: the features are in the configuration already")
         known = [name for name in self.events.custom if name in EVENT_TYPES]
         if known:
             raise ValueError(f"events.custom: {known[0]!r} exists already")
@@ -264,23 +318,48 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()
 
     def digest(self) -> str:
-        """16 hex digits that change with any value but the keys; decisions carry it."""
+        """16 hex digits that change with any value that a list can depend on; decisions carry it."""
         plain = msgspec.to_builtins(self)
-        del plain["keys"]
+        del plain["keys"], plain["lake"], plain["audit"]["watch"], plain["audit"]["interval_ms"]
+        # Left out when empty: decisions logged before a team declared anything stay comparable.
+        for table, names in ((plain, ("features", "features_file")), (plain["events"], ("props", "attributes"))):
+            for name in names:
+                if not table[name]:
+                    del table[name]
         return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()[:16]
 
 
 def parse(text: str, source: str = "config") -> Config:
     """The configuration written in TOML `text`; `source` names it in errors. Raises ConfigError."""
+    return _parse(text, source, Config)
+
+
+_SectionT = TypeVar("_SectionT", bound=msgspec.Struct)
+
+
+def _parse(text: str, source: str, kind: type[_SectionT]) -> _SectionT:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}: not TOML: {error}") from None
-    _refuse_unknown(data, msgspec.inspect.type_info(Config), "", source)
+    _refuse_unknown(data, msgspec.inspect.type_info(kind), "", source)
+    _check_feature_tables(data.get("features"), source)
     try:
-        return msgspec.convert(data, Config)
+        return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {str(error).replace('`$.', '`')}") from None
+
+
+def _check_feature_tables(features: object, source: str) -> None:
+    """msgspec does not say in which entry of a table it found what it refuses."""
+    for scope, tables in features.items() if isinstance(features, dict) else ():
+        for name, table in tables.items() if isinstance(tables, dict) else ():
+            try:
+                msgspec.convert(table, FeatureTable)
+            except msgspec.ValidationError as error:
+                said, _, key = str(error).partition(" - at `$.")
+                place = f"features.{scope}.{name}" + (f".{key.rstrip('`')}" if key else "")
+                raise ConfigError(f"{source}: `{place}`: {said}") from None
 
 
 def load(path: Path | None) -> Config:
@@ -291,7 +370,48 @@ def load(path: Path | None) -> Config:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
-    return parse(text, str(path))
+    config = parse(text, str(path))
+    if config.features_file is None:
+        return config
+    return _with_features(config, path.parent / config.features_file)
+
+
+class FeaturesFile(Section, frozen=True):
+    """A file of features alone; what `events` says there is added to the configuration."""
+
+    events: Events = field(default_factory=Events)
+    features: dict[str, dict[str, FeatureTable]] = {}
+
+
+def parse_features(text: str, source: str) -> FeaturesFile:
+    """The features written in TOML `text`. Raises ConfigError."""
+    return _parse(text, source, FeaturesFile)
+
+
+def _with_features(config: Config, path: Path) -> Config:
+    """The configuration with the features of a file, as if they stood in it: its digest changes with them."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    return merged(config, parse_features(text, str(path)))
+
+
+def merged(config: Config, added: FeaturesFile) -> Config:
+    """A configuration with what a file of features adds. Raises ConfigError when the two disagree on a name."""
+    for name, mine, theirs in (
+        ("props", config.events.props, added.events.props),
+        ("attributes", config.events.attributes, added.events.attributes),
+    ):
+        if other := [key for key in theirs if mine.get(key, theirs[key]) != theirs[key]]:
+            raise ConfigError(f"events.{name}.{other[0]} is declared twice and differs")
+    events = msgspec.structs.replace(
+        config.events,
+        custom=list(dict.fromkeys([*config.events.custom, *added.events.custom])),
+        props=config.events.props | added.events.props,
+        attributes=config.events.attributes | added.events.attributes,
+    )
+    return msgspec.structs.replace(config, events=events, features=added.features, features_file=None)
 
 
 def _refuse_unknown(value: object, kind: msgspec.inspect.Type, at: str, source: str) -> None:

@@ -150,10 +150,24 @@ class ConfigError(RtpError):
     default_code = "bad_config"
 
 
+class FeatureError(RtpError):
+    """A team's feature: `bad_definition`, `feature_changed` (another meaning under the same version) or
+    `feature_removed` (a bundle reads it). `field` is where it stands in the file, `features.user.likes.where`."""
+
+    default_code = "bad_definition"
+
+
 class DataError(RtpError):
     """The data directory: `data_locked`, `data_missing`, `data_layout`, `data_unreadable`, `log_truncated`."""
 
     default_code = "data_unreadable"
+
+
+class LakeError(RtpError):
+    """The offline store: `lake_missing`, `lake_locked`, `lake_layout`, `lake_unreadable`, `lake_other_log`,
+    `lake_unavailable`, `bad_query`, `query_forbidden`, `bad_catalog`."""
+
+    default_code = "lake_unreadable"
 
 
 class BundleError(RtpError):
@@ -211,6 +225,7 @@ BUNDLE_CODES: dict[str, int] = {
     "bundle_no_previous": 409,
 }
 """Why a bundle is refused, and the HTTP status of that."""
+FEATURE_CODES: frozenset[str] = frozenset({"bad_definition", "feature_changed", "feature_removed"})
 LOG_REASONS: frozenset[str] = frozenset({"disk_full", "disk_read_only", "disk_error", "log_corrupt"})
 
 _WHOLE: tuple[type[RtpError], ...] = (
@@ -231,11 +246,16 @@ _WHOLE: tuple[type[RtpError], ...] = (
     Overloaded,
     DeadlineExceeded,
     ConfigError,
+    FeatureError,
     DataError,
+    LakeError,
 )
 _BY_CODE: dict[str, type[RtpError]] = {each.default_code: each for each in _WHOLE}
 CODES: dict[str, int] = (
-    {each.default_code: each.default_status for each in _WHOLE} | dict.fromkeys(FIELD_CODES, 422) | BUNDLE_CODES
+    {each.default_code: each.default_status for each in _WHOLE}
+    | dict.fromkeys(FIELD_CODES, 422)
+    | dict.fromkeys(FEATURE_CODES, FeatureError.default_status)
+    | BUNDLE_CODES
 )
 """Every code and the HTTP status of a request refused with it."""
 
@@ -246,6 +266,8 @@ def from_native(code: str, field: str | None, message: str) -> RtpError:
         return InvalidField(code, message, field)
     if code in BUNDLE_CODES:
         return BundleError(code, message, field=field)
+    if code in FEATURE_CODES:
+        return FeatureError(message, code=code, field=field)
     if code in LOG_REASONS:
         return LogFailure(code, message)
     kind = _BY_CODE.get(code)

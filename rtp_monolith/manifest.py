@@ -39,7 +39,7 @@ def claim(data: Path, partitions: int, *, create: bool = True) -> Manifest:
         else:
             data.mkdir(parents=True, exist_ok=True)
             manifest = Manifest(LAYOUT, partitions)
-            _write(path, msgspec.json.encode(manifest))
+            write_durably(path, msgspec.json.encode(manifest))
     except (OSError, msgspec.DecodeError) as error:
         raise DataError(f"{path}: {error}", code="data_unreadable") from None
     if manifest.layout != LAYOUT:
@@ -47,7 +47,7 @@ def claim(data: Path, partitions: int, *, create: bool = True) -> Manifest:
     return manifest
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_durably(path: Path, content: bytes) -> None:
     """Whole or not at all, also when the power goes."""
     draft = path.with_suffix(".draft")
     with draft.open("wb") as file:
@@ -55,7 +55,12 @@ def _write(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """What was named or renamed in the folder is on the disk when this returns."""
+    directory = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:

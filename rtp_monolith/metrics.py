@@ -55,6 +55,9 @@ class Metrics:
         self._outcomes: dict[str, int] = {"accepted": 0, "duplicate": 0}
         self._rejected: dict[str, int] = {}
         self._degraded: dict[str, int] = {}
+        self._audited_values = 0
+        self._audited: dict[str, int] = {}
+        self._skew: dict[str, int] = {}
         self._bundle: tuple[str, str] | None = None
         self._stats: list[Stats] = []
         self._registry = CollectorRegistry()
@@ -91,6 +94,14 @@ class Metrics:
         """One list was less than it should be."""
         self._degraded[code] = self._degraded.get(code, 0) + 1
 
+    def audited(self, values: int, decisions: Mapping[str, int], skew: Mapping[str, int]) -> None:
+        """The running audit compared values of features: decisions by outcome, values that differ by feature."""
+        self._audited_values += values
+        for outcome, count in decisions.items():
+            self._audited[outcome] = self._audited.get(outcome, 0) + count
+        for feature, count in skew.items():
+            self._skew[feature] = self._skew.get(feature, 0) + count
+
     def bundle(self, name: str, version: str) -> None:
         """This bundle is served from here on."""
         self._bundle = (name, version)
@@ -114,6 +125,11 @@ class Metrics:
         yield _counters("rtp_records", "Records taken in, by outcome.", "outcome", self._outcomes)
         yield _counters("rtp_records_rejected", "Records refused, by code.", "code", self._rejected)
         yield _counters("rtp_lists_degraded", "Lists that were less than they should be.", "code", self._degraded)
+        values = CounterMetricFamily("rtp_feature_audit_values", "Values of features made again from the log.")
+        values.add_metric([], self._audited_values)
+        yield values
+        yield _counters("rtp_feature_audit_decisions", "Decisions that the audit saw.", "outcome", self._audited)
+        yield _counters("rtp_feature_skew", "Values that differ from what the log gives.", "feature", self._skew)
         served = GaugeMetricFamily("rtp_bundle_active", "1 for the bundle that is served.", labels=["name", "version"])
         if self._bundle is not None:
             served.add_metric(self._bundle, 1)

@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"leaves", "native", "features", "state", "ingest"},
     "monitoring": {"leaves", "native", "features", "state", "ingest"},
     "privacy": {"leaves", "native", "features", "state", "ingest"},
+    "lake": {"leaves", "native"},
     "console": {"leaves"},
     "demo": {"leaves"},
     "serving": {
@@ -60,7 +61,10 @@ HOMES: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("ranking/", "training/export"),
     "rocksdict": ("state/",),
     "click": ("cli/",),
-    "pyarrow": ("ingest/", "training/"),
+    "matplotlib": ("cli/figure.py",),
+    "pyarrow": ("ingest/", "training/", "lake/"),
+    "duckdb": ("lake/",),
+    "pyiceberg": ("lake/",),
 }
 
 CLOCKS = {

@@ -196,6 +196,42 @@ def knn_command(
     show({"command": "knn", "machine": host, **found}, as_json)
 
 
+@bench.command("freshness")
+@click.option("--train", type=_FILE, required=True, help="Sessions to learn from.")
+@click.option("--test", type=_FILE, required=True, help="Sessions whose next clicks are asked for.")
+@click.option("--model", default="auto", show_default=True, help="As in `rtp evaluate`.")
+@click.option("--k", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Length of the lists.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True)
+@click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True)
+@click.option(
+    "--draw", type=click.Path(dir_okay=False, path_type=Path), multiple=True, help=".svg or .png; repeatable."
+)
+@json_option
+def freshness_command(
+    train: Path, test: Path, model: str, k: int, seed: int, minutes: float, threads: int, draw: tuple[Path, ...],
+    as_json: bool,
+) -> None:  # fmt: skip
+    """What lists lose when the session is held back by clicks, by time, or whole."""
+    from rtp_monolith.cli.evaluate import check_drawing, prepare_torch
+
+    clock = WallClock()
+    until_s = clock.monotonic_s() + minutes * 60
+    for path in draw:
+        check_drawing(path)
+    prepare_torch([model], threads)
+    from rtp_monolith.cli.bench_freshness import show as show_freshness
+    from rtp_monolith.training.evaluate import Request
+    from rtp_monolith.training.freshness import freshness
+
+    request = Request(
+        train=train, test=test, model=model, protocol="prefixes", attributes=None, refit=True, k=k, seed=seed,
+        until_s=until_s,
+    )  # fmt: skip
+    host = machine()
+    show_freshness(freshness(request, clock, progress), k, host, draw, as_json)
+
+
 def _sizes(text: str) -> list[int]:
     """`10000,1e6` as numbers."""
     try:

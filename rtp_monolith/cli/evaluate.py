@@ -17,9 +17,11 @@ from rtp_monolith.cli.output import Command, Failure, emit_json, json_option, pr
 from rtp_monolith.clock import WallClock
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+MARKS = ("auto", "on", "off")
 PROTOCOLS = ("prefixes", "leave-one-out", "stream")
 LOSSES = ("full", "sampled", "in-batch", "bpr", "bpr-max", "gbce")
 Protocol = Literal["prefixes", "leave-one-out", "stream"]
+Marks = Literal["auto", "on", "off"]
 
 
 def settings_options(command: Command) -> Command:
@@ -28,6 +30,12 @@ def settings_options(command: Command) -> Command:
         command
     )
     return click.option("--loss", type=click.Choice(LOSSES), help="A neural model's, instead of its recipe's.")(command)
+
+
+def marks_option(command: Command) -> Command:
+    """--marks."""
+    said = "Read times and actions of clicks: always, never, or as validation says."
+    return click.option("--marks", type=click.Choice(MARKS), default="auto", show_default=True, help=said)(command)
 
 
 @click.command()
@@ -42,14 +50,15 @@ def settings_options(command: Command) -> Command:
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True)
 @click.option("--compare", help="Names joined by commas: all on the same lists, with intervals.")
-@click.option("--draw", type=click.Path(dir_okay=False, path_type=Path), help="With --compare: an SVG to write.")
+@click.option("--draw", type=click.Path(dir_okay=False, path_type=Path), help="With --compare: .svg or .png to write.")
 @click.option("--detail", is_flag=True, help="Also by session length and popularity, and what was chosen.")
 @settings_options
+@marks_option
 @json_option
 def evaluate(
     train: Path, test: Path | None, model: str, protocol: str, attributes: Path | None, refit: bool | None,
     k: int, seed: int, minutes: float, threads: int, compare: str | None, draw: Path | None, detail: bool,
-    loss: str | None, settings: Path | None, as_json: bool,
+    loss: str | None, settings: Path | None, marks: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Train a session model, then measure it on held-out sessions over the whole catalogue."""
     clock = WallClock()
@@ -61,6 +70,8 @@ def evaluate(
     names = [each.strip() for each in compare.split(",")] if compare is not None else [model]
     if draw is not None and compare is None:
         raise click.UsageError("--draw says nothing without --compare")
+    if draw is not None:
+        check_drawing(draw)
     if len(set(names)) < len(names):
         raise click.UsageError("--compare names a model twice")
     prepare_torch(names, threads)
@@ -71,6 +82,7 @@ def evaluate(
         train=train, test=test, model=model, protocol=cast(Protocol, protocol), attributes=attributes,
         refit=protocol != "leave-one-out" if refit is None else refit,
         k=k, seed=seed, until_s=began_s + minutes * 60, detail=detail, changes=changes_of(loss, settings),
+        marks=cast(Marks, marks),
     )  # fmt: skip
     if compare is not None:
         from rtp_monolith.cli.evaluate_compare import show
@@ -108,11 +120,22 @@ def prepare_torch(models: Sequence[str], threads: int) -> None:
             raise click.BadParameter(f"{model!r} is none of {', '.join(auto.NAMES)}", param_hint="--model")
 
 
+def check_drawing(path: Path) -> None:
+    """Refuses before anything is trained. Raises Failure `bad_suffix`, `torch_missing` in a serving install."""
+    try:
+        from rtp_monolith.cli.figure import check_suffix
+    except ImportError as error:
+        raise Failure("torch_missing", f"drawings need matplotlib, install rtp-monolith[train]: {error}") from error
+    check_suffix(path)
+
+
 def load_torch(threads: int) -> None:
     """torch with its threads, imported only here. Raises Failure `torch_missing` in a serving install."""
     # Threads that wait must not spin: on a shared machine they take the core from the one they wait for.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    # What cuBLAS needs to give the same sums every time.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         from rtp_monolith.training.threads import use_threads
     except ImportError as error:

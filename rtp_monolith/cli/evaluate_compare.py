@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
-from rtp_monolith.cli import chart
-from rtp_monolith.cli.output import Failure, emit_json, table
+from rtp_monolith.cli import chart, figure
+from rtp_monolith.cli.output import emit_json, table
 from rtp_monolith.training import slices
 from rtp_monolith.training.compare import Compared
 
@@ -20,15 +20,12 @@ MEASURE = "ndcg"
 
 
 def show(compared: Sequence[Compared], k: int, draw: Path | None, as_json: bool) -> None:
-    """Prints, and writes the drawing. Raises Failure `disk_refused`."""
+    """Prints, and writes the drawing. Raises Failure `bad_suffix`, `disk_refused`."""
     rows = [chart.Row(each.report["model"], each.report[MEASURE], *each.intervals[MEASURE]) for each in compared]
     drawn = f"{slices.CONFIDENCE:.0%} intervals of {slices.DRAWS} draws of sessions"
     title = f"NDCG@{k}, {drawn}, n = {compared[0].report['n']}"
     if draw is not None:
-        try:
-            draw.write_text(chart.svg(rows, title), encoding="utf-8")
-        except OSError as error:
-            raise Failure("disk_refused", f"{draw.name} cannot be written: {error.strerror or error}") from error
+        figure.rows(rows, title, draw)
     if as_json:
         models = [
             {**each.report, "intervals": each.intervals, "difference": each.difference,

@@ -36,7 +36,8 @@ def generate() -> None:
 @click.option("--blind-home", is_flag=True, help="The home page knows what was opened, not what is wanted.")
 @click.option("--bare-share", type=click.FloatRange(0, 1), default=0.0, help="Share of items without text or price.")
 @click.option("--sessions-out", type=click.Path(dir_okay=False, path_type=Path),
-              help="NAME.txt: opened items by visit, in NAME.train.txt and NAME.test.txt (held out).")  # fmt: skip
+              help="NAME.txt: opened items by visit, in NAME.train.txt and NAME.test.txt (held out); NAME.tsv: all "
+              "wishes with times and actions.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=7, show_default=True)
 @click.option("--end-ms", type=click.IntRange(1), help="Time of the last event; a constant unless given.")
 @json_option
@@ -55,7 +56,7 @@ def generate_shop(
     )
     out.mkdir(parents=True, exist_ok=True)
     (out / "items.jsonl").write_bytes(shop.to_ndjson(catalogue, bare_share=bare_share))
-    sessions = clicked.ClickedSessions()
+    sessions = clicked.ClickedSessions(wishes=sessions_out is not None and sessions_out.suffix == ".tsv")
     with (out / "events.jsonl").open("wb", buffering=1 << 20) as file:
         for part in log.parts():
             file.writelines(log.pen.lines(part))
@@ -76,8 +77,11 @@ def _write_sessions(path: Path, sessions: clicked.ClickedSessions, ids: list[str
 
     path.parent.mkdir(parents=True, exist_ok=True)
     counts = {}
-    for part, visits in zip(("train", "test"), sessions.split(), strict=True):
-        path.with_name(f"{path.stem}.{part}{path.suffix}").write_bytes(clicked.lines(visits, ids))
+    for part, visits in zip(("train", "test"), sessions.visits(), strict=True):
+        written = (
+            clicked.rows(visits, ids) if path.suffix == ".tsv" else clicked.lines([v["item"] for v in visits], ids)
+        )
+        path.with_name(f"{path.stem}.{part}{path.suffix}").write_bytes(written)
         counts[part] = len(visits)
     progress(f"wrote {counts['train']} training and {counts['test']} test sessions beside {path}")
     return counts

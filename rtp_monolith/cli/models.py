@@ -15,7 +15,15 @@ import click
 import msgspec
 
 from rtp_monolith.cli.output import emit_json, json_option, table
-from rtp_monolith.cli.target import Target, data_options, load_config, one_target, open_shard, url_options
+from rtp_monolith.cli.target import (
+    Target,
+    config_option,
+    data_options,
+    load_config,
+    one_target,
+    open_shard,
+    url_options,
+)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -99,11 +107,14 @@ def show(
 @named
 @json_option
 @folder_option
-def verify(name: str, version: str, as_json: bool, folder: Path | None) -> None:
+@config_option
+def verify(name: str, version: str, as_json: bool, folder: Path | None, config: Path | None) -> None:
     """Read, check and run a bundle as a shard would; exit code 1, with the reason's code, when it does not fit."""
+    from rtp_monolith.features.declared import declared
     from rtp_monolith.ranking import bundle, bundle_files
 
-    found = bundle.load(bundle_files.folder_of(_needed(folder), name, version))
+    features = declared(load_config(config)).features
+    found = bundle.load(bundle_files.folder_of(_needed(folder), name, version), features)
     document = {
         "name": name,
         "version": version,
@@ -194,13 +205,15 @@ def _listing(folder: Path, target: Target | None) -> Any:
 
 def _record(target: Target, folder: Path, name: str, version: str) -> Any:
     """Verifies a bundle against the shard's configuration and writes the activation into the log of a stopped shard."""
+    from rtp_monolith.features.declared import declared
     from rtp_monolith.ranking import bundle, bundle_files
     from rtp_monolith.ranking.active import fit
     from rtp_monolith.ranking.models import Status, Version, version_of
     from rtp_monolith.ranking.surfaces import compile_surfaces
 
-    found = bundle.load(bundle_files.folder_of(folder, name, version))
-    fit(found, compile_surfaces(load_config(target.config)), 1)
+    config = load_config(target.config)
+    found = bundle.load(bundle_files.folder_of(folder, name, version), declared(config).features)
+    fit(found, compile_surfaces(config), 1)
     assert target.data is not None
     with open_shard(target.data, target.config) as shard:
         shard.record_activation_sync(name, version)

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from rtp_monolith import config as configuration
+from rtp_monolith.cli.target import load_config
 from rtp_monolith.clock import Clock, ClockName, make_clock
 from rtp_monolith.config import Config
-from rtp_monolith.errors import ConfigError
+from rtp_monolith.errors import ConfigError, FeatureError
 from rtp_monolith.metrics import Metrics
 from rtp_monolith.serving.ports import Shard
+
+if TYPE_CHECKING:
+    from rtp_monolith.lake.background import BackgroundLake
 
 
 @click.command()
@@ -44,10 +49,10 @@ def serve(
 
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
-        config = configuration.load(config_path)
+        config = load_config(config_path)
         compile_surfaces(config)
         bound = process.listen(host, port, config)
-    except ConfigError as error:
+    except (ConfigError, FeatureError) as error:
         raise click.UsageError(error.message) from None
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
@@ -65,8 +70,9 @@ def serve(
 def open_data(
     data: Path, models: Path | None, config: Config, clock: Clock, metrics: Metrics, *, faults: bool = False
 ) -> Shard:
-    """Recovers the state of a folder and puts the lists on top of it. Raises DataError, and ConfigError for a surface
-    that no bundle of the folder fits."""
+    """Recovers the state of a folder and puts the lists on top of it. Raises DataError, ConfigError for a surface that
+    no bundle of the folder fits, and FeatureError."""
+    from rtp_monolith.monitoring.watch import Watch
     from rtp_monolith.ranking.faults import Faults
     from rtp_monolith.ranking.models import Models
     from rtp_monolith.ranking.pipeline import Pipeline
@@ -78,7 +84,21 @@ def open_data(
         bundles.start()
         switch = Faults(clock)
         lists = Pipeline(state, config, clock, metrics, bundles, switch)
+        offline = open_lake(data, config, clock, state.log.durable)
     except BaseException:
         state.close()
         raise
-    return Shard(state, lists, bundles, switch if faults else None)
+    watched = config.audit.watch and config.audit.share > 0
+    watch = Watch(data, config, metrics, state.copy_views) if watched else None
+    return Shard(state, lists, bundles, switch if faults else None, watch, offline)
+
+
+def open_lake(data: Path, config: Config, clock: Clock, log_end: Callable[[], int]) -> BackgroundLake | None:
+    """Starts what writes the offline store, where one is configured. Raises LakeError `lake_unavailable`."""
+    if config.lake.path is None:
+        return None
+    from rtp_monolith.lake.background import BackgroundLake
+
+    lake = BackgroundLake(data, config.lake, clock, log_end)
+    lake.start()
+    return lake

@@ -46,13 +46,16 @@ def url_options(command: Command) -> Command:
     return click.option("--url", help="A running shard, as http://127.0.0.1:8000.")(key(command))
 
 
+def config_option(command: Command) -> Command:
+    """Adds `--config`."""
+    kind = click.Path(exists=True, dir_okay=False, path_type=Path)
+    return click.option("--config", type=kind, help="The shard's TOML.")(command)
+
+
 def data_options(command: Command) -> Command:
     """Adds `--data` and `--config`."""
-    config = click.option(
-        "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The shard's TOML."
-    )
     folder = click.Path(file_okay=False, path_type=Path)
-    return click.option("--data", type=folder, help="The folder of a stopped shard.")(config(command))
+    return click.option("--data", type=folder, help="The folder of a stopped shard.")(config_option(command))
 
 
 def one_target(url: str | None, data: Path | None, key: str | None, config: Path | None) -> Target:
@@ -63,10 +66,10 @@ def one_target(url: str | None, data: Path | None, key: str | None, config: Path
 
 
 def load_config(path: Path | None) -> Config:
-    """The config of the file, or the defaults."""
-    from rtp_monolith import config
+    """The config of the file, its features checked, or the defaults."""
+    from rtp_monolith.features.lint import load
 
-    return config.load(path)
+    return load(path)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from rtp_monolith.cli.evaluate import marks_option
 from rtp_monolith.cli.output import json_option
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -57,13 +58,14 @@ def _only(ctx: click.Context, used: str, others: tuple[str, ...]) -> None:
 @click.option("--settings", type=_FILE, help="With --sessions: JSON of settings, as `rtp tune` writes.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
               help="With --sessions: how long it may take.")  # fmt: skip
+@marks_option
 @json_option
 @click.pass_context
 def train(
     ctx: click.Context, data: Path | None, sessions: Path | None, out: Path, seed: int, threads: int, name: str,
     version: str | None, config: Path | None, models: Path | None, share: float, loss: str, drop: str,
     epochs: int | None, model: str, attributes: Path | None, refit: bool, k: int, settings: Path | None,
-    minutes: float, teacher: str | None, onnx: bool, int8_loss_max: float | None, as_json: bool,
+    minutes: float, teacher: str | None, onnx: bool, int8_loss_max: float | None, marks: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Train a bundle on a shard's log, which may be served meanwhile, or a session model on a file."""
     if (data is None) == (sessions is None):
@@ -78,7 +80,7 @@ def train(
         changes = changes_of(None, settings)
         train_sessions(
             sessions, model, out, attributes, refit, k, seed, minutes, threads, changes, teacher, onnx, int8_loss_max,
-            as_json,
+            marks, as_json,
         )  # fmt: skip
     elif data is not None:
         _only(ctx, "data", OF_SESSIONS)
@@ -87,4 +89,4 @@ def train(
         load_torch(threads)
         from rtp_monolith.cli.train_data import train_data
 
-        train_data(data, out, name, version, seed, config, models, share, loss, drop, epochs, as_json)
+        train_data(data, out, name, version, seed, config, models, share, loss, drop, epochs, marks, as_json)

@@ -17,7 +17,7 @@ from rtp_monolith.cli.output import emit_json, progress, table
 from rtp_monolith.cli.target import load_config
 from rtp_monolith.clock import WallClock
 from rtp_monolith.training.cascade import CascadeSettings, Drop, Made, train_cascade
-from rtp_monolith.training.session_vectors import ENCODER
+from rtp_monolith.training.stamps import Wanted
 
 GAINS_SHOWN = 10
 SHOWN = ("rows", "judged", "calibration", "prerank", "encoder", "parity", "without_gain", "constant")
@@ -76,14 +76,16 @@ def train_data(
     loss: str,
     drop: str,
     epochs: int | None,
+    marks: str,
     as_json: bool,
 ) -> None:
     """Trains, writes, shows. Raises what `train_cascade` raises."""
-    settings = CascadeSettings(share=share, drop=msgspec.convert(drop, Drop))
+    settings = CascadeSettings(share=share, drop=msgspec.convert(drop, Drop), marks=msgspec.convert(marks, Wanted))
     ranker = msgspec.structs.replace(settings.ranker, loss=loss)
     if epochs is not None:
         ranker = msgspec.structs.replace(ranker, epochs=epochs)
-        settings = msgspec.structs.replace(settings, encoder=msgspec.structs.replace(ENCODER, epochs=epochs))
+        shorter = [msgspec.structs.replace(each, epochs=epochs) for each in (settings.encoder, *settings.rivals)]
+        settings = msgspec.structs.replace(settings, encoder=shorter[0], rivals=tuple(shorter[1:]))
     settings = msgspec.structs.replace(settings, ranker=ranker)
     with Bar() as bar:
         made = train_cascade(

@@ -7,19 +7,20 @@ model goes on from its last epoch when the same command is given again. It does 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import msgspec
 
-from rtp_monolith.cli.evaluate import prepare_torch
+from rtp_monolith.cli.evaluate import Marks, prepare_torch
 from rtp_monolith.cli.output import emit_json, progress
 from rtp_monolith.clock import WallClock
 
 
 def train_sessions(
     sessions: Path, model: str, out: Path, attributes: Path | None, refit: bool, k: int, seed: int, minutes: float,
-    threads: int, changes: dict[str, Any], teacher: str | None, onnx: bool, int8_loss_max: float | None, as_json: bool,
+    threads: int, changes: dict[str, Any], teacher: str | None, onnx: bool, int8_loss_max: float | None, marks: str,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """The last tenth of the sessions is for validation."""
     clock = WallClock()
@@ -34,7 +35,7 @@ def train_sessions(
     out.mkdir(parents=True, exist_ok=True)
     request = Request(
         train=sessions, test=sessions, model=model, protocol="prefixes", attributes=attributes,
-        refit=refit, k=k, seed=seed, until_s=until_s, changes=changes, teacher=teacher,
+        refit=refit, k=k, seed=seed, until_s=until_s, changes=changes, teacher=teacher, marks=cast(Marks, marks),
     )  # fmt: skip
     document, served = train_only(request, out, clock, progress, onnx, int8_loss_max)
     if as_json:

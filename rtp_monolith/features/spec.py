@@ -44,6 +44,11 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     statistic: str | None = None
     key: str | None = None
     value: str | None = None
+    read: str | None = None
+    trials_key: str | None = None
+    words: list[str] | None = None
+    dimension: str | None = None
+    utc_offset_min: int | None = None
 
     @property
     def scope(self) -> Scope:
@@ -69,13 +74,26 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             "statistic",
             "key",
             "value",
+            "read",
+            "trials_key",
+            "words",
+            "dimension",
+            "utc_offset_min",
         ):
             given = getattr(self, argument)
             if given is not None:
                 entry[argument] = given
         if self.window is not None:
             entry["window_ms"] = WINDOWS_MS[self.window]
+        # The operations of the catalogue know no TTL; for aggregates the native plan keeps it.
+        if self.read is not None and self.ttl_ms > 0:
+            entry["ttl_ms"] = self.ttl_ms
         return entry
+
+    def meaning_digest(self) -> str:
+        """16 hex digits over what decides the value but the version: two versions may mean the same."""
+        meaning = {**self.plan_entry(), "version": 0, "ttl_ms": self.ttl_ms}
+        return hashlib.sha256(msgspec.json.encode(meaning, order="sorted")).hexdigest()[:16]
 
     def fingerprint(self) -> str:
         """16 hex digits over everything that decides the value; words about it do not count."""

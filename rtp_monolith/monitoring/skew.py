@@ -19,9 +19,9 @@ import msgspec
 from rtp_monolith._native import Core, Log, Plan, SurfacePlan, decision_json
 from rtp_monolith.config import Config
 from rtp_monolith.errors import DataError
-from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.features.context import context_pairs
+from rtp_monolith.features.declared import declared
 from rtp_monolith.features.spec import Feature
 from rtp_monolith.manifest import claim
 from rtp_monolith.records import Context
@@ -59,7 +59,7 @@ class AuditReport(msgspec.Struct, frozen=True):
     examples: list[Difference]
 
 
-class _Logged(msgspec.Struct, frozen=True):
+class Logged(msgspec.Struct, frozen=True):
     """What the audit reads of a decision."""
 
     request_id: str
@@ -80,21 +80,27 @@ def audit(
     share: float,
     seed: int,
     *,
-    features: Sequence[Feature] = FEATURES,
+    features: Sequence[Feature] | None = None,
     any_plan: bool = False,
 ) -> AuditReport:
-    """Compares a share of the logged decisions of `data`, in a child process. `config` is the shard's.
+    """Compares a share of the logged decisions of `data`, in a child process. `config` is the shard's, and so are
+    the features unless others are given.
 
     `any_plan` compares decisions of other plans too, if they have as many features. Raises DataError
     `log_truncated` when retention took the beginning of the log: what is gone cannot be replayed.
     """
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as child:
-        return child.submit(replay_and_compare, data, config, share, seed, tuple(features), any_plan).result()
+        return child.submit(replay_and_compare, data, config, share, seed, features, any_plan).result()
 
 
 def replay_and_compare(
-    data: Path, config: Config, share: float, seed: int, features: Sequence[Feature] = FEATURES, any_plan: bool = False
+    data: Path,
+    config: Config,
+    share: float,
+    seed: int,
+    features: Sequence[Feature] | None = None,
+    any_plan: bool = False,
 ) -> AuditReport:
     """What `audit` does in its child."""
     manifest = claim(data, config.partitions, create=False)
@@ -102,7 +108,8 @@ def replay_and_compare(
     try:
         if log.start() > 0:
             raise DataError(f"the log begins at {log.start()}: what came before is gone", code="log_truncated")
-        comparison = _Comparison(compile_plan(features), int(config.digest(), 16), any_plan)
+        plan = compile_plan(declared(config).features if features is None else features)
+        comparison = Comparison(plan, int(config.digest(), 16), any_plan)
         core = make_core(manifest, config)
         offset = 0
         for decision in sorted(_sampled(log, share, seed), key=lambda each: each.applied_offset):
@@ -113,7 +120,7 @@ def replay_and_compare(
         log.close()
 
 
-class _Comparison:
+class Comparison:
     """Counts, decision by decision."""
 
     def __init__(self, plan: Plan, config_digest: int, any_plan: bool) -> None:
@@ -128,7 +135,7 @@ class _Comparison:
         self._by_feature: dict[str, int] = {}
         self._examples: list[Difference] = []
 
-    def add(self, core: Core, decision: _Logged) -> None:
+    def add(self, core: Core, decision: Logged) -> None:
         """The state must stand at the decision's offset."""
         self._decisions += 1
         fits = all(len(row) == len(self._names) for row in decision.features)
@@ -147,7 +154,7 @@ class _Comparison:
             if served_row != replayed_row:
                 self._note(decision, item_id, served_row, replayed_row)
 
-    def _note(self, decision: _Logged, item_id: str, served_row: list[float], replayed_row: list[float]) -> None:
+    def _note(self, decision: Logged, item_id: str, served_row: list[float], replayed_row: list[float]) -> None:
         for name, served, replayed in zip(self._names, served_row, replayed_row, strict=True):
             if served == replayed:
                 continue
@@ -168,12 +175,12 @@ class _Comparison:
         )
 
 
-def _sampled(log: Log, share: float, seed: int) -> list[_Logged]:
+def _sampled(log: Log, share: float, seed: int) -> list[Logged]:
     """Decisions with vectors whose request falls into the share; the first DECISIONS_MAX of them."""
     bound = math.floor(share * 2**64)
-    read = msgspec.json.Decoder(_Logged).decode
-    found: list[_Logged] = []
-    for body in _decisions(log):
+    read = msgspec.json.Decoder(Logged).decode
+    found: list[Logged] = []
+    for body in decisions_from(log, log.start()):
         decision = read(decision_json(body))
         if decision.features and _draw(seed, decision.request_id) < bound:
             found.append(decision)
@@ -182,8 +189,8 @@ def _sampled(log: Log, share: float, seed: int) -> list[_Logged]:
     return found
 
 
-def _decisions(log: Log) -> Iterator[bytes]:
-    offset = log.start()
+def decisions_from(log: Log, offset: int) -> Iterator[bytes]:
+    """The bodies of the decisions that are logged from `offset` on."""
     while frames := log.frames(offset, CHUNK_BYTES):
         yield from (body for _, _, kind, _, _, _, body in frames if kind == DECISION_KIND)
         offset = frames[-1][1]

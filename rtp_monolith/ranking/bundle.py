@@ -20,6 +20,7 @@ from rtp_monolith.errors import BundleError, RtpError
 from rtp_monolith.features.cascade import CASCADE
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
+from rtp_monolith.features.spec import Feature
 from rtp_monolith.ranking import bundle_files
 from rtp_monolith.ranking.bundle_files import Manifest, PrerankModel, refuse
 from rtp_monolith.ranking.encoder import Encoder
@@ -28,8 +29,7 @@ from rtp_monolith.ranking.ranker import Ranker
 PROBE_TOLERANCE = 1e-4
 WARM_RUNS = 5
 WARM_ROWS = 200
-_CATALOGUE = {feature.name: feature for feature in FEATURES}
-_COLUMNS = _CATALOGUE | {feature.name: feature for feature in CASCADE}
+_CASCADE = {feature.name: feature for feature in CASCADE}
 
 
 class Bundle(msgspec.Struct, frozen=True):
@@ -60,53 +60,58 @@ class Bundle(msgspec.Struct, frozen=True):
         sequence = np.zeros((self.encoder.length, self.encoder.dimension), np.float32)
         for _ in range(WARM_RUNS):
             self.ranker.score(rows)
-            self.encoder.encode(sequence)
+            self.encoder.encode(sequence, self.encoder.no_marks(len(sequence)))
 
 
-def load(folder: Path) -> Bundle:
-    """Reads and verifies `folder`. Raises BundleError; slow (files are hashed, graphs are run), so not for the loop."""
+def load(folder: Path, features: Sequence[Feature] = FEATURES) -> Bundle:
+    """Reads and verifies `folder` against the features of a shard. Raises BundleError; slow (files are hashed, graphs
+    are run), so not for the loop."""
+    known = {feature.name: feature for feature in features}
     manifest = bundle_files.read_manifest(folder)
     files = bundle_files.read_files(folder, manifest)
     prerank = files[manifest.prerank.file]
     light = [column.name for column in _prerank(prerank).columns]
-    _check_features(manifest, light)
+    _check_features(manifest, light, known)
     items = _items(files["items.txt"], manifest)
     vectors = _vectors(files["items.npy"], manifest, len(items))
     embedding = hashlib.sha256(files["items.npy"] + files["items.txt"]).hexdigest()[:16]
     if embedding != manifest.embedding.version:
         raise refuse("bundle_checksum", f"embedding {embedding}, the manifest says {manifest.embedding.version}")
-    prerank_plan = _plan(light, "the pre-ranker")
+    prerank_plan = _plan(light, "the pre-ranker", known)
     try:
         Core().set_prerank(prerank, prerank_plan)
     except RtpError as error:
         raise refuse("bundle_format", f"the pre-ranker: {error.message}") from None
-    plan = _plan(manifest.ranker.inputs, "the ranker")
-    encoder = Encoder(files[manifest.encoder.file], manifest.encoder.length, manifest.embedding.dimension)
+    plan = _plan(manifest.ranker.inputs, "the ranker", known)
+    said = manifest.encoder
+    encoder = Encoder(files[said.file], said.length, manifest.embedding.dimension, said.marks)
+    _check_marks(encoder)
     ranker = Ranker(files[manifest.ranker.file], manifest.ranker.inputs, manifest.ranker.heads)
     _check_probe(files[manifest.probe.file], encoder, ranker)
     _check_sizes(encoder, ranker, len(plan))
     return Bundle(manifest, folder, items, vectors, encoder, ranker, plan, prerank, prerank_plan)
 
 
-def _check_features(manifest: Manifest, light: Sequence[str]) -> None:
-    """The catalogue has every feature of the bundle, and each means what it did."""
+def _check_features(manifest: Manifest, light: Sequence[str], known: dict[str, Feature]) -> None:
+    """The shard has every feature of the bundle, and each means what it did."""
     for name, fingerprint in manifest.features.items():
-        feature = _CATALOGUE.get(name)
+        feature = known.get(name)
         if feature is None:
-            raise refuse("bundle_feature_missing", f"the catalogue has no feature {name!r}", "features")
+            raise refuse("bundle_feature_missing", f"the shard has no feature {name!r}", "features")
         if feature.fingerprint() != fingerprint:
-            text = f"{name}: trained as {fingerprint}, the catalogue has {feature.fingerprint()}"
+            text = f"{name}: trained as {fingerprint}, the shard has {feature.fingerprint()}"
             raise refuse("bundle_feature_differs", text, "features")
     for name in (*manifest.ranker.inputs, *light):
-        if name in _CATALOGUE and name not in manifest.features:
+        if name in known and name not in manifest.features:
             raise refuse("bundle_format", f"a model reads {name!r}, features says nothing of it", "features")
 
 
-def _plan(names: list[str], whose: str) -> Plan:
-    unknown = [name for name in names if name not in _COLUMNS]
+def _plan(names: list[str], whose: str, known: dict[str, Feature]) -> Plan:
+    columns = known | _CASCADE
+    unknown = [name for name in names if name not in columns]
     if unknown:
         raise refuse("bundle_feature_missing", f"{whose} reads {unknown[0]!r}, which no plan computes", "features")
-    return compile_plan([_COLUMNS[name] for name in names])
+    return compile_plan([columns[name] for name in names])
 
 
 def _items(text: bytes, manifest: Manifest) -> list[str]:
@@ -142,11 +147,26 @@ def _prerank(data: bytes) -> PrerankModel:
     return model
 
 
+def _check_marks(encoder: Encoder) -> None:
+    """The actions are event types, and the graph has a place for every number of a gap and an action, and no more."""
+    if encoder.marking is None:
+        return
+    marks = encoder.marking.marks
+    unknown = set(marks.actions) - set(Core.event_types())
+    if unknown:
+        raise refuse("bundle_format", f"the encoder reads {sorted(unknown)[0]!r}, which is no event type", "encoder")
+    gap, action = marks.gaps - 1, len(marks.actions)
+    if not encoder.takes(gap, action):
+        raise refuse("bundle_shape", "the encoder does not take all the marks that the manifest says", "encoder")
+    if (marks.gap_edges_s and encoder.takes(gap + 1, action)) or (action and encoder.takes(gap, action + 1)):
+        raise refuse("bundle_shape", "the encoder takes more marks than the manifest says", "encoder")
+
+
 def _check_sizes(encoder: Encoder, ranker: Ranker, columns: int) -> None:
     """The graphs take every size that a list may have: an export can freeze one without saying so."""
     try:
         for n in (1, 2, encoder.length):
-            made = encoder.encode(np.ones((n, encoder.dimension), np.float32))
+            made = encoder.encode(np.ones((n, encoder.dimension), np.float32), encoder.no_marks(n))
             if not np.isfinite(made).all():
                 raise refuse("bundle_not_finite", f"the encoder gives no numbers for a session of {n} items")
         for n in (1, WARM_ROWS):
@@ -160,9 +180,10 @@ def _check_sizes(encoder: Encoder, ranker: Ranker, columns: int) -> None:
 
 def _check_probe(data: bytes, encoder: Encoder, ranker: Ranker) -> None:
     """The graphs give here what they gave where the bundle was made."""
-    arrays = bundle_files.read_arrays(data, ("vectors", "lengths", "session", "rows", "probabilities"))
+    beside = () if encoder.marking is None else ("marks",)
+    arrays = bundle_files.read_arrays(data, ("vectors", "lengths", *beside, "session", "rows", "probabilities"))
     try:
-        session = encoder.run(arrays["vectors"], arrays["lengths"])
+        session = encoder.run(arrays["vectors"], arrays["lengths"], arrays.get("marks"))
         probabilities = ranker.score(arrays["rows"])
     except Exception as error:  # onnxruntime's refusals have no common class
         raise refuse("bundle_shape", f"the graphs do not take the probe: {str(error)[:300]}") from None

@@ -20,6 +20,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from rtp_monolith.errors import BundleError
+from rtp_monolith.features.marks import Marks
 
 MANIFEST = "manifest.json"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -43,6 +44,7 @@ class Embedding(msgspec.Struct, frozen=True):
 class EncoderEntry(msgspec.Struct, frozen=True):
     file: Word
     length: Annotated[int, Meta(ge=1, le=1000)]
+    marks: Marks | None = None
 
 
 class RankerEntry(msgspec.Struct, frozen=True):

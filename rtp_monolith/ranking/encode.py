@@ -10,6 +10,7 @@ from rtp_monolith.ranking.active import Active
 from rtp_monolith.ranking.budget import Gate
 from rtp_monolith.ranking.nearest import Nearest
 from rtp_monolith.ranking.run import Run
+from rtp_monolith.state.session import session_of
 
 
 class Encode:
@@ -32,13 +33,14 @@ class Encode:
 
     def _encode(self, run: Run, active: Active) -> None:
         encoder = active.bundle.encoder
-        items = self._core.session_items(run.ask, encoder.length)
-        if len(items) == 0:
+        session = session_of(self._core, run.ask, encoder.length, encoder.marking)
+        if len(session.items) == 0:
             return
-        vector = active.encodings.get(items)
+        key = session.key()
+        vector = active.encodings.get(key)
         if vector is None:
-            vector = encoder.encode(self._core.gather(items))
-            active.encodings.put(items, vector)
+            vector = encoder.encode(self._core.gather(session.items), session.marks)
+            active.encodings.put(key, vector)
         self._core.set_session_vector(run.ask, vector)
         run.vector = vector
 

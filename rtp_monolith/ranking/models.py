@@ -20,7 +20,7 @@ import msgspec
 
 from rtp_monolith.clock import Clock
 from rtp_monolith.config import Config
-from rtp_monolith.errors import BundleError, ConfigError
+from rtp_monolith.errors import BundleError, ConfigError, FeatureError
 from rtp_monolith.metrics import Metrics
 from rtp_monolith.ranking import bundle_files
 from rtp_monolith.ranking.active import Active, fit
@@ -88,7 +88,8 @@ class Models:
     def start(self) -> None:
         """Serves what was served last, else the newest that fits.
 
-        Raises ConfigError when a surface's value names a head that the newest bundle lacks.
+        Raises ConfigError when a surface's value names a head that the newest bundle lacks, and FeatureError
+        `feature_removed` when the team's features lack one that the bundle served last reads.
         """
         self.upkeep.start()
         if self._folder is None:
@@ -99,11 +100,21 @@ class Models:
             try:
                 self._use(self._prepare(name, version))
             except BundleError as error:
+                if error.code == "bundle_feature_missing" and (name, version) == core.active_bundle:
+                    self._refuse_removal(name, version)
                 if error.code == "bundle_head_missing" and not recorded:
                     raise ConfigError(error.message) from None
                 log.warning("bundle %s/%s is not served: %s: %s", name, version, error.code, error.message)
             else:
                 return
+
+    def _refuse_removal(self, name: str, version: str) -> None:
+        manifest = bundle_files.read_manifest(self._path(name, version))
+        present = {feature.name for feature in self._state.features}
+        removed = [each for each in manifest.features if each in self._state.introduced and each not in present]
+        if removed:
+            text = f"`{removed[0]}` was declared and is not any more; the active bundle {name}/{version} reads it"
+            raise FeatureError(text, code="feature_removed", field=removed[0])
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Keeps up from now on what the lists search in."""
@@ -171,7 +182,7 @@ class Models:
 
     def _prepare(self, name: str, version: str) -> Active:
         """Everything that takes time; touches nothing that is served."""
-        bundle = load(self._path(name, version))
+        bundle = load(self._path(name, version), self._state.features)
         active = fit(bundle, self.surfaces, self._encodings_max)
         bundle.warm()
         return active

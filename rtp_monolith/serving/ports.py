@@ -87,13 +87,31 @@ class Models(Protocol):
     def stats(self) -> Mapping[str, int | float]: ...
 
 
+class Watch(Protocol):
+    """What looks after a running shard from outside its loop."""
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None: ...
+    async def close(self) -> None: ...
+    def stats(self) -> Mapping[str, int | float]: ...
+
+
+class Offline(Protocol):
+    """What writes the offline store beside the shard."""
+
+    def stats(self) -> Mapping[str, int | float]: ...
+    def close(self) -> None: ...
+
+
 class Shard(msgspec.Struct, frozen=True):
-    """A recovered shard. `faults` only where they were asked for at start."""
+    """A recovered shard. `faults` only where they were asked for at start, `watch` and `offline` where they are
+    configured."""
 
     state: State
     lists: Lists
     models: Models
     faults: Faults | None = None
+    watch: Watch | None = None
+    offline: Offline | None = None
 
 
 class Place:

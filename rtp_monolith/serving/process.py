@@ -118,14 +118,22 @@ class Recovery:
             shard = await asyncio.to_thread(self._open_shard, services.config, services.clock, services.metrics)
             shard.state.attach(asyncio.get_running_loop())
             shard.models.attach(asyncio.get_running_loop())
+            if shard.watch is not None:
+                shard.watch.attach(asyncio.get_running_loop())
         except Exception as error:
             self.failure = error
             if shard is not None:
+                if shard.offline is not None:
+                    shard.offline.close()
                 shard.state.close()
             self._stop_server()
             return
         services.metrics.add_stats(shard.state.stats)
         services.metrics.add_stats(shard.models.stats)
+        if shard.watch is not None:
+            services.metrics.add_stats(shard.watch.stats)
+        if shard.offline is not None:
+            services.metrics.add_stats(shard.offline.stats)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -136,7 +144,11 @@ class Recovery:
             await self._task
         shard = self._services.place.clear()
         if shard is not None:
+            if shard.watch is not None:
+                await shard.watch.close()
             shard.models.close()
+            if shard.offline is not None:
+                await asyncio.to_thread(shard.offline.close)
             shard.state.close()
 
 

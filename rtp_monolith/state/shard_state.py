@@ -15,13 +15,16 @@ from typing import Literal, ParamSpec, TypeVar
 from rtp_monolith._native import Core, EventBatch, Log
 from rtp_monolith.clock import Clock
 from rtp_monolith.config import Config
-from rtp_monolith.errors import LogFailure, Overloaded, RtpError
+from rtp_monolith.errors import DataError, LogFailure, Overloaded, RtpError
 from rtp_monolith.features.compile import compile_plan
+from rtp_monolith.features.declared import declared
 from rtp_monolith.ingest.dead_letters import DeadLetters
 from rtp_monolith.manifest import claim
 from rtp_monolith.records import IngestReply, Rejected
 from rtp_monolith.state import position
 from rtp_monolith.state.flusher import Flusher
+from rtp_monolith.state.introduced import Introduced, introduce, refuse_changed
+from rtp_monolith.state.introduced import read as read_introduced
 from rtp_monolith.state.recovery import open_log, recover
 from rtp_monolith.state.store import ViewStore
 
@@ -52,7 +55,9 @@ class ShardState:
         self.log = log
         self.store = store
         self.dead_letters = letters
-        self.plan = compile_plan()
+        self.features = declared(config).features
+        self.introduced: Introduced = {}
+        self.plan = compile_plan(self.features)
         self._config = config
         self._clock = clock
         self._flusher = Flusher(core, store)
@@ -60,6 +65,7 @@ class ShardState:
         self._waiting: dict[int, asyncio.Future[tuple[int, int, int]]] = {}
         self._settled: dict[int, tuple[int, int, int]] = {}
         self._positions: list[tuple[int, asyncio.Future[None]]] = []
+        self._copies: list[tuple[Path, asyncio.Future[None]]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._persisted_offset = core.applied
@@ -71,11 +77,17 @@ class ShardState:
 
     @classmethod
     def open(cls, data: Path, config: Config, clock: Clock) -> ShardState:
-        """Recovers `data`, made when it is not there. Raises DataError."""
+        """Recovers `data`, made when it is not there. Raises DataError, and FeatureError for a team's feature that does
+        not fit or means something else than before under the same version."""
         manifest = claim(data, config.partitions)
+        own = declared(config).custom
+        refuse_changed(read_introduced(data), own)
         log = open_log(data, config)
         core, store = recover(data, manifest, log, config)
+        # Noted only by whom the views are opened for: a folder in use is refused before.
+        introduced = introduce(data, own)
         state = cls(core, log, store, DeadLetters(data / "dead_letters"), config, clock)
+        state.introduced = introduced
         clock.observe(core.events_now_ms)
         core.submit_due_links(log, clock.wall_ms())
         log.wait_durable(log.end(), DISK_WAIT_MS)
@@ -355,6 +367,12 @@ class ShardState:
             "log_disk_bytes": self.log.size_bytes(),
         }
 
+    async def copy_views(self, path: Path) -> None:
+        """A copy of the views as they were flushed last, made between two flushes. Raises DataError."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._copies.append((path, done))
+        await done
+
     # Background.
 
     async def _tick(self) -> None:
@@ -364,6 +382,21 @@ class ShardState:
             self.refresh_lists()
             if self._flush_due():
                 await self._flush()
+            while self._copies:
+                await self._copy(*self._copies.pop())
+
+    async def _copy(self, path: Path, done: asyncio.Future[None]) -> None:
+        failure: DataError | None = None
+        try:
+            await asyncio.to_thread(self.store.copy_to, path)
+        except DataError as error:
+            failure = error
+        if done.done():  # whoever asked has gone
+            return
+        if failure is None:
+            done.set_result(None)
+        else:
+            done.set_exception(failure)
 
     def _flush_due(self) -> bool:
         if self.core.dirty == 0:

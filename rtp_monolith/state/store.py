@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rocksdict import BlockBasedOptions, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import BlockBasedOptions, Checkpoint, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
 from rtp_monolith.errors import DataError
 
@@ -114,9 +114,26 @@ class ViewStore:
         """
         self._written_bytes = 0
         with self._persisting:
-            self._db.flush(False)
-            _give_way()
-            self._db.flush(True)
+            self._persist()
+
+    def _persist(self) -> None:
+        self._db.flush(False)
+        _give_way()
+        self._db.flush(True)
+
+    def copy_to(self, path: Path) -> None:
+        """A store of its own at `path`, as this one is, by hard links where the disk allows them; what was there goes.
+
+        Persists first, so it blocks like `persist`, and like it is never called inside a flush. Raises DataError.
+        """
+        discard(path)
+        self._written_bytes = 0
+        try:
+            with self._persisting:
+                self._persist()
+                Checkpoint(self._db).create_checkpoint(str(path))
+        except Exception as error:  # rocksdict raises plain Exception
+            raise DataError(f"{path}: {error}", code="data_unreadable") from None
 
     def sizes(self) -> dict[bytes, tuple[int, int]]:
         """Entries and bytes of keys and values, before compression, by the first byte of the key. Reads everything."""

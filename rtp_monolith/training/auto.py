@@ -17,6 +17,7 @@ import numpy as np
 
 from rtp_monolith.clock import Clock
 from rtp_monolith.errors import DataError
+from rtp_monolith.features.marks import Marks
 from rtp_monolith.training.counting import NearItems, NearSessions, Popular, PopularInContext
 from rtp_monolith.training.learner import Learner
 from rtp_monolith.training.learners import BestOf, Encoder, Mixture
@@ -44,7 +45,8 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """What is looked at. `repeats`: share of targets that the session already holds; `density`: clicks per item."""
+    """What is looked at. `repeats`: share of targets that the session already holds; `density`: clicks per item;
+    `gaps` and `actions`: what is known of clicks beside their items."""
 
     sessions: int
     items: int
@@ -54,9 +56,11 @@ class Profile(msgspec.Struct, frozen=True):
     repeats: float
     density: float
     removes_seen: bool
+    gaps: bool = False
+    actions: int = 0
 
 
-def profile(sessions: Sequence[Sequence[int]], items: int, removes_seen: bool) -> Profile:
+def profile(sessions: Sequence[Sequence[int]], items: int, removes_seen: bool, marks: Marks | None = None) -> Profile:
     """Of training sessions as item numbers."""
     lengths = np.array([len(each) for each in sessions if each], dtype=np.int64)
     targets = repeated = 0
@@ -76,6 +80,8 @@ def profile(sessions: Sequence[Sequence[int]], items: int, removes_seen: bool) -
         repeats=repeated / max(1, targets),
         density=clicks / max(1, items),
         removes_seen=removes_seen,
+        gaps=marks is not None,
+        actions=0 if marks is None else len(marks.actions),
     )
 
 
@@ -102,6 +108,8 @@ def recipe(name: str, seen: Profile) -> Settings:
         length_max=length_max,
         batch_tokens=int(min(base.batch_tokens, max(128, 2 ** round(np.log2(max(1, seen.targets) / 64))))),
         loss=_softmax(base, seen) if base.loss in ("full", "sampled") else base.loss,
+        gaps=seen.gaps,
+        actions=seen.actions,
     )
 
 
@@ -113,13 +121,41 @@ def settings_of(name: str, seen: Profile, changes: Mapping[str, Any]) -> Setting
     """The recipe with changes. Raises DataError `bad_settings` for a name or a value that is none."""
     base = recipe(name, seen)
     try:
-        return msgspec.convert({**msgspec.to_builtins(base), **changes}, Settings)
+        made = msgspec.convert({**msgspec.to_builtins(base), **changes}, Settings)
     except msgspec.ValidationError as error:
         raise DataError(f"settings of {name}: {error}", code="bad_settings") from error
+    if (made.gaps and not seen.gaps) or made.actions not in (0, seen.actions):
+        asked = f"gaps {made.gaps} and {made.actions} actions"
+        raise DataError(
+            f"settings of {name}: {asked}, the data have gaps {seen.gaps} and {seen.actions}", code="bad_settings"
+        )
+    return made
+
+
+def encoder(
+    name: str,
+    seen: Profile,
+    seed: int,
+    clock: Clock,
+    tell: Callable[[str], None],
+    checkpoints: Path | None,
+    changes: Mapping[str, Any],
+    weigh: bool,
+) -> Encoder:
+    """A neural model, which asks validation whether it reads marks if that is to be weighed and no setting says so."""
+    settings = settings_of(name, seen, changes)
+    made = Encoder(name, settings, seed, clock, tell, checkpoints)
+    made.weighs_marks = weigh and settings.marked and not {"gaps", "actions"} & set(changes)
+    return made
 
 
 def choose(
-    seen: Profile, seed: int, clock: Clock, tell: Callable[[str], None], changes: Mapping[str, Any] = NOTHING
+    seen: Profile,
+    seed: int,
+    clock: Clock,
+    tell: Callable[[str], None],
+    changes: Mapping[str, Any] = NOTHING,
+    weigh: bool = False,
 ) -> Learner:
     """`--model auto`."""
     tell(
@@ -136,7 +172,15 @@ def choose(
         tell("auto: short sessions that may come back to an item: CORE with cosine scores first, then SASRec")
         names = ["core", "sasrec-cosine"]
     tell("auto: session-kNN is blended in, and the second model, as far as validation says so and the time allows")
-    encoders = [Encoder(name, settings_of(name, seen, changes), seed, clock, tell) for name in names]
+    weigh = weigh and seen.gaps and not {"gaps", "actions"} & set(changes)
+    own = {**changes, "gaps": False, "actions": 0} if weigh else changes
+    encoders = [encoder(name, seen, seed, clock, tell, None, own, False) for name in names]
+    if weigh:
+        said = f" and {seen.actions} actions" if seen.actions else ""
+        tell(f"auto: clicks have times{said}: a third model is the first one with them, if the time allows")
+        marked = encoder(names[0], seen, seed, clock, tell, None, changes, False)
+        marked.name = f"{names[0]}-marked"
+        encoders.append(marked)
     return Mixture(encoders, NearSessions(clock, tell), clock, tell, optional=True)
 
 
@@ -179,15 +223,17 @@ def make(
     tell: Callable[[str], None],
     checkpoints: Path | None = None,
     changes: Mapping[str, Any] = NOTHING,
+    weigh: bool = False,
 ) -> Learner:
-    """The learner of a name that `is_name` takes. Checkpoints are of one neural model alone, changes of every one."""
+    """The learner of a name that `is_name` takes. Checkpoints are of one neural model alone, changes of every one;
+    with `weigh` validation says whether marks are read."""
     if name == "auto":
-        return choose(seen, seed, clock, tell, changes)
+        return choose(seen, seed, clock, tell, changes, weigh)
     if name in COUNTING:
         return counting(name, clock, tell)
     parts = [each for each in name.split("+") if each != "session-knn"]
     if name in NEURAL:
-        return Encoder(name, settings_of(name, seen, changes), seed, clock, tell, checkpoints)
+        return encoder(name, seen, seed, clock, tell, checkpoints, changes, weigh)
     knn = NearSessions(clock, tell) if "session-knn" in name.split("+") else None
-    encoders = [Encoder(each, settings_of(each, seen, changes), seed, clock, tell) for each in parts]
+    encoders = [encoder(each, seen, seed, clock, tell, None, changes, weigh) for each in parts]
     return Mixture(encoders, knn, clock, tell)

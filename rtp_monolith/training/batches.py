@@ -12,23 +12,35 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rtp_monolith.features.marks import FIRST
+
 CHUNK_BATCHES = 64
 """Windows are sorted by length among the windows of about this many batches: little padding, and still shuffled."""
 
 
 class Batch(NamedTuple):
     """`items` int64 [batch, longest + 1] right-padded with 0, `lengths` int64 [batch]; targets stand one later.
-    `starts` int64 [batch]: where each window begins in the sessions laid end to end."""
+    `starts` int64 [batch]: where each window begins in the sessions laid end to end. `marks` int64 [batch, longest, 2]
+    are of the inputs alone: a target's are not known before it."""
 
     items: NDArray[np.int64]
     lengths: NDArray[np.int64]
     starts: NDArray[np.int64]
+    marks: NDArray[np.int64] | None = None
 
 
 class Windows:
-    """The training windows of sessions given as item numbers, oldest first."""
+    """The training windows of sessions given as item numbers, oldest first, with the marks [clicks, 2] of each or
+    without."""
 
-    def __init__(self, sessions: Sequence[Sequence[int]], length_max: int, batch_tokens: int) -> None:
+    def __init__(
+        self,
+        sessions: Sequence[Sequence[int]],
+        length_max: int,
+        batch_tokens: int,
+        marks: Sequence[NDArray[np.int64]] | None = None,
+    ) -> None:
+        self.marks = None if marks is None else np.concatenate([*marks, np.zeros((0, 2), np.int64)])
         self.flat = np.fromiter((item for session in sessions for item in session), dtype=np.int64)
         places = [window for window in _windows(sessions, length_max)]
         self.starts = np.array([start for start, _ in places], dtype=np.int64)
@@ -59,7 +71,12 @@ class Windows:
         place = np.arange(int(lengths.max()) + 1)
         inside = place <= lengths[:, None]
         items = np.where(inside, self.flat[np.where(inside, starts[:, None] + place, 0)], 0)
-        return Batch(items, lengths, starts)
+        if self.marks is None:
+            return Batch(items, lengths, starts)
+        before = inside[:, 1:]
+        marks = self.marks[np.where(before, starts[:, None] + place[:-1], 0)] * before[:, :, None]
+        marks[:, 0, 0] = FIRST
+        return Batch(items, lengths, starts, marks)
 
     def _cut(self, chunk: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Batches of at most `batch_tokens` padded positions, at least one window each."""

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from rtp_monolith.errors import DataError
 from rtp_monolith.features.catalog import FEATURES
+from rtp_monolith.features.marks import Marks
 
 FORMAT = 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -28,6 +29,7 @@ ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 class Parts(msgspec.Struct, frozen=True):
     """What a bundle is made of. `vectors` is float32 [items, d]; graphs and the pre-rank are the bytes of their files;
+    `marks` is what the encoder reads beside items;
     `probe` are inputs and outputs of both graphs by name; `metrics` and `report` are for people."""
 
     items: list[str]
@@ -42,6 +44,7 @@ class Parts(msgspec.Struct, frozen=True):
     metrics: dict[str, object]
     report: dict[str, object]
     seed: int
+    marks: Marks | None = None
 
 
 def check_name(word: str, what: str) -> str:
@@ -107,7 +110,11 @@ def _manifest(name: str, version: str, parts: Parts, files: dict[str, bytes]) ->
         "metrics": parts.metrics,
         "features": {each: known[each].fingerprint() for each in read if each in known},
         "embedding": {"version": embedding, "dimension": parts.vectors.shape[1], "items": len(parts.items)},
-        "encoder": {"file": "encoder.onnx", "length": parts.length},
+        "encoder": {
+            "file": "encoder.onnx",
+            "length": parts.length,
+            **({} if parts.marks is None else {"marks": parts.marks}),
+        },
         "ranker": {"file": "ranker.onnx", "inputs": parts.inputs, "heads": parts.heads},
         "prerank": {"file": "prerank.json"},
         "index": None,

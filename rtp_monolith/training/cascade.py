@@ -25,6 +25,7 @@ from rtp_monolith.errors import DataError
 from rtp_monolith.features.cascade import CASCADE
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
+from rtp_monolith.features.marks import Marks
 from rtp_monolith.state.recovery import open_log
 from rtp_monolith.training import report as words
 from rtp_monolith.training.bundle import Parts, check_name, next_version, write_bundle
@@ -46,12 +47,13 @@ from rtp_monolith.training.lists import HEADS, SeenList, Windows
 from rtp_monolith.training.models.build import build
 from rtp_monolith.training.past import Past
 from rtp_monolith.training.pools import Pools, PoolSettings, PoolWriter
-from rtp_monolith.training.ranker import Epoch, RankerSettings, Rows, TrainedRanker, Wanted, train_ranker
+from rtp_monolith.training.ranker import Epoch, RankerSettings, Rows, TrainedRanker, WantedRows, train_ranker
 from rtp_monolith.training.recall_weight import gains_by_weight
 from rtp_monolith.training.replay import RowCounts, RowSettings, RowTable, replay_lists, write_table
-from rtp_monolith.training.session_vectors import ENCODER, SessionVectors, encoder_file, train_encoder
+from rtp_monolith.training.session_vectors import ENCODER, RIVALS, SessionVectors, encoder_file, train_encoder
 from rtp_monolith.training.settings import Settings
 from rtp_monolith.training.source_weights import propose
+from rtp_monolith.training.stamps import Wanted
 from rtp_monolith.training.survey import Survey, survey
 
 FOREVER_MS = 2**62
@@ -80,12 +82,15 @@ class Shares(msgspec.Struct, frozen=True):
 
 class CascadeSettings(msgspec.Struct, frozen=True):
     """Everything that decides a bundle beside the log and the seed. `share` of the lists become rows; `drop` session
-    leaves out whatever reads the session."""
+    leaves out whatever reads the session; `rivals` are encoders that may take the place of `encoder`, of its length;
+    `marks` says whether the one that serves reads times and event types of clicks."""
 
     windows: Windows = Windows()
     shares: Shares = Shares()
     share: float = 1.0
     encoder: Settings = ENCODER
+    rivals: tuple[Settings, ...] = RIVALS
+    marks: Wanted = "auto"
     ranker: RankerSettings = RankerSettings()
     candidates: CandidateSettings = CandidateSettings()
     pools: PoolSettings = PoolSettings()
@@ -194,7 +199,7 @@ class _Run:
         vectors, encoder_report = self._encoder(seen, cuts)
         encoder_path = self.work / "encoder.onnx"
         difference = encoder_file(vectors, encoder_path, self.seed)
-        encoded = Encoded(encoder_path.read_bytes(), list(vectors.items), vectors.table, vectors.length)
+        encoded = Encoded(encoder_path.read_bytes(), list(vectors.items), vectors.table, vectors.length, vectors.marks)
         table, whole, pools = self._rows(seen, cuts, encoded)
         slices = [compose(table, where, self.drop) for where in cuts.slices()]
         learned, stopping = (compose_pools(pools, where, self.drop) for where in cuts.slices()[:2])
@@ -226,6 +231,7 @@ class _Run:
             vectors=vectors.table,
             encoder=encoder_path.read_bytes(),
             length=vectors.length,
+            marks=vectors.marks,
             ranker=graph,
             inputs=trained.model.columns.names,
             heads=list(HEADS),
@@ -282,31 +288,32 @@ class _Run:
 
     def _encoder(self, seen: Survey, cuts: _Cuts) -> tuple[SessionVectors, dict[str, object]]:
         done = self.work / "encoder.done.pt"
-        settings = self.settings.encoder
         if done.exists():
             kept = torch.load(done, weights_only=True)
             numbers = {item.id: at for at, item in enumerate(seen.catalogue)}
+            settings = msgspec.convert(kept["settings"], Settings)
             model = build(len(numbers), settings, self.seed, seen.attribute_numbers())
             model.load_state_dict(kept["model"])
-            return SessionVectors(model, numbers), dict(kept["report"])
+            marks = msgspec.convert(kept["marks"], Marks | None)
+            return SessionVectors(model, numbers, marks), dict(kept["report"])
         self.watch.stage("session encoder")
-        vectors, history = train_encoder(
+        vectors, said = train_encoder(
             seen,
             cuts.encoder,
-            settings,
+            (self.settings.encoder, *self.settings.rivals),
+            self.settings.marks,
             seed=self.seed,
             clock=self.clock,
             checkpoint=self.work / "encoder.pt",
             tell=self.watch.say,
         )
-        best = max((each.metric for each in history.epochs if each.metric is not None), default=float("nan"))
-        said: dict[str, object] = {"epochs": len(history.epochs), "best_epoch": history.best_epoch, "hit_rate": best}
         draft = done.with_suffix(".draft")
-        torch.save({"model": vectors.model.state_dict(), "report": said}, draft)
+        settled = {"settings": vectors.model.settings, "marks": vectors.marks}
+        torch.save({"model": vectors.model.state_dict(), "report": said, **msgspec.to_builtins(settled)}, draft)
         draft.replace(done)
         return vectors, said
 
-    def _ranker(self, slices: list[Rows], pools: tuple[Wanted, Wanted]) -> TrainedRanker:
+    def _ranker(self, slices: list[Rows], pools: tuple[WantedRows, WantedRows]) -> TrainedRanker:
         self.watch.stage("ranker")
         train, stopping, calibration, judged = slices
         for rows, what in (
@@ -353,10 +360,12 @@ class _Run:
         padded = np.zeros((len(lengths), width, vectors.table.shape[1]), np.float32)
         for at, (number, n) in enumerate(zip(longest, lengths, strict=False)):
             padded[at, :n] = vectors.table[numbers[table.prefix[number, :n]]]
+        marks = vectors.probe_marks(padded.shape[:2], self.seed)
         return {
             "vectors": padded,
             "lengths": lengths,
-            "session": run_encoder(encoder.read_bytes(), padded, lengths),
+            **({} if marks is None else {"marks": marks}),
+            "session": run_encoder(encoder.read_bytes(), padded, lengths, marks),
             "rows": rows,
             "probabilities": run_ranker(graph, rows),
         }

@@ -10,22 +10,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from rtp_monolith.clock import Clock
 from rtp_monolith.training import slices
 from rtp_monolith.training.evaluate import Request, Tested, prepare, trial
 
-Bounds = tuple[float, float]
 
-
-class Compared(msgspec.Struct, frozen=True):
+class Compared(slices.Paired, frozen=True, kw_only=True):
     """One model: its report, an interval for each measure, and the difference to the first model with its interval."""
 
     report: dict[str, Any]
-    intervals: dict[str, Bounds]
-    difference: dict[str, float]
-    difference_intervals: dict[str, Bounds]
 
     def verdict(self, measure: str) -> str:
         """Whether the interval of the difference is on one side of nothing."""
@@ -46,19 +40,7 @@ def compare(request: Request, models: Sequence[str], clock: Clock, tell: Callabl
 
 def paired(tested: Sequence[Tested], k: int, seed: int) -> list[Compared]:
     """The intervals of reports on the same cases."""
-    per_case = [slices.measures(each.ranks, k) for each in tested]
-    names = list(per_case[0])
-    values = np.stack([own[name] for own in per_case for name in names])
-    draws = slices.drawn_means(values, tested[0].cases.of, seed).reshape(slices.DRAWS, len(tested), len(names))
-    made = []
-    for place, each in enumerate(tested):
-        from_first = draws[:, place] - draws[:, 0]
-        made.append(
-            Compared(
-                each.report,
-                {name: slices.interval(draws[:, place, n]) for n, name in enumerate(names)},
-                {name: float((per_case[place][name] - per_case[0][name]).mean()) for name in names},
-                {name: slices.interval(from_first[:, n]) for n, name in enumerate(names)},
-            )
-        )
-    return made
+    found = slices.paired([slices.measures(each.ranks, k) for each in tested], tested[0].cases.of, seed)
+    return [
+        Compared(report=each.report, **msgspec.structs.asdict(own)) for each, own in zip(tested, found, strict=True)
+    ]

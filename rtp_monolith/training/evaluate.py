@@ -23,6 +23,7 @@ from rtp_monolith.training.protocols import Cases, Protocol, Split, seen_items, 
 from rtp_monolith.training.scoring import Scorer, measure, tallied
 from rtp_monolith.training.sessions import read, read_attributes
 from rtp_monolith.training.slices import by_length, by_popularity
+from rtp_monolith.training.stamps import Ints, Wanted, found_marks
 from rtp_monolith.training.teach import Taught
 
 SCORING_S_PER_CELL = 2e-8
@@ -35,8 +36,9 @@ VALIDATION_CASES = 20_000
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked. `until_s` is on the clock. `detail` adds slices, popularity and what was chosen to the report;
-    `changes` are settings of neural models that differ from those of the data's profile; `teacher` is a model that the
-    model, one neural one, learns from as well."""
+    `marks` says whether what is known of clicks beside their items is read; `changes` are settings of neural models
+    that differ from those of the data's profile; `teacher` is a model that the model, one neural one, learns from as
+    well."""
 
     train: Path
     test: Path
@@ -48,6 +50,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     until_s: float
     detail: bool = False
+    marks: Wanted = "auto"
     changes: dict[str, Any] = {}
     teacher: str | None = None
 
@@ -89,7 +92,8 @@ def prepare(request: Request, tell: Callable[[str], None]) -> Prepared:
     same = request.test == request.train
     asked = train if same else read(request.test, users=request.protocol == "leave-one-out")
     described = read_attributes(request.attributes) if request.attributes is not None else {}
-    parts = split(request.protocol, train, asked, described)
+    wanted = "off" if request.model in auto.COUNTING else request.marks
+    parts = split(request.protocol, train, asked, described, found_marks(train, asked, wanted, tell))
     tell(
         f"read {len(train.sessions)} training sessions and {len(asked.sessions)} of test, {len(parts.vocabulary)} items"
     )
@@ -139,13 +143,15 @@ def learn(
 ) -> Trained:
     """Fits, validates and, if asked, fits again on training and validation together."""
     began_s = clock.monotonic_s()
-    first = _data(parts, parts.fit, described, request.k)
+    first = _data(parts, parts.fit, described, request.k, parts.fit_marks)
     validation = parts.validation(first.known)
-    seen = auto.profile(first.sessions, int(first.trained.sum()), validation.removes_seen)
-    learner = auto.make(request.model, seen, request.seed, clock, tell, checkpoints, request.changes)
+    seen = auto.profile(first.sessions, int(first.trained.sum()), validation.removes_seen, parts.marks)
+    weigh = request.marks == "auto"
+    learner = auto.make(request.model, seen, request.seed, clock, tell, checkpoints, request.changes, weigh)
     if request.teacher is not None:
         assert isinstance(learner, Encoder)
-        learner = Taught(auto.make(request.teacher, seen, request.seed, clock, tell), learner, clock, tell)
+        teacher = auto.make(request.teacher, seen, request.seed, clock, tell, weigh=weigh)
+        learner = Taught(teacher, learner, clock, tell)
     tests, measured_cases = len(parts.test(first.known)), validation.sample(VALIDATION_CASES)
     reserved_s = (len(measured_cases) + tests) * len(parts.vocabulary) * SCORING_S_PER_CELL
     first = msgspec.structs.replace(first, lists=len(measured_cases) + tests)
@@ -157,14 +163,14 @@ def learn(
     if not request.refit:
         return Trained(learner, scorer, first, measured, clock.monotonic_s() - began_s)
     reserved_s = 1.3 * took_s * tests / max(1, measured.n)
-    again = _data(parts, parts.refit, described, request.k)
+    again = _data(parts, parts.refit, described, request.k, parts.refit_marks)
     scorer = learner.learn(again, None, request.until_s - reserved_s, again=False)
     return Trained(learner, scorer, again, measured, clock.monotonic_s() - began_s)
 
 
 def fit_data(prepared: Prepared, k: int) -> Data:
     """What is learned from before validation."""
-    return _data(prepared.parts, prepared.parts.fit, prepared.described, k)
+    return _data(prepared.parts, prepared.parts.fit, prepared.described, k, prepared.parts.fit_marks)
 
 
 def _measure(scorer: Scorer, cases: Cases, data: Data) -> Metrics:
@@ -172,14 +178,16 @@ def _measure(scorer: Scorer, cases: Cases, data: Data) -> Metrics:
     return measure(scorer, cases, popular, data.known, data.k, data.trained)
 
 
-def _data(parts: Split, sessions: list[list[int]], described: dict[str, list[str]], k: int) -> Data:
+def _data(
+    parts: Split, sessions: list[list[int]], described: dict[str, list[str]], k: int, marks: list[Ints] | None
+) -> Data:
     items = len(parts.vocabulary)
     trained = seen_items(sessions, items)
     known, attributes = trained, None
     if described:
         attributes = attribute_numbers(parts.vocabulary.ids(), described)
         known = trained | rankable(trained, attributes)
-    return Data(sessions, items, known, trained, attributes, k)
+    return Data(sessions, items, known, trained, attributes, k, marks=marks)
 
 
 def attribute_numbers(ids: list[str], described: dict[str, list[str]]) -> list[list[int]]:

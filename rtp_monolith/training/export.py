@@ -2,8 +2,9 @@
 
 The exported graph takes `vectors` float32 [batch, length, d] (item vectors of the session, oldest first, right-padded
 with zeros) and `lengths` int64 [batch], and gives `session` float32 [batch, d]: zeros for an empty session. Scores are
-its dot products with `item_vectors`. Invariant: `length` is at most the model's `length_max`; a caller cuts the oldest
-items away. It does not know what a bundle is.
+its dot products with `item_vectors`. A model that reads marks takes them as `marks` int64 [batch, length, 2], the gap
+bucket and the action (`features/marks.py`). Invariant: `length` is at most the model's `length_max`; a caller cuts the
+oldest items away. It does not know what a bundle is.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from torch.export import Dim
 
 from rtp_monolith.errors import DataError
 from rtp_monolith.training.export_sasrec import sasrec_graph
-from rtp_monolith.training.models.encoder import Body, SessionModel, TargetedBody
+from rtp_monolith.training.models.encoder import GAPS, Body, SessionModel, TargetedBody
 from rtp_monolith.training.models.gru4rec import Gru4Rec
 from rtp_monolith.training.models.sasrec import SasRec
 from rtp_monolith.training.onnx_graph import OPSET
+from rtp_monolith.training.settings import Settings
 
 TOLERANCE = 1e-5
 
@@ -49,14 +51,22 @@ def export_encoder(model: SessionModel, path: Path) -> None:
         return
     settings = model.settings
     # Two of each: a size of one is taken for a constant.
-    example = (torch.zeros(2, min(3, settings.length_max), settings.width), torch.tensor([2, 1]))
-    shapes = ({0: Dim.DYNAMIC, 1: Dim.DYNAMIC}, {0: Dim.DYNAMIC})
-    _traced(model.body, example, ["vectors", "lengths"], ["session"], shapes, path)
+    longest = min(3, settings.length_max)
+    example: tuple[Tensor, ...] = (torch.zeros(2, longest, settings.width), torch.tensor([2, 1]))
+    shapes: tuple[dict[int, Any], ...] = ({0: Dim.DYNAMIC, 1: Dim.DYNAMIC}, {0: Dim.DYNAMIC})
+    names = ["vectors", "lengths"]
+    if settings.marked:
+        example, shapes, names = (*example, _no_marks(2, longest)), (*shapes, shapes[0]), [*names, "marks"]
+    _traced(model.body, example, names, ["session"], shapes, path)
+
+
+def _no_marks(*sizes: int) -> Tensor:
+    return torch.zeros(*sizes, 2, dtype=torch.long)
 
 
 def _traced(
     module: nn.Module,
-    example: tuple[Tensor, Tensor],
+    example: tuple[Tensor, ...],
     inputs: list[str],
     outputs: list[str],
     shapes: tuple[dict[int, Any], ...],
@@ -87,21 +97,24 @@ class _Step(nn.Module):
         super().__init__()
         self.body = body
 
-    def forward(self, vectors: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        return self.body.step(vectors, state)
+    def forward(self, vectors: Tensor, state: Tensor, marks: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.body.step(vectors, state, marks)
 
 
 def export_step(model: SessionModel, path: Path) -> None:
     """Writes the incremental form: `vectors` float32 [batch, d] of the clicked items and `state` float32 [layers,
-    batch, d], zeros for a new session → `session` [batch, d] and `state_after`. Raises DataError
-    `no_incremental_form` for a model that has none."""
+    batch, d], zeros for a new session, and for a model that reads them the clicks' `marks` int64 [batch, 2] → `session`
+    [batch, d] and `state_after`. Raises DataError `no_incremental_form` for a model that has none."""
     model.eval()
     body, settings = model.body, model.settings
     if not isinstance(body, Gru4Rec):
         raise DataError(f"{settings.body} reads the whole session at every click", code="no_incremental_form")
-    example = (torch.zeros(2, settings.width), body.fresh(2))
-    shapes = ({0: Dim.DYNAMIC}, {1: Dim.DYNAMIC})
-    _traced(_Step(body), example, ["vectors", "state"], ["session", "state_after"], shapes, path)
+    example: tuple[Tensor, ...] = (torch.zeros(2, settings.width), body.fresh(2))
+    shapes: tuple[dict[int, Any], ...] = ({0: Dim.DYNAMIC}, {1: Dim.DYNAMIC})
+    names = ["vectors", "state"]
+    if settings.marked:
+        example, shapes, names = (*example, _no_marks(2)), (*shapes, shapes[0]), [*names, "marks"]
+    _traced(_Step(body), example, names, ["session", "state_after"], shapes, path)
 
 
 def session_options(threads: int = 1) -> onnxruntime.SessionOptions:
@@ -119,12 +132,14 @@ def check_parity(model: SessionModel, path: Path, seed: int = 0) -> float:
     model.eval()
     runtime = onnxruntime.InferenceSession(str(path), session_options(), providers=["CPUExecutionProvider"])
     worst = 0.0
-    for vectors, lengths in _probes(model, seed):
+    for vectors, lengths, marks in _probes(model, seed):
+        told = None if marks is None else torch.from_numpy(marks)
         with torch.no_grad():
-            want = model.body(torch.from_numpy(vectors), torch.from_numpy(lengths)).numpy()
-            every = model.body.states(torch.from_numpy(vectors), torch.from_numpy(lengths)).numpy()
-        got = runtime.run(["session"], {"vectors": vectors, "lengths": lengths})[0]
-        alone = _each_alone(model.body, vectors, lengths)
+            want = model.body(torch.from_numpy(vectors), torch.from_numpy(lengths), told).numpy()
+            every = model.body.states(torch.from_numpy(vectors), torch.from_numpy(lengths), told).numpy()
+        given = {"vectors": vectors, "lengths": lengths} | ({} if marks is None else {"marks": marks})
+        got = runtime.run(["session"], given)[0]
+        alone = _each_alone(model.body, vectors, lengths, told)
         trained = np.where(lengths[:, None] > 0, every[np.arange(len(lengths)), np.maximum(lengths - 1, 0)], 0.0)
         for other in (got, alone, trained):
             difference = float(np.abs(other - want).max() / max(1.0, np.abs(want).max()))
@@ -134,24 +149,40 @@ def check_parity(model: SessionModel, path: Path, seed: int = 0) -> float:
     return worst
 
 
-def _probes(model: SessionModel, seed: int) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Batches of (vectors, lengths): padded with an empty one, unpadded, one empty alone, the longest, one item."""
+Probe = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64] | None]
+
+
+def _probes(model: SessionModel, seed: int) -> list[Probe]:
+    """Batches of (vectors, lengths, marks): padded with an empty one, unpadded, one empty alone, the longest, one
+    item."""
     rng, table, length_max = np.random.default_rng(seed), item_vectors(model), model.settings.length_max
     made = []
     for lengths in ([3, 0, length_max, 1, 7 % length_max + 1], [4 % length_max + 1] * 3, [0], [length_max] * 2, [1]):
         counts = np.array(lengths, dtype=np.int64)
         vectors = table[rng.integers(len(table), size=(len(lengths), max(1, *lengths, 1)))]
         vectors[np.arange(vectors.shape[1]) >= np.minimum(counts, vectors.shape[1])[:, None]] = 0.0
-        made.append((np.ascontiguousarray(vectors), np.minimum(counts, length_max)))
+        marks = None
+        if model.settings.marked:
+            marks = any_marks(model.settings, rng, vectors.shape[:2])
+        made.append((np.ascontiguousarray(vectors), np.minimum(counts, length_max), marks))
     return made
 
 
-def _each_alone(body: Body, vectors: NDArray[np.float32], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+def any_marks(settings: Settings, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Marks that clicks can have, [*shape, 2]."""
+    return rng.integers((GAPS, settings.actions + 1), size=(*shape, 2), dtype=np.int64)
+
+
+def _each_alone(
+    body: Body, vectors: NDArray[np.float32], lengths: NDArray[np.int64], marks: Tensor | None
+) -> NDArray[np.float32]:
     """Every session by itself and without padding."""
     out = []
-    for own, length in zip(vectors, lengths.tolist(), strict=True):
+    for row, (own, length) in enumerate(zip(vectors, lengths.tolist(), strict=True)):
+        longest = max(1, length)
+        told = None if marks is None else marks[row : row + 1, :longest]
         with torch.no_grad():
-            out.append(body(torch.from_numpy(own[None, : max(1, length)]), torch.tensor([length])).numpy()[0])
+            out.append(body(torch.from_numpy(own[None, :longest]), torch.tensor([length]), told).numpy()[0])
     return np.stack(out)
 
 

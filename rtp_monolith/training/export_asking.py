@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from rtp_monolith._native import Ask, Plan, Ranked, SurfacePlan
 from rtp_monolith.config import Config
+from rtp_monolith.features.marks import Marking, Marks
 from rtp_monolith.records import Context
+from rtp_monolith.state.session import session_of
 from rtp_monolith.state.surface import surface_plan
 from rtp_monolith.training.export import session_options
 from rtp_monolith.training.lists import SeenList
@@ -28,13 +30,14 @@ USUAL_SURFACE = "home"
 
 
 class Encoded(msgspec.Struct, frozen=True):
-    """An encoder as it is served: the bytes of its graph, the items that have vectors, float32 [items, d], and how many
-    items of a session it reads."""
+    """An encoder as it is served: the bytes of its graph, the items that have vectors, float32 [items, d], how many
+    items of a session it reads, and what beside them."""
 
     graph: bytes
     items: list[str]
     vectors: NDArray[np.float32]
     length: int
+    marks: Marks | None = None
 
 
 class Asking:
@@ -48,6 +51,7 @@ class Asking:
         self._length = encoded.length
         self._declared = config.surfaces
         self._usual = USUAL_SURFACE if USUAL_SURFACE in config.surfaces else next(iter(config.surfaces))
+        self._marking = None if encoded.marks is None else Marking(encoded.marks)
         self._surfaces = {name: surface_plan(config, name) for name in config.surfaces}
         self._alone: dict[str, dict[str, SurfacePlan]] = {
             name: {source: surface_plan(config, name, source) for source in surface.sources}
@@ -129,14 +133,15 @@ class Asking:
 
     def _encode(self, ask: Ask) -> None:
         core = self._past.core
-        items = core.session_items(ask, self._length)
-        if len(items) == 0:
+        session = session_of(core, ask, self._length, self._marking)
+        if len(session.items) == 0:
             return
-        key = items.tobytes()
+        key = session.key()
         vector = self._encodings.get(key)
         if vector is None:
-            sequence = core.gather(items)
-            given = {"vectors": sequence[None], "lengths": np.array([len(items)], np.int64)}
+            given = {"vectors": core.gather(session.items)[None], "lengths": np.array([len(session.items)], np.int64)}
+            if session.marks is not None:
+                given["marks"] = session.marks[None]
             vector = self._encoder.run(["session"], given)[0][0]
             self._encodings[key] = vector
             if len(self._encodings) > ENCODINGS_MAX:

@@ -46,8 +46,11 @@ class Exported:
     def scores(self, cases: Cases, start: int, stop: int) -> Tensor:
         padded, lengths = self.model.padded([cases.history(case) for case in range(start, stop)])
         inside = torch.arange(padded.shape[1]) < lengths.unsqueeze(1)
-        vectors = self.table[padded.numpy()] * inside.unsqueeze(2).numpy()
-        session = self.runtime.run(["session"], {"vectors": vectors, "lengths": lengths.numpy()})[0]
+        given = {"vectors": self.table[padded.numpy()] * inside.unsqueeze(2).numpy(), "lengths": lengths.numpy()}
+        marks = self.model.padded_marks(cases.marks_of(start, stop), padded.shape[1])
+        if marks is not None:
+            given["marks"] = marks.numpy()
+        session = self.runtime.run(["session"], given)[0]
         return torch.from_numpy(np.asarray(session) @ self.table.T)
 
 

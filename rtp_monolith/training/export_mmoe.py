@@ -127,9 +127,12 @@ def run_ranker(graph: bytes, rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return _run(graph, {"rows": rows})
 
 
-def run_encoder(graph: bytes, vectors: NDArray[np.float32], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+def run_encoder(
+    graph: bytes, vectors: NDArray[np.float32], lengths: NDArray[np.int64], marks: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
     """Session vectors [b, d] of the encoder's graph as ONNX Runtime computes them on one thread."""
-    return _run(graph, {"vectors": vectors, "lengths": lengths})
+    given: dict[str, NDArray[np.generic]] = {"vectors": vectors, "lengths": lengths}
+    return _run(graph, given if marks is None else {**given, "marks": marks})
 
 
 def _run(graph: bytes, inputs: dict[str, NDArray[np.generic]]) -> NDArray[np.float32]:

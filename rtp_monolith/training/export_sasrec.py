@@ -22,7 +22,8 @@ LN_EPS = 1e-5
 
 
 def sasrec_graph(body: SasRec) -> bytes:
-    """The serialised graph: `vectors` f32 [b, l, d] and `lengths` i64 [b] → `session` f32 [b, d]."""
+    """The serialised graph: `vectors` f32 [b, l, d], `lengths` i64 [b] and, if the model reads them, `marks` i64
+    [b, l, 2] → `session` f32 [b, d]."""
     return _Writer(body).written()
 
 
@@ -52,9 +53,10 @@ class _Writer:
         ends = [
             helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["b", "l", d]),
             helper.make_tensor_value_info("lengths", TensorProto.INT64, ["b"]),
+            *([helper.make_tensor_value_info("marks", TensorProto.INT64, ["b", "l", 2])] if settings.marked else []),
             helper.make_tensor_value_info("session", TensorProto.FLOAT, ["b", d]),
         ]
-        return graph.serialized("encoder", ends[:2], ends[2:])
+        return graph.serialized("encoder", ends[:-1], ends[-1:])
 
     def _tables(self, longest: int) -> None:
         """By length: where the last item stands, and 1 where there is one. And the constants of slices."""
@@ -72,10 +74,23 @@ class _Writer:
         graph.add("Concat", ["longest", "longest"], "square", axis=0)
         positions = graph.constant("position", self.weights["position"] / self.scale)
         graph.add("Slice", [positions, "nil", "longest", "axis_0"], "positions")
-        graph.add("Add", ["vectors", "positions"], "placed")
+        graph.add("Add", [self._marked(), "positions"], "placed")
         gain, shift = self._norm("blocks.0.before_attention")
         graph.add("LayerNormalization", ["placed", gain, shift], "placed_normed", epsilon=self._eps, axis=-1)
         return "placed", "placed_normed"
+
+    def _marked(self) -> str:
+        """Items with what their marks add: one row of a table for each pair of a gap and an action."""
+        graph, weights = self.graph, self.weights
+        if not self.settings.marked:
+            return "vectors"
+        gaps, actions = (weights.get(name, np.zeros((1, self.settings.width))) for name in ("gap", "action"))
+        table = (gaps[:, None] + actions[None, :]).reshape(-1, self.settings.width) / self.scale
+        # What the model does not read counts for nothing in the number of the row.
+        counts = np.array([len(actions) if self.settings.gaps else 0, 1 if self.settings.actions else 0])
+        graph.add("MatMul", ["marks", graph.constant("mark_counts", counts)], "mark_rows")
+        graph.add("Gather", [graph.constant("mark_table", table), "mark_rows"], "said")
+        return graph.add("Add", ["vectors", "said"], "told_items")
 
     @property
     def _eps(self) -> float:

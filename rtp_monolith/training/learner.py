@@ -22,7 +22,8 @@ JUDGED_CASES = 4_000
 
 class Data(msgspec.Struct, frozen=True):
     """Sessions of item numbers below `items`; `known` [items] says which a model may recommend, `trained` [items] which
-    occur; `attributes` lists the attribute numbers of each item, or is None; `lists` are asked for when all is done."""
+    occur; `attributes` lists the attribute numbers of each item, or is None; `lists` are asked for when all is done;
+    `marks` int64 [clicks, 2] of each session, or None."""
 
     sessions: list[list[int]]
     items: int
@@ -31,6 +32,7 @@ class Data(msgspec.Struct, frozen=True):
     attributes: list[list[int]] | None
     k: int
     lists: int = 0
+    marks: list[NDArray[np.int64]] | None = None
 
 
 class Learner(Protocol):

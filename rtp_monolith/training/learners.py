@@ -28,6 +28,10 @@ from rtp_monolith.training.settings import Settings
 
 AGAIN_SHARE = 0.44
 """Of the time for two learnings, the first one's: the second has a ninth more sessions and no judging."""
+CHECKPOINTS = ("first.ckpt", "again.ckpt", "marked-first.ckpt", "marked-again.ckpt")
+"""The files of a killed run, in a folder of their own or beside the model."""
+MARKED_COST, AGAIN_COST = 1.3, 1.2
+"""What a learning with marks may take, and the one after validation, as multiples of a learning without marks."""
 
 
 class Encoder:
@@ -51,10 +55,42 @@ class Encoder:
         self.near: ItemKnn | None = None
         self.soft: Soft | None = None
         self.ndcg = 0.0
+        self.weighs_marks = False
+        self.weighed: dict[str, float] = {}
 
     def learn(self, data: Data, validation: Cases | None, until_s: float, again: bool) -> Scorer:
+        if self.weighs_marks and validation is not None and len(validation):
+            return self._weigh(data, validation, until_s, again)
+        return self._learn(data, validation, until_s, AGAIN_SHARE if again else 1.0, again)
+
+    def _weigh(self, data: Data, validation: Cases, until_s: float, again: bool) -> Scorer:
+        """Learns without marks, and with them if there is time for that too; they are kept if validation gains."""
+        name, with_marks, began_s = self.name, self.settings, self.clock.monotonic_s()
+        self.settings = msgspec.structs.replace(with_marks, gaps=False, actions=0)
+        plain = self._learn(data, validation, until_s, AGAIN_SHARE if again else 1.0, again)
+        found = (self.history, self.epochs, self.to_run, self.ndcg, self.model)
+        now_s = self.clock.monotonic_s()
+        took_s = now_s - began_s
+        if self.history.cut or until_s - now_s < took_s * (MARKED_COST + AGAIN_COST * again):
+            self.tell(f"{name}: times and actions are left out: the time is up for trying them")
+            return plain
+        self.settings = with_marks
+        marked = self._learn(data, validation, now_s + took_s * MARKED_COST, 1.0, again)
+        self.weighed = {"ndcg": self.ndcg, "ndcg_without": found[3]}
+        gains = self.ndcg > found[3] * blend.GAIN_MIN
+        self.tell(
+            f"{name}: NDCG {self.ndcg:.4f} on validation with times and actions, {found[3]:.4f} without: "
+            f"{'they are read' if gains else 'they are left out'}"
+        )
+        if gains:
+            return marked
+        self.history, self.epochs, self.to_run, self.ndcg, self.model = found
+        self.settings = msgspec.structs.replace(with_marks, gaps=False, actions=0)
+        return plain
+
+    def _learn(self, data: Data, validation: Cases | None, until_s: float, share: float, again: bool) -> Scorer:
         model = build(data.items, self.settings, self.seed, data.attributes)
-        budget_s = max(0.0, until_s - self.clock.monotonic_s()) * (AGAIN_SHARE if again else 1.0)
+        budget_s = max(0.0, until_s - self.clock.monotonic_s()) * share
         kind = "learning" if validation is not None else "again with validation"
         self.tell(f"{self.name}: {kind}, {len(data.sessions)} sessions, {data.items} items, at most {budget_s:.0f} s")
         self.history = loop.train(
@@ -69,6 +105,7 @@ class Encoder:
             to_run=self.to_run if validation is None else None,
             checkpoint=self.checkpoint(validation is not None),
             soft=self.soft,
+            marks=data.marks,
             tell=lambda text: self.tell(f"{self.name}: {text}"),
         )
         history = self.history
@@ -84,7 +121,9 @@ class Encoder:
 
     def checkpoint(self, first: bool) -> Path | None:
         """The file of a learning, if there are files."""
-        return None if self.checkpoints is None else self.checkpoints / ("first.ckpt" if first else "again.ckpt")
+        if self.checkpoints is None:
+            return None
+        return self.checkpoints / CHECKPOINTS[2 * self.settings.marked + (not first)]
 
     def _judge(self, validation: Cases, data: Data) -> Callable[[SessionModel], float]:
         # A live protocol does not change a neural model's answers, so any of its cases may be left out.
@@ -100,7 +139,8 @@ class Encoder:
         return Shortlisted(model, self.near)
 
     def document(self) -> dict[str, object]:
-        return {"name": self.name, "settings": msgspec.to_builtins(self.settings), "epochs": self.epochs}
+        made = {"name": self.name, "settings": msgspec.to_builtins(self.settings), "epochs": self.epochs}
+        return made | ({"marks": self.weighed} if self.weighed else {})
 
 
 class Mixture:

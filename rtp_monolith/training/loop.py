@@ -17,11 +17,13 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rtp_monolith.clock import Clock
 from rtp_monolith.errors import DataError
 from rtp_monolith.training.batches import Batch, Windows
+from rtp_monolith.training.device import best
 from rtp_monolith.training.models.encoder import SessionModel
 from rtp_monolith.training.objective import Objective, Soft
 from rtp_monolith.training.settings import Settings
@@ -78,21 +80,27 @@ def train(
     to_run: Pass | None = None,
     checkpoint: Path | None = None,
     soft: Soft | None = None,
+    marks: Sequence[NDArray[np.int64]] | None = None,
     tell: Tell = lambda _: None,
 ) -> History:
     """Trains in place on sessions of item numbers, oldest first; with a judge the best epoch's weights are left in the
     model, else the last's. `judgings_after` is how many times a judging's work the caller does within the budget,
-    `soft` what a teacher says of every click.
+    `soft` what a teacher says of every click, `marks` int64 [clicks, 2] of every session for a model that reads them.
 
     Raises DataError `nothing_to_learn` when no session has two items and `loss_not_finite` when the loss is NaN or
-    infinite; a checkpoint then holds the last epoch that was good.
+    infinite; a checkpoint then holds the last epoch that was good. Computes where `device.best` says; the model comes
+    back on the CPU.
     """
-    windows = Windows(sessions, settings.length_max, settings.batch_tokens)
+    windows = Windows(sessions, settings.length_max, settings.batch_tokens, marks if settings.marked else None)
     if not len(windows):
         raise DataError("no session has two items: there is no next item to learn", code="nothing_to_learn")
-    run = _Run(model, windows, settings, seed, clock, judge, budget_s, to_run, checkpoint, soft, tell)
-    run.judgings_after = judgings_after
-    return run.go()
+    model.to(best())
+    try:
+        run = _Run(model, windows, settings, seed, clock, judge, budget_s, to_run, checkpoint, soft, tell)
+        run.judgings_after = judgings_after
+        return run.go()
+    finally:
+        model.to("cpu")
 
 
 class _Run:
@@ -130,8 +138,9 @@ class _Run:
         history, history_epoch = self.history, self._resume()
         torch.manual_seed(self.seed if history_epoch == 0 else torch.initial_seed())
         if history_epoch:
-            torch.set_rng_state(self.rng_state)
-        while self._epoch(history_epoch):
+            set_rng_states(self.rng_states)
+        # A checkpoint may be of a run that had come to its end, and another epoch would be one too many.
+        while (not history_epoch or self._goes_on(history_epoch)) and self._epoch(history_epoch):
             history_epoch += 1
         if self.best is not None:
             self.model.load_state_dict(self.best)
@@ -165,7 +174,7 @@ class _Run:
             self._note(started_s, epoch, total / count)
         if not count:
             return False
-        return self._finish(epoch, total / count, began_s, last)
+        return self._finish(epoch, total / count, began_s)
 
     def _step(self, batch: Batch, rng: np.random.Generator) -> float:
         history = self.history
@@ -210,7 +219,7 @@ class _Run:
         history.steps_planned = min(self.whole_plan, history.steps + affordable)
         history.cut = history.steps_planned < self.whole_plan
 
-    def _finish(self, epoch: int, loss: float, began_s: float, last: int) -> bool:
+    def _finish(self, epoch: int, loss: float, began_s: float) -> bool:
         history, metric = self.history, None
         if self.judge is not None:
             self.model.eval()
@@ -228,9 +237,15 @@ class _Run:
         judged = "" if metric is None else f", validation {metric:.4f}"
         self.tell(f"epoch {epoch + 1} of {self.to_run.epochs:g}: loss {loss:.4f}{judged}, {seconds:.1f} s")
         self._save(epoch + 1)
-        if history.steps >= min(last, history.steps_planned) or epoch + 1 >= self.to_run.stop_after:
+        return self._goes_on(epoch + 1)
+
+    def _goes_on(self, done: int) -> bool:
+        """Whether there is another epoch after so many."""
+        history = self.history
+        last = math.ceil(self.to_run.stop_after * history.steps_per_epoch)
+        if history.steps >= min(last, history.steps_planned) or done >= self.to_run.stop_after:
             return False
-        return self.judge is None or epoch + 1 - history.best_epoch < self.settings.patience
+        return self.judge is None or done - history.best_epoch < self.settings.patience
 
     def _signature(self) -> dict[str, Any]:
         return {
@@ -251,7 +266,7 @@ class _Run:
             "model": self.model.state_dict(),
             "best": self.best,
             "optimizers": [each.state_dict() for each in self.optimizers],
-            "rng": torch.get_rng_state(),
+            "rng": rng_states(),
         }
         write_whole(document, self.checkpoint)
 
@@ -260,7 +275,7 @@ class _Run:
         if self.checkpoint is None or not self.checkpoint.exists():
             return 0
         try:
-            found = torch.load(self.checkpoint, weights_only=True)
+            found = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
         except Exception as error:
             raise DataError(f"{self.checkpoint.name} cannot be read: {error}", code="checkpoint_unreadable") from error
         if found["signature"] != self._signature():
@@ -275,9 +290,21 @@ class _Run:
         loaded = msgspec.convert(found["history"], History)
         for name in History.__struct_fields__:
             setattr(self.history, name, getattr(loaded, name))
-        self.rng_state = found["rng"]
+        self.rng_states = found["rng"]
         self.tell(f"going on after epoch {found['epoch']}")
         return int(found["epoch"])
+
+
+def rng_states() -> list[Tensor]:
+    """Of the CPU's generator, then of each GPU's."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
+
+
+def set_rng_states(states: Sequence[Tensor]) -> None:
+    """What `rng_states` gave, on a machine with as many GPUs."""
+    torch.set_rng_state(states[0])
+    if len(states) > 1:
+        torch.cuda.set_rng_state_all(list(states[1:]))
 
 
 def optimizers(model: SessionModel, settings: Settings) -> list[torch.optim.Optimizer]:

@@ -27,15 +27,25 @@ class _Softmax(torch.autograd.Function):
     def forward(
         ctx: Any, states: Tensor, columns: Tensor, positives: Tensor, own: Tensor, bias: Tensor | None
     ) -> Tensor:
+        half = torch.is_autocast_enabled(states.device.type)
+        with torch.autocast(states.device.type, enabled=False):
+            return _Softmax.within(ctx, states, columns, positives, own, bias, half)
+
+    @staticmethod
+    def within(
+        ctx: Any, states: Tensor, columns: Tensor, positives: Tensor, own: Tensor, bias: Tensor | None, half: bool
+    ) -> Tensor:
+        """`forward`, with products in bfloat16 if `half`; sums and exponentials stay in float32."""
         to_states, to_positives = torch.empty_like(states), torch.empty_like(positives)
         to_columns = torch.zeros_like(columns)
         total = states.new_zeros(())
         rows = max(1, BLOCK_ELEMENTS // max(1, columns.shape[0]))
+        multiplied = columns.bfloat16() if half else columns
         for at in range(0, states.shape[0], rows):
             h, p, mine = states[at : at + rows], positives[at : at + rows], own[at : at + rows]
-            logits = h @ columns.T if bias is None else torch.addmm(bias, h, columns.T)
-            masked = mine.ge(0).nonzero().squeeze(1)
-            logits[masked, mine[masked]] = -torch.inf
+            logits = _logits(h, multiplied, bias)
+            place = mine.clamp(min=0).unsqueeze(1)
+            logits.scatter_(1, place, logits.gather(1, place).masked_fill_(mine.ge(0).unsqueeze(1), -torch.inf))
             positive = (h * p).sum(1)
             peak = torch.maximum(logits.amax(1), positive)
             logits.sub_(peak.unsqueeze(1)).exp_()
@@ -44,9 +54,14 @@ class _Softmax(torch.autograd.Function):
             total += (mass.log() + peak - positive).sum()
             pull = (share / mass - 1.0).unsqueeze(1)
             inverse = mass.reciprocal().unsqueeze(1)
-            to_states[at : at + rows] = (logits @ columns) * inverse + pull * p
             to_positives[at : at + rows] = pull * h
-            to_columns.addmm_(logits.T, h * inverse)
+            if half:
+                weights = logits.bfloat16()
+                to_states[at : at + rows] = (weights @ multiplied).float() * inverse + pull * p
+                to_columns.add_((weights.T @ (h * inverse).bfloat16()).float())
+            else:
+                to_states[at : at + rows] = (logits @ columns) * inverse + pull * p
+                to_columns.addmm_(logits.T, h * inverse)
         ctx.save_for_backward(to_states, to_columns, to_positives)
         return total
 
@@ -55,6 +70,14 @@ class _Softmax(torch.autograd.Function):
         to_states, to_columns, to_positives = ctx.saved_tensors
         (grad,) = grads
         return to_states * grad, to_columns * grad, to_positives * grad, None, None
+
+
+def _logits(states: Tensor, columns: Tensor, bias: Tensor | None) -> Tensor:
+    """float32 [n, c], made in the precision of the columns."""
+    if columns.dtype == states.dtype:
+        return states @ columns.T if bias is None else torch.addmm(bias, states, columns.T)
+    logits = (states.to(columns.dtype) @ columns.T).to(states.dtype)
+    return logits if bias is None else logits.add_(bias)
 
 
 def softmax(states: Tensor, columns: Tensor, positives: Tensor, own: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -94,7 +117,7 @@ def _pairs(states: Tensor, columns: Tensor, positives: Tensor, own: Tensor) -> I
     for at in range(0, states.shape[0], rows):
         h = states[at : at + rows]
         counts = own[at : at + rows].unsqueeze(1) != places
-        yield (h * positives[at : at + rows]).sum(1, keepdim=True), h @ columns.T, counts
+        yield (h * positives[at : at + rows]).sum(1, keepdim=True), (h @ columns.T).float(), counts
 
 
 def bpr(states: Tensor, columns: Tensor, positives: Tensor, own: Tensor) -> Tensor:

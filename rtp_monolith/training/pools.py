@@ -19,7 +19,7 @@ from rtp_monolith._native import Plan
 from rtp_monolith.training.export_asking import Asking
 from rtp_monolith.training.lists import SeenList
 from rtp_monolith.training.past import Past
-from rtp_monolith.training.ranker import Wanted
+from rtp_monolith.training.ranker import WantedRows
 
 PER_ROW = ("features", "gain", "said", "stands_for")
 
@@ -67,14 +67,16 @@ class Pools:
         """Which pools are of a moment from `after_ms` up to `until_ms`."""
         return np.asarray((self.as_of_ms >= after_ms) & (self.as_of_ms < until_ms))
 
-    def wanted(self, chosen: NDArray[np.bool_], values: NDArray[np.float32], columns: list[int]) -> Wanted:
+    def wanted(self, chosen: NDArray[np.bool_], values: NDArray[np.float32], columns: list[int]) -> WantedRows:
         """The chosen pools with these columns of `values` [all rows, any] as features; gains of a pool sum to 1."""
         pool = np.repeat(np.arange(len(self)), self.card.sizes)
         rows = np.flatnonzero(chosen[pool])
         place = (np.cumsum(chosen) - 1)[pool[rows]].astype(np.int32)
         gain = np.asarray(self.gain[rows])
         gain = gain / np.bincount(place, gain, minlength=int(chosen.sum())).astype(np.float32)[place]
-        return Wanted(np.ascontiguousarray(values[rows][:, columns]), gain, np.asarray(self.stands_for[rows]), place)
+        return WantedRows(
+            np.ascontiguousarray(values[rows][:, columns]), gain, np.asarray(self.stands_for[rows]), place
+        )
 
 
 def _map(folder: Path, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:

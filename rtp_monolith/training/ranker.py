@@ -60,7 +60,7 @@ class Rows(msgspec.Struct, frozen=True):
         return Rows(self.features[where], self.names, self.labels[where], self.position[where], self.lists[where])
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class WantedRows(msgspec.Struct, frozen=True):
     """Rows of pools of candidates and what was wanted of each: `features` f32 [n, F], `gain` f32 [n] with a sum of 1 in
     a pool, `stands_for` f32 [n] (how many candidates a row stands for), `pools` i32 [n] ascending from 0."""
 
@@ -137,7 +137,7 @@ def train_ranker(
     *,
     seed: int,
     request_names: frozenset[str],
-    pools: tuple[Wanted, Wanted] | None = None,
+    pools: tuple[WantedRows, WantedRows] | None = None,
     checkpoint: Path | None = None,
     report: Report | None = None,
     step: Step | None = None,
@@ -220,7 +220,7 @@ class _PoolTensors(_Batches):
     """Rows of pools as tensors; `bias` is the logarithm of how many candidates a row stands for, which makes the sum
     over the rows that of the whole pool (log-q; Bengio and Senécal, 2008)."""
 
-    def __init__(self, wanted: Wanted, used: list[int]) -> None:
+    def __init__(self, wanted: WantedRows, used: list[int]) -> None:
         super().__init__(wanted.pools)
         self.features = torch.from_numpy(np.ascontiguousarray(wanted.features[:, used]))
         self.gain = torch.from_numpy(wanted.gain)

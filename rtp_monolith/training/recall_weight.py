@@ -10,13 +10,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rtp_monolith.training.ranker import Wanted
+from rtp_monolith.training.ranker import WantedRows
 
 WEIGHTS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
 FIRST = 10
 
 
-def gains_by_weight(wanted: Wanted, found: NDArray[np.floating], worth: NDArray[np.floating]) -> dict[str, float]:
+def gains_by_weight(wanted: WantedRows, found: NDArray[np.floating], worth: NDArray[np.floating]) -> dict[str, float]:
     """By weight: mean over pools of the gain of what was wanted, discounted by its place (NDCG's, 0 beyond FIRST).
     `found` and `worth` [n] are the merged score and the value of each row. Empty without pools."""
     if not len(wanted):
@@ -37,7 +37,7 @@ def _scaled(scores: NDArray[np.float64], starts: NDArray[np.int64], pools: NDArr
     return made
 
 
-def _gain(scores: NDArray[np.float64], wanted: Wanted, starts: NDArray[np.int64]) -> float:
+def _gain(scores: NDArray[np.float64], wanted: WantedRows, starts: NDArray[np.int64]) -> float:
     # Best first within each pool; of equal ones what was wanted comes last, so that ties never help.
     order = np.lexsort((wanted.gain, -scores, wanted.pools))
     stands_for = wanted.stands_for[order].astype(np.float64)

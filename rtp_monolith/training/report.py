@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rtp_monolith.training.dataset import AFFINITY
 from rtp_monolith.training.lists import HEADS
 from rtp_monolith.training.measures import auc, calibration_error, log_loss, ndcg
-from rtp_monolith.training.ranker import Rows, TrainedRanker, Wanted
+from rtp_monolith.training.ranker import Rows, TrainedRanker, WantedRows
 
 POPULARITY = "item_popularity"
 
@@ -57,7 +57,7 @@ def calibration(trained: TrainedRanker, rows: Rows) -> dict[str, object]:
     }
 
 
-def pools(wanted: Wanted) -> dict[str, int]:
+def pools(wanted: WantedRows) -> dict[str, int]:
     """How many pools and rows, and how many of the rows were wanted."""
     return {
         "pools": int(wanted.pools.max(initial=-1)) + 1,

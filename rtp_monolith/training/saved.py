@@ -19,11 +19,12 @@ import torch
 
 from rtp_monolith.clock import Clock
 from rtp_monolith.errors import DataError
+from rtp_monolith.features.marks import Marks
 from rtp_monolith.training.evaluate import Request, Trained, learn
 from rtp_monolith.training.export import check_parity, export_encoder, export_step, item_vectors
 from rtp_monolith.training.export_int8 import Quantized, quantize
 from rtp_monolith.training.learner import Learner
-from rtp_monolith.training.learners import Encoder, Mixture
+from rtp_monolith.training.learners import CHECKPOINTS, Encoder, Mixture
 from rtp_monolith.training.loop import write_whole
 from rtp_monolith.training.metrics import Metrics
 from rtp_monolith.training.models.build import build
@@ -31,6 +32,7 @@ from rtp_monolith.training.models.encoder import SessionModel
 from rtp_monolith.training.protocols import Cases, split_for_training
 from rtp_monolith.training.sessions import read, read_attributes
 from rtp_monolith.training.settings import Settings
+from rtp_monolith.training.stamps import found_marks
 from rtp_monolith.training.teach import Taught
 
 FORMAT = 1
@@ -46,7 +48,8 @@ class Weights(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """What `model.json` says. `items` are the ids by number, `attributes` the attribute numbers of each or null."""
+    """What `model.json` says. `items` are the ids by number, `attributes` the attribute numbers of each or null,
+    `marks` what the file says of clicks, for the weights whose settings read it."""
 
     format: int
     model: str
@@ -62,6 +65,7 @@ class Document(msgspec.Struct, frozen=True):
     weights: list[Weights]
     items: list[str]
     attributes: list[list[int]] | None
+    marks: Marks | None = None
 
 
 def train_only(
@@ -76,19 +80,18 @@ def train_only(
     `serve` its serving form as well."""
     recorded = read(request.train)
     described = read_attributes(request.attributes) if request.attributes is not None else {}
-    parts = split_for_training(recorded, described)
+    marks = found_marks(recorded, recorded, request.marks, tell)
+    parts = split_for_training(recorded, described, marks)
     made = learn(request, parts, described, clock, tell, checkpoints=folder)
-    document = save(folder, made, parts.vocabulary.ids(), request)
-    for each in _encoders(made.learner):
-        for first in (True, False):
-            if (path := each.checkpoint(first)) is not None:
-                path.unlink(missing_ok=True)
+    document = save(folder, made, parts.vocabulary.ids(), request, marks)
+    for file in CHECKPOINTS:
+        (folder / file).unlink(missing_ok=True)
     if not serve:
         return document, None
     return document, serving_form(folder, made, parts.validation(made.data.known), request.seed, int8_loss_max, tell)
 
 
-def save(folder: Path, made: Trained, items: list[str], request: Request) -> Document:
+def save(folder: Path, made: Trained, items: list[str], request: Request, marks: Marks | None = None) -> Document:
     """Writes the folder. Raises DataError `disk_refused`."""
     weights = []
     for place, encoder in enumerate(_encoders(made.learner)):
@@ -111,6 +114,7 @@ def save(folder: Path, made: Trained, items: list[str], request: Request) -> Doc
         weights,
         items,
         made.data.attributes,
+        marks,
     )
     beside = folder / "model.json.part"
     try:

@@ -1,8 +1,9 @@
 """Files of sessions → sessions of item numbers and the vocabulary that numbers stand for.
 
 Two forms, each plain, `.gz` or `.zst`: one session per line, ids separated by spaces, oldest first; or TSV with the
-header `SessionId ItemId Time` (further columns are passed over), sorted here by time, clicks of equal time in the
-order of the file. An id is any run of bytes without white space; bytes that are not UTF-8 are kept as escapes.
+header `SessionId ItemId Time` and maybe `Action` (further columns are passed over), sorted here by time, clicks of
+equal time in the order of the file. An id is any run of bytes without white space; bytes that are not UTF-8 are kept
+as escapes.
 Invariant: nothing is passed over silently; a line that cannot be read is an error with its number. It does not know
 what is trained or measured.
 """
@@ -20,17 +21,20 @@ from rtp_monolith.ingest.coerce import CellRefused, moment
 from rtp_monolith.ingest.files import FileError, RowRefused, text_lines
 
 TIMED_HEADER = ("sessionid", "itemid", "time")
+ACTION_HEADERS = ("action", "eventtype", "event_type", "type")
 UNKNOWN = -1
 
 
 class Recorded(msgspec.Struct, frozen=True):
     """Sessions as a file has them: item ids, oldest first; sessions in the order of the file, or of their first click
     when there are times. `names` are the session ids, or what stood first on each line when users were asked for, else
-    empty. `times_s` has a time per click, or is None."""
+    empty. `times_s` has a time per click, or is None; `actions` what was done, "" where the file does not say, or is
+    None."""
 
     sessions: list[list[str]]
     names: list[str]
     times_s: list[list[float]] | None
+    actions: list[list[str]] | None = None
 
     def items(self) -> int:
         """Clicks in all."""
@@ -77,12 +81,14 @@ def read(path: Path, *, users: bool = False) -> Recorded:
     return recorded
 
 
-def _columns(line: bytes) -> tuple[int, int, int] | None:
+def _columns(line: bytes) -> tuple[int, int, int, int | None] | None:
+    """Where session, item, time and, if there is one, the action stand."""
     names = [cell.strip().strip('"').lower() for cell in line.decode(errors="backslashreplace").split("\t")]
     if not set(TIMED_HEADER) <= set(names):
         return None
     session, item, time = (names.index(name) for name in TIMED_HEADER)
-    return session, item, time
+    action = next((names.index(name) for name in ACTION_HEADERS if name in names), None)
+    return session, item, time, action
 
 
 def _is_timed(path: Path) -> bool:
@@ -118,32 +124,39 @@ def _timed(path: Path) -> Recorded:
     _, header = next(lines)
     columns = _columns(header) if isinstance(header, bytes) else None
     assert columns is not None
+    *places_of, action_at = columns
     interned: dict[str, str] = {}
-    clicks: list[tuple[float, int, str, str]] = []
+    clicks: list[tuple[float, int, str, str, str]] = []
     for number, line in lines:
         if isinstance(line, RowRefused):
             raise DataError(f"{path.name}, line {number}: {line.message}", code="bad_line")
         cells = [cell.strip() for cell in line.decode(errors="backslashreplace").split("\t")]
         try:
-            session, item, time = (cells[column] for column in columns)
+            session, item, time = (cells[column] for column in places_of if column is not None)
+            # An empty last cell is cut off with the line's end.
+            action = "" if action_at is None or action_at >= len(cells) else cells[action_at].lower()
         except IndexError:
             raise DataError(f"{path.name}, line {number}: too few cells", code="bad_line") from None
         if not (session and item):
             raise DataError(f"{path.name}, line {number}: an empty cell", code="bad_line")
         at_s = _seconds(time, path, number)
-        clicks.append((at_s, number, interned.setdefault(session, session), interned.setdefault(item, item)))
+        session, item, action = (interned.setdefault(cell, cell) for cell in (session, item, action))
+        clicks.append((at_s, number, session, item, action))
     clicks.sort(key=lambda click: click[:2])
     places: dict[str, int] = {}
     sessions: list[list[str]] = []
     times_s: list[list[float]] = []
-    for at_s, _, session, item in clicks:
+    actions: list[list[str]] = []
+    for at_s, _, session, item, action in clicks:
         place = places.setdefault(session, len(places))
         if place == len(sessions):
             sessions.append([])
             times_s.append([])
+            actions.append([])
         sessions[place].append(item)
         times_s[place].append(at_s)
-    return Recorded(sessions, list(places), times_s)
+        actions[place].append(action)
+    return Recorded(sessions, list(places), times_s, None if action_at is None else actions)
 
 
 def _seconds(text: str, path: Path, number: int) -> float:

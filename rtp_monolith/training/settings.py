@@ -10,15 +10,21 @@ from typing import Literal
 
 import msgspec
 
+from rtp_monolith.features.marks import ACTIONS_MAX
+
 Body = Literal["sasrec", "core", "gru4rec", "session-graph", "two-tower", "bst"]
 Scoring = Literal["dot", "cosine"]
 Loss = Literal["full", "sampled", "in-batch", "bpr", "bpr-max", "gbce"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Sizes, scoring, loss and optimizer. `length_max` is in items, `batch_tokens` in padded positions."""
+    """Sizes, scoring, loss and optimizer. `length_max` is in items, `batch_tokens` in padded positions; `bfloat16` says
+    whether products are in it, None that the hardware decides; `gaps` and the number of `actions` say what is read of a
+    click beside its item."""
 
     body: Body = "sasrec"
+    gaps: bool = False
+    actions: int = 0
     width: int = 128
     layers: int = 2
     heads: int = 2
@@ -37,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     batch_tokens: int = 1024
     epochs: int = 8
     patience: int = 3
+    bfloat16: bool | None = None
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -47,6 +54,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError("a sampled loss needs negatives")
         if min(self.width, self.layers, self.heads, self.length_max, self.batch_tokens) < 1:
             raise ValueError("sizes are at least 1")
+        if not 0 <= self.actions <= ACTIONS_MAX:
+            raise ValueError(f"actions are at most {ACTIONS_MAX}")
+
+    @property
+    def marked(self) -> bool:
+        """Whether clicks are read with their marks."""
+        return self.gaps or self.actions > 0
 
 
 SASREC_DOT = Settings(

@@ -7,6 +7,8 @@ what gave the ranks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ DRAWS = 2_000
 CONFIDENCE = 0.95
 
 Measures = dict[str, NDArray[np.float64]]
+Bounds = tuple[float, float]
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -70,6 +73,32 @@ def _slices(ranks: NDArray[np.int64], place: NDArray[np.int64], names: list[str]
     return made
 
 
+class Paired(msgspec.Struct, frozen=True, kw_only=True):
+    """Means over cases with their intervals, and how far they are from the first of several on the same cases."""
+
+    means: dict[str, float]
+    intervals: dict[str, Bounds]
+    difference: dict[str, float]
+    difference_intervals: dict[str, Bounds]
+
+
+def paired(per_case: Sequence[Measures], groups: NDArray[np.int64], seed: int) -> list[Paired]:
+    """Of the measures of several on the same cases; every draw takes the same groups (int64 [n]) for all."""
+    names = list(per_case[0])
+    values = np.stack([own[name] for own in per_case for name in names])
+    draws = drawn_means(values, groups, seed).reshape(DRAWS, len(per_case), len(names))
+    from_first = draws - draws[:, :1]
+    return [
+        Paired(
+            means={name: float(own[name].mean()) for name in names},
+            intervals={name: interval(draws[:, place, n]) for n, name in enumerate(names)},
+            difference={name: float((own[name] - per_case[0][name]).mean()) for name in names},
+            difference_intervals={name: interval(from_first[:, place, n]) for n, name in enumerate(names)},
+        )
+        for place, own in enumerate(per_case)
+    ]
+
+
 def drawn_means(
     values: NDArray[np.float64], groups: NDArray[np.int64], seed: int, draws: int = DRAWS
 ) -> NDArray[np.float64]:
@@ -87,7 +116,7 @@ def drawn_means(
     return made
 
 
-def interval(draws: NDArray[np.float64]) -> tuple[float, float]:
+def interval(draws: NDArray[np.float64]) -> Bounds:
     """The middle CONFIDENCE of the draws."""
     low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rtp_monolith.config import Config
 from rtp_monolith.training.pools import Pools
-from rtp_monolith.training.ranker import Wanted, listwise
+from rtp_monolith.training.ranker import WantedRows, listwise
 
 STEPS_MAX = 200
 POOLS_MIN = 50
@@ -63,7 +63,7 @@ def propose(pools: Pools, config: Config, after_ms: int, until_ms: int, judged_u
     return made
 
 
-def fit_weights(wanted: Wanted) -> NDArray[np.float32]:
+def fit_weights(wanted: WantedRows) -> NDArray[np.float32]:
     """Weights f32 [sources] of the features of `wanted`, which are what the sources say, with the least log-loss."""
     raw = torch.full((wanted.features.shape[1],), -1.0, requires_grad=True)
     _minimise(wanted, raw, lambda: torch.nn.functional.softplus(raw))
@@ -71,7 +71,7 @@ def fit_weights(wanted: Wanted) -> NDArray[np.float32]:
     return made
 
 
-def _log_loss(wanted: Wanted, weights: NDArray[np.float32]) -> float:
+def _log_loss(wanted: WantedRows, weights: NDArray[np.float32]) -> float:
     """Under these weights times the scale that suits them best."""
     if not len(wanted):
         return float("nan")
@@ -79,7 +79,7 @@ def _log_loss(wanted: Wanted, weights: NDArray[np.float32]) -> float:
     return _minimise(wanted, scale, lambda: at * torch.exp(scale))
 
 
-def _minimise(wanted: Wanted, parameter: Tensor, weights: Callable[[], Tensor]) -> float:
+def _minimise(wanted: WantedRows, parameter: Tensor, weights: Callable[[], Tensor]) -> float:
     """The least mean log-loss over the pools; `parameter`, which `weights` are made of, is left there."""
     said, gain, lists = (
         torch.from_numpy(each) for each in (wanted.features, wanted.gain, wanted.pools.astype(np.int64))

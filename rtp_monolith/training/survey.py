@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -35,10 +36,19 @@ class CatalogueItem(msgspec.Struct, frozen=True):
 
 
 class Session(msgspec.Struct):
-    """What one session wanted: items with their times, in the order of the log."""
+    """What one session wanted: items with their times (ms) and event types, in the order of the log."""
 
     items: list[str]
     times: list[int]
+    actions: list[str]
+
+    def of(self, places: Sequence[int]) -> Session:
+        """Some of it, in an order of its own."""
+        return Session(
+            [self.items[place] for place in places],
+            [self.times[place] for place in places],
+            [self.actions[place] for place in places],
+        )
 
 
 class Survey(msgspec.Struct, frozen=True):
@@ -67,16 +77,18 @@ class Survey(msgspec.Struct, frozen=True):
             seen += self.minutes[minute]
         return (max(self.minutes) + 1) * MINUTE_MS
 
-    def sessions_between(self, after_ms: int, until_ms: int) -> list[list[str]]:
+    def sessions_between(self, after_ms: int, until_ms: int) -> list[Session]:
         """What sessions that began at or after `after_ms` wanted before `until_ms`, oldest session first; sessions
-        without two items are left out."""
+        without two items are left out. Each is in the order of its times, as a shard keeps it: an event that came late
+        stands where it belongs."""
         found = []
         for session in self.sessions.values():
             if session.times[0] < after_ms:
                 continue
-            kept = [item for item, ts_ms in zip(session.items, session.times, strict=True) if ts_ms < until_ms]
+            kept = [place for place, ts_ms in enumerate(session.times) if ts_ms < until_ms]
+            kept.sort(key=session.times.__getitem__)
             if len(kept) > 1:
-                found.append(kept)
+                found.append(session.of(kept))
         return found
 
     def attribute_numbers(self) -> list[list[int]]:
@@ -103,9 +115,10 @@ def survey(data: Path, config: Config) -> Survey:
                     continue
                 session = sessions.get(session_id)
                 if session is None:
-                    session = sessions[session_id] = Session([], [])
+                    session = sessions[session_id] = Session([], [], [])
                 session.items.extend(items)
                 session.times.extend([ts_ms] * len(items))
+                session.actions.extend([kind] * len(items))
             if end == offset:
                 wanted = {k: s for k, s in sessions.items() if s.items}
                 return Survey(minutes, wanted, *_catalogue(log))

@@ -78,7 +78,8 @@ def expectations(teacher: Scorer, data: Data, weight: float = WEIGHT, named: int
     upto = np.arange(clicks) - np.repeat(lengths.cumsum() - lengths, lengths)
     places = np.flatnonzero(upto > 0)
     flat = np.fromiter((item for each in data.sessions for item in each), dtype=np.int64)
-    cases = Cases(data.sessions, of[places], upto[places], flat[places], keys=list(range(len(lengths))))
+    keys = list(range(len(lengths)))
+    cases = Cases(data.sessions, of[places], upto[places], flat[places], keys=keys, marks=data.marks)
     with torch.inference_mode():
         for start in range(0, len(cases), BLOCK_ROWS):
             stop = min(start + BLOCK_ROWS, len(cases))

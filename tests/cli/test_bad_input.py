@@ -41,6 +41,19 @@ def test_files_that_cannot_be_learned_from(
     assert exit_code == 1 and report["error"]["code"] == code and said in report["error"]["message"]
 
 
+TABLE = "SessionId\tItemId\tTime\n1\ta\t1\n1\tb\t2\n2\ta\t3\n2\tb\t5\n"
+
+
+@pytest.mark.parametrize(("train", "test", "said"), [(TABLE, GOOD, "--test has no times"), (GOOD, TABLE, "--train"),
+                                                     (GOOD, GOOD, "--train and --test have no times")])  # fmt: skip
+def test_marks_that_a_file_does_not_have(rtp: Rtp, tmp_path: Path, train: str, test: str, said: str) -> None:
+    (tmp_path / "train.txt").write_text(train)
+    (tmp_path / "test.txt").write_text(test)
+    asked = ("--train", tmp_path / "train.txt", "--test", tmp_path / "test.txt", "--model", "sasrec", "--json")
+    exit_code, report = rtp("evaluate", *asked, "--marks", "on")
+    assert exit_code == 1 and report["error"]["code"] == "marks_missing" and said in report["error"]["message"]
+
+
 def test_a_file_that_is_cut_off_is_an_error(rtp: Rtp, tmp_path: Path) -> None:
     import gzip
 

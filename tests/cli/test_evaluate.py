@@ -156,7 +156,7 @@ def test_models_are_compared_on_the_same_lists(rtp: Rtp, file: Path, tmp_path: P
     assert first["difference_intervals"]["ndcg"] == [0.0, 0.0]
     assert second["verdict"] in ("better", "worse", "no difference shown")
     assert [each["name"] for each in second["by_length"]] == ["1", "2"]
-    assert drawing.read_text().count("<circle") == 2
+    assert all(f">{report['model']}</text>" in drawing.read_text() for report in (first, second))
     code, shown = rtp(*asked)
     assert code == 0 and "NDCG against popularity" in shown and "●" in shown
 
@@ -166,6 +166,7 @@ def test_a_comparison_with_nobody_is_wrong_use(rtp: Rtp, file: Path, tmp_path: P
     assert rtp(*asked, "--compare", "popularity,sasrek")[0] == 2
     assert rtp(*asked, "--compare", "core,core")[0] == 2
     assert rtp(*asked, "--draw", tmp_path / "x.svg")[0] == 2
+    assert rtp(*asked, "--compare", "popularity,item-knn", "--draw", tmp_path / "x.gif")[0] == 1
     code, _ = rtp(*asked, "--compare", "popularity,item-knn", "--draw", tmp_path / "none" / "x.svg", "--json")
     assert code == 1
 

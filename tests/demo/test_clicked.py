@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtp_monolith.demo.clicked import HELD_OUT_EVERY, LENGTH_MIN, ClickedSessions, lines
+from rtp_monolith.demo.clicked import HELD_OUT_EVERY, LENGTH_MIN, WISHES, ClickedSessions, lines, rows
 from rtp_monolith.demo.shop import generate_items
 from rtp_monolith.demo.shoppers import Setting
 from rtp_monolith.demo.traffic import traffic_of
-from rtp_monolith.demo.visits import CLICK
+from rtp_monolith.demo.visits import CLICK, KINDS, PURCHASE
 from tests.demo.conftest import Log
 
 
@@ -38,6 +38,34 @@ def test_visits_are_split_by_people_and_by_time(log: Log) -> None:
 
 def test_lines_are_ids_oldest_first() -> None:
     assert lines([np.array([1, 0, 1]), np.array([2])], ["a", "b", "c"]) == b"b a b\nc\n"
+
+
+def test_wishes_have_their_times_and_actions_and_a_purchase_is_one_for_each_item(log: Log) -> None:
+    clicked = ClickedSessions(wishes=True)
+    for part in np.array_split(log.rows, 7):
+        clicked.add(part)
+    train, test = clicked.visits()
+    wanted = log.rows[np.isin(log.rows["kind"], WISHES)]
+    bought = wanted["kind"] == PURCHASE
+    for visit in (*train[:200], *test[:50]):
+        session = int(visit["session"][0])
+        own = wanted[wanted["session"] == session]
+        told = [
+            (int(event["ts_ms"]), int(event["kind"]), item)
+            for event in own
+            for item in (
+                event["cart"][event["cart"] >= 0].tolist() if event["kind"] == PURCHASE else [int(event["item"])]
+            )
+        ]
+        assert list(zip(visit["ts_ms"].tolist(), visit["kind"].tolist(), visit["item"].tolist(), strict=True)) == told
+    assert bought.any() and any((visit["kind"] == PURCHASE).sum() > 1 for visit in train)
+    ids = [f"i{n}" for n in range(int(wanted["item"].max()) + 1)]
+    first, *others = rows(train[:1], ids).decode().splitlines()
+    assert first == "SessionId\tItemId\tTime\tAction" and len(others) == len(train[0])
+    one = train[0][0]
+    assert others[0].split("\t") == [
+        str(one["session"]), f"i{one['item']}", f"{one['ts_ms'] / 1000:.3f}", KINDS[one["kind"]],
+    ]  # fmt: skip
 
 
 def test_nothing_gives_nothing() -> None:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rtp_monolith._native import Plan, SurfacePlan
+from rtp_monolith._native import Ask, Plan, SurfacePlan
 from rtp_monolith.clock import ManualClock
 from rtp_monolith.config import Config
 from rtp_monolith.state.shard_state import ShardState
@@ -45,6 +45,10 @@ class Scene:
     def reopen(self) -> None:
         """The shard closes and recovers."""
         self.shard.close()
+        self.open()
+
+    def open(self) -> None:
+        """A closed shard recovers."""
         self.shard = ShardState.open(self.data, self.config, self.clock)
 
     def put(self, *items: Mapping[str, object]) -> None:
@@ -62,13 +66,16 @@ class Scene:
         reply = self.shard.ingest_sync("events", json.dumps(events).encode(), "json", trusted=True)
         assert reply.rejected == []
 
+    def ask(self, user: str, session: str, context: Mapping[str, str] | None = None) -> Ask:
+        self.shard.load_request(user, session)
+        pairs = list((context or {}).items())
+        return self.shard.core.ask(self.surface, user, session, self.shard.now_ms(), context=pairs)
+
     def value(
         self, feature: str, item: str = "a", context: Mapping[str, str] | None = None, plan: Plan | None = None
     ) -> float:
         plan = plan or self.shard.plan
-        self.shard.load_request("u1", "s1")
-        ask = self.shard.core.ask(self.surface, "u1", "s1", self.shard.now_ms(), context=list((context or {}).items()))
-        row = self.shard.core.vectors_of(ask, [item], plan)[0]
+        row = self.shard.core.vectors_of(self.ask("u1", "s1", context), [item], plan)[0]
         return float(row[plan.names.index(feature)])
 
 

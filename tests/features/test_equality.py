@@ -111,12 +111,12 @@ class Traffic:
         return {**request, "request_id": f"r{n}"}
 
 
-def live(data: Path, config: Config, seed: int, *, restart_every: int = 25) -> None:
+def live(data: Path, config: Config, seed: int, *, restart_every: int = 25, rounds: int = ROUNDS) -> None:
     """Runs the traffic on a shard that is closed and recovered every few rounds."""
     traffic = Traffic(seed)
     clock = ManualClock(traffic.now)
     shard = ShardState.open(data, config, clock)
-    for n in range(ROUNDS):
+    for n in range(rounds):
         if n % 10 == 0:
             items = [traffic.item(traffic.draw.randrange(ITEMS)) for _ in range(15)]
             shard.ingest_sync("items", json.dumps(items).encode(), "json", trusted=True)

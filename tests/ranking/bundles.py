@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from rtp_monolith.features.catalog import FEATURES
+from rtp_monolith.features.marks import Marks
 
 FINGERPRINTS = {feature.name: feature.fingerprint() for feature in FEATURES}
 DIMENSION = 8
@@ -44,14 +45,27 @@ def clustered(count: int = 60, clusters: int = 6, seed: int = 0) -> NDArray[np.f
     return (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
 
 
-def encoder_graph(dimension: int = DIMENSION, *, frozen: bool = False) -> bytes:
+def encoder_graph(dimension: int = DIMENSION, *, frozen: bool = False, marks: tuple[int, int] | None = None) -> bytes:
     """`session` = the mean of the first `lengths` vectors; padding is 0 and does not count.
 
-    A frozen one says that it takes any length and takes only `LENGTH`, as exports by tracing do.
+    A frozen one says that it takes any length and takes only `LENGTH`, as exports by tracing do. With `marks`, so many
+    gaps and actions, a hundredth of each click's two numbers is added to its vector.
     """
-    nodes = [
+    read = "vectors"
+    nodes, tables = [], {}
+    for place, size in enumerate(marks or ()):
+        kind = ("gap", "action")[place]
+        steps = np.arange(size, dtype=np.float32)[:, None] / 100
+        tables |= {f"{kind}_place": np.array(place, np.int64), f"{kind}s": np.repeat(steps, dimension, axis=1)}
+        nodes += [
+            helper.make_node("Gather", ["marks", f"{kind}_place"], [f"{kind}_number"], axis=2),
+            helper.make_node("Gather", [f"{kind}s", f"{kind}_number"], [f"{kind}_said"]),
+            helper.make_node("Add", [read, f"{kind}_said"], [f"{kind}_read"]),
+        ]
+        read = f"{kind}_read"
+    nodes += [
         *([helper.make_node("Add", ["vectors", "zeros"], ["added"])] if frozen else []),
-        helper.make_node("ReduceSum", ["added" if frozen else "vectors", "axis"], ["sum"], keepdims=0),
+        helper.make_node("ReduceSum", ["added" if frozen else read, "axis"], ["sum"], keepdims=0),
         helper.make_node("Cast", ["lengths"], ["count"], to=TensorProto.FLOAT),
         helper.make_node("Unsqueeze", ["count", "axis"], ["column"]),
         helper.make_node("Div", ["sum", "column"], ["session"]),
@@ -61,9 +75,10 @@ def encoder_graph(dimension: int = DIMENSION, *, frozen: bool = False) -> bytes:
         [
             helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["b", "l", dimension]),
             helper.make_tensor_value_info("lengths", TensorProto.INT64, ["b"]),
+            *([helper.make_tensor_value_info("marks", TensorProto.INT64, ["b", "l", 2])] if marks else []),
         ],
         [helper.make_tensor_value_info("session", TensorProto.FLOAT, ["b", dimension])],
-        {"axis": np.array([1], np.int64)} | ({"zeros": np.zeros((LENGTH, 1), np.float32)} if frozen else {}),
+        {"axis": np.array([1], np.int64), **tables} | ({"zeros": np.zeros((LENGTH, 1), np.float32)} if frozen else {}),
     )
 
 
@@ -111,7 +126,9 @@ class Recipe:
         weights: Mapping[str, Sequence[float]] = WEIGHTS,
         bias: Sequence[float] = BIAS,
         heads: Sequence[str] = HEADS,
+        marks: Marks | None = None,
     ) -> None:
+        sizes = None if marks is None else (marks.gaps, len(marks.actions) + 1)
         self.items = list(items or item_ids())
         self.vectors = clustered(len(self.items)) if vectors is None else vectors
         self.heads = list(heads)
@@ -121,7 +138,7 @@ class Recipe:
         self.files: dict[str, bytes] = {
             "items.txt": b"".join(json.dumps(each).encode() + b"\n" for each in self.items),
             "items.npy": npy(self.vectors),
-            "encoder.onnx": encoder_graph(self.vectors.shape[1]),
+            "encoder.onnx": encoder_graph(self.vectors.shape[1], marks=sizes),
             "ranker.onnx": ranker_graph(weights, bias),
             "prerank.json": prerank_json(),
         }
@@ -133,7 +150,13 @@ class Recipe:
         }
         for n, length in enumerate(self.probe["lengths"]):
             self.probe["vectors"][n, length:] = 0.0
-        self.probe["session"] = self.probe["vectors"].sum(1) / self.probe["lengths"][:, None].astype(np.float32)
+        lengths = self.probe["lengths"][:, None].astype(np.float32)
+        self.probe["session"] = self.probe["vectors"].sum(1) / lengths
+        self.encoder: dict[str, Any] = {"file": "encoder.onnx", "length": LENGTH}
+        if marks is not None and sizes is not None:
+            self.encoder["marks"] = {"gap_edges_s": list(marks.gap_edges_s), "actions": list(marks.actions)}
+            self.probe["marks"] = rng.integers(sizes, size=(3, LENGTH, 2))
+            self.probe["session"] += (self.probe["marks"].sum((1, 2))[:, None] / 100 / lengths).astype(np.float32)
         logits = self.probe["rows"] @ np.array(list(weights.values()), np.float32) + np.array(bias, np.float32)
         self.probe["probabilities"] = (1 / (1 + np.exp(-logits))).astype(np.float32)
         self.manifest: dict[str, Any] = {}
@@ -156,7 +179,7 @@ class Recipe:
             "metrics": {"ndcg": 0.5},
             "features": self.features,
             "embedding": {"version": embedding, "dimension": int(self.vectors.shape[1]), "items": len(self.items)},
-            "encoder": {"file": "encoder.onnx", "length": LENGTH},
+            "encoder": self.encoder,
             "ranker": {"file": "ranker.onnx", "inputs": self.inputs, "heads": self.heads},
             "prerank": {"file": "prerank.json"},
             "index": None,

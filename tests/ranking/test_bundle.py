@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rtp_monolith.errors import BUNDLE_CODES, BundleError
+from rtp_monolith.features.marks import Marks
 from rtp_monolith.ranking.bundle import load
 from rtp_monolith.ranking.bundle_files import folder_of, list_bundles
 from tests.ranking.bundles import (
@@ -225,3 +226,50 @@ def test_a_name_that_is_a_path_is_no_bundle(tmp_path: Path, name: str, version: 
     with pytest.raises(BundleError) as refused:
         folder_of(tmp_path, name, version)
     assert refused.value.code == "bundle_missing"
+
+
+MARKS = Marks((1, 60), ("click", "purchase"))
+
+
+def test_a_bundle_that_reads_marks_is_loaded(tmp_path: Path) -> None:
+    encoder = load(make_bundle(tmp_path, marks=MARKS)).encoder
+    assert encoder.marking is not None and encoder.marking.marks == MARKS
+    item = np.zeros((1, DIMENSION), np.float32)
+    assert encoder.encode(item, np.array([[3, 2]])).tolist() == pytest.approx([0.05] * DIMENSION)
+    assert load(make_bundle(tmp_path, name="plain")).encoder.marking is None
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        # Of the encoder's entry in the manifest: what it reads is not what the graph takes.
+        (lambda entry: entry.pop("marks"), "bundle_shape"),
+        (lambda entry: entry["marks"].update(gap_edges_s=[1, 60, 90]), "bundle_shape"),
+        (lambda entry: entry["marks"].update(gap_edges_s=[1]), "bundle_shape"),
+        (lambda entry: entry["marks"].update(actions=["click", "purchase", "view"]), "bundle_shape"),
+        (lambda entry: entry["marks"].update(actions=["click", "buy"]), "bundle_format"),
+        (lambda entry: entry["marks"].update(actions=["click", "click"]), "bundle_format"),
+        (lambda entry: entry["marks"].update(gap_edges_s=[60, 1]), "bundle_format"),
+        (lambda entry: entry["marks"].update(gap_edges_s=[], actions=[]), "bundle_format"),
+        (lambda entry: entry["marks"].pop("actions"), "bundle_format"),
+        (lambda entry: entry.update(marks=True), "bundle_format"),
+    ],
+)
+def test_marks_that_do_not_fit_are_refused(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], code: str
+) -> None:
+    folder = make_bundle(tmp_path, marks=MARKS)
+    edited(folder, lambda manifest: (change(manifest["encoder"]), None)[1])
+    assert code_of(folder) == code
+
+
+def test_marks_of_an_encoder_that_takes_none_are_refused(tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path)
+    edited(folder, lambda m: m["encoder"].update(marks={"gap_edges_s": [1], "actions": ["click"]}))
+    assert code_of(folder) == "bundle_shape"
+
+
+def test_a_probe_without_its_marks_is_refused(tmp_path: Path) -> None:
+    recipe = Recipe(marks=MARKS)
+    del recipe.probe["marks"]
+    assert code_of(recipe.write(tmp_path)) == "bundle_format"

@@ -5,6 +5,7 @@ import pytest
 
 from rtp_monolith.errors import BundleError
 from rtp_monolith.ranking.encoder import Encoder, Encodings
+from rtp_monolith.state.session import SessionRead
 from tests.ranking.bundles import DIMENSION, LENGTH, encoder_graph
 
 
@@ -22,8 +23,8 @@ def test_a_graph_of_another_dimension_is_refused() -> None:
     assert refused.value.code == "bundle_shape"
 
 
-def items(*numbers: int) -> np.ndarray:
-    return np.array(numbers, np.uint32)
+def items(*numbers: int) -> bytes:
+    return SessionRead(np.array(numbers, np.uint32), None).key()
 
 
 def test_an_encoding_is_kept_by_the_items_in_their_order() -> None:

@@ -27,7 +27,8 @@ def test_every_click_but_the_first_is_a_target_once(length_max: int, batch_token
     for epoch in (0, 1):
         found: Counter[int] = Counter()
         for numbers in windows.epoch(7, epoch):
-            items, lengths, _ = windows.batch(numbers)
+            items, lengths, _, marks = windows.batch(numbers)
+            assert marks is None
             assert items.shape[1] == lengths.max() + 1 <= length_max + 1
             assert len(lengths) == 1 or items[:, 1:].size <= batch_tokens
             for row, length in zip(items.tolist(), lengths.tolist(), strict=True):
@@ -56,3 +57,21 @@ def test_batches_hold_sessions_of_like_length() -> None:
 def test_nothing_to_learn_has_no_batches() -> None:
     windows = Windows([[], [4]], 50, 256)
     assert len(windows) == 0 and windows.epoch(0, 0) == []
+
+
+def test_marks_are_of_the_inputs_and_the_first_of_a_window_has_none_before() -> None:
+    given = sessions()
+    marks = [np.array([[place + 1, item % 7] for place, item in enumerate(own)]).reshape(-1, 2) for own in given]
+    windows, plain = Windows(given, 3, 64, marks), Windows(given, 3, 64)
+    starts = {session[0]: n for n, session in enumerate(given) if session}
+    for numbers in windows.epoch(7, 0):
+        batch = windows.batch(numbers)
+        assert batch.marks is not None and batch.marks.shape == (len(numbers), batch.items.shape[1] - 1, 2)
+        assert (batch.items == plain.batch(numbers).items).all()
+        for row, length in enumerate(batch.lengths.tolist()):
+            begin = int(batch.items[row, 0])
+            session = given[starts[max(start for start in starts if start <= begin)]]
+            want = [[begin - session[0] + n + 1, (begin + n) % 7] for n in range(length)]
+            want[0][0] = 0
+            assert batch.marks[row, :length].tolist() == want
+            assert not batch.marks[row, length:].any()

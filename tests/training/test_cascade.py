@@ -17,6 +17,8 @@ import pytest
 
 from rtp_monolith.cli.main import run
 from rtp_monolith.features.catalog import FEATURES
+from rtp_monolith.features.marks import GAP_EDGES_S
+from rtp_monolith.ranking.bundle import load
 from rtp_monolith.training.dataset import AFFINITY, SESSION_COLUMNS
 from rtp_monolith.training.recall_weight import WEIGHTS
 
@@ -69,7 +71,7 @@ def test_the_report_says_what_was_learned(made: Path) -> None:
 def test_the_graphs_answer_their_probe(made: Path) -> None:
     probe = np.load(made / "probe.npz")
     for file, inputs, output in (
-        ("encoder", ("vectors", "lengths"), "session"),
+        ("encoder", ("vectors", "lengths", *(("marks",) if "marks" in probe else ())), "session"),
         ("ranker", ("rows",), "probabilities"),
     ):
         session = onnxruntime.InferenceSession(str(made / f"{file}.onnx"), providers=["CPUExecutionProvider"])
@@ -81,7 +83,7 @@ def test_the_graphs_answer_their_probe(made: Path) -> None:
 
 
 def test_a_shard_takes_it(made: Path) -> None:
-    bundle = pytest.importorskip("rtp_monolith.ranking.bundle", reason="this tree has no reader of bundles").load(made)
+    bundle = load(made)
     assert (bundle.name, bundle.version, len(bundle.items)) == ("tiny", "1", int(ITEMS))
 
 
@@ -107,6 +109,26 @@ def test_without_the_session_nothing_of_it_is_read(data: Path, tmp_path: Path, m
     assert {*manifest["features"]} < {*document(made, "manifest.json")["features"]}
 
 
+def test_with_marks_the_bundle_says_so_and_a_shard_takes_it(data: Path, tmp_path: Path, made: Path) -> None:
+    assert run(["train", "--data", str(data), "--out", str(tmp_path), *SMALL, "--marks", "on"]) == 0
+    folder = tmp_path / "tiny" / "1"
+    marks = document(folder, "manifest.json")["encoder"]["marks"]
+    assert marks["gap_edges_s"] == list(GAP_EDGES_S) and {"click", "add_to_cart", "purchase"} <= {*marks["actions"]}
+    report = document(folder, "report.json")["encoder"]["marks"]
+    assert report == {"asked": "on", "read": True, "actions": marks["actions"]}
+    bundle = load(folder)
+    assert bundle.encoder.marking is not None
+    inputs = {each.name for each in onnxruntime.InferenceSession(str(folder / "encoder.onnx")).get_inputs()}
+    assert inputs == {"vectors", "lengths", "marks"}
+    # Left to validation, the report says what it said.
+    weighed = document(made, "report.json")["encoder"]
+    assert weighed["marks"]["asked"] == "auto"
+    assert [(each["body"], each["marks"]) for each in weighed["tried"][:2]] == [("sasrec", False), ("core", False)]
+    assert weighed["tried"][2]["marks"] is True
+    assert weighed["marks"]["read"] == ("marks" in document(made, "manifest.json")["encoder"])
+    assert any(each["ndcg"] == weighed["ndcg"] and each["body"] == weighed["body"] for each in weighed["tried"])
+
+
 def test_counts_of_decisions_are_not_learned_from_a_log_without_any(made: Path) -> None:
     manifest = document(made, "manifest.json")
     served = {feature.name for feature in FEATURES if feature.trials == "served"}
@@ -118,7 +140,7 @@ def test_killed_on_the_way_it_goes_on_and_ends_the_same(data: Path, tmp_path: Pa
     command += ["--data", str(data), "--out", str(tmp_path), *SMALL]
     work = tmp_path / "tiny"
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
-    while process.poll() is None and not list(work.glob(".1.work-*/encoder.pt")):
+    while process.poll() is None and not list(work.glob(".1.work-*/encoder-sasrec.pt")):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"

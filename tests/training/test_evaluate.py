@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from rtp_monolith.clock import ManualClock, WallClock
 from rtp_monolith.errors import DataError
+from rtp_monolith.training.blend import GAIN_MIN
 from rtp_monolith.training.evaluate import Request, attribute_numbers, evaluate, rankable
+from rtp_monolith.training.settings import Settings
 
 KEYS = [
     *("model", "protocol", "k", "refit", "hr", "mrr", "ndcg", "coverage", "n"),
@@ -224,3 +228,50 @@ def test_users_on_two_lines_are_told_of(tmp_path: Path) -> None:
     )  # fmt: skip
     assert evaluate(request, ManualClock(), said.append)["n"] == 3
     assert any("repeat a user (as u)" in line for line in said)
+
+
+def timed(late: bool, sessions: int = 400) -> str:
+    """A table in which the next item is told by the time before the last click, if `late` says anything."""
+    rng, rows, at = random.Random(4), ["SessionId\tItemId\tTime\tAction"], 0
+    for number in range(sessions):
+        at += 10_000
+        told = rng.randrange(2)
+        first, second = (f"i{rng.randrange(6)}" for _ in range(2))
+        gap = (5, 900)[told] if late else (5, 900)[rng.randrange(2)]
+        times = (at, at + gap, at + gap + 20)
+        items = (first, second, f"end{told}")
+        rows += [f"{number}\t{item}\t{time}\tview" for item, time in zip(items, times, strict=True)]
+    return "\n".join(rows) + "\n"
+
+
+@pytest.mark.parametrize("late", [True, False])
+@pytest.mark.parametrize("protocol", ["prefixes", "stream"])
+def test_times_are_read_where_validation_says_that_they_help(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, late: bool, protocol: str
+) -> None:
+    from rtp_monolith.training import auto
+
+    small = Settings(width=16, heads=2, layers=1, scoring="dot", loss="full", epochs=12, patience=4, batch_tokens=128,
+                     learning_rate=0.01, warmup_steps=10, dropout=0.0, embedding_dropout=0.0)  # fmt: skip
+    monkeypatch.setattr(
+        auto, "recipe", lambda _, seen: msgspec.structs.replace(small, gaps=seen.gaps, actions=seen.actions)
+    )
+    text = timed(late)
+    report = ask(text, text, "sasrec", protocol, k=1, detail=True)
+    chosen = report["chosen"]
+    gains = chosen["marks"]["ndcg"] > chosen["marks"]["ndcg_without"] * GAIN_MIN
+    assert (chosen["settings"]["gaps"], chosen["settings"]["actions"]) == ((True, 1) if gains else (False, 0))
+    plain = ask(text, text, "sasrec", protocol, k=1, marks="off", detail=True)
+    assert plain["chosen"]["settings"]["gaps"] is False and "marks" not in plain["chosen"]
+    if late:
+        assert gains and report["hr"] > plain["hr"] + 0.1
+    elif not gains:
+        # Left out, it is the very model that never heard of times.
+        assert [report[key] for key in ("hr", "mrr", "ndcg")] == [plain[key] for key in ("hr", "mrr", "ndcg")]
+
+
+def test_settings_that_read_what_the_data_lack_are_refused(ask: Ask) -> None:
+    for changes in ({"gaps": True}, {"actions": 3}):
+        with pytest.raises(DataError) as refused:
+            ask("a b c\nb c a\n" * 50, "a b\n", "sasrec", changes=changes)
+        assert refused.value.code == "bad_settings"

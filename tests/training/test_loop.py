@@ -6,14 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from rtp_monolith.clock import ManualClock
 from rtp_monolith.errors import DataError
 from rtp_monolith.training import loop
+from rtp_monolith.training.batches import Windows
 from rtp_monolith.training.models.build import ENCODERS, build
 from rtp_monolith.training.models.encoder import SessionModel
+from rtp_monolith.training.objective import Objective
 from rtp_monolith.training.settings import Settings
 
 Sessions = list[list[int]]
@@ -218,3 +222,84 @@ def test_nothing_to_learn_is_an_error() -> None:
     with pytest.raises(DataError) as error:
         trained([[1], [], [2]], SMALL)
     assert error.value.code == "nothing_to_learn"
+
+
+def told_apart() -> tuple[Sessions, list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+    """Sessions in which the next item depends on the gap before the last click alone; and their marks, and of them
+    those without the gap but with an action that says the same."""
+    rng, sessions, gaps, actions = np.random.default_rng(2), [], [], []
+    for _ in range(800):
+        own, late = [int(rng.integers(10))], [0]
+        for _ in range(3):
+            late.append(int(rng.integers(2)))
+            own.append(int(rng.integers(10)))
+        sessions.append([*own, 10 + late[-1]])
+        late.append(0)
+        gaps.append(np.array([[3 + 5 * each, 0] for each in late]))
+        actions.append(np.array([[0, 1 + each] for each in late]))
+    return sessions, gaps, actions
+
+
+@pytest.mark.parametrize("which", ["gaps", "actions"])
+def test_what_marks_alone_say_is_learned_with_them(which: str) -> None:
+    sessions, gaps, actions = told_apart()
+    marks, found = gaps if which == "gaps" else actions, {}
+    for on in (True, False):
+        settings = msgspec.structs.replace(
+            SMALL, scoring="dot", loss="full", gaps=on and which == "gaps", actions=2 * (on and which == "actions")
+        )
+        model, _ = trained(sessions, settings, marks=marks)
+        own = [each[:-1] for each in marks] if on else None
+        with torch.no_grad():
+            vectors = model.item_vectors()
+            scores = model.sessions(vectors, [each[:-1] for each in sessions], own) @ vectors[[10, 11]].T
+        targets = torch.tensor([each[-1] - 10 for each in sessions])
+        found[on] = float((scores.argmax(1) == targets).float().mean())
+    assert found[True] > 0.9 and found[False] < 0.65, found
+
+
+@pytest.mark.parametrize("body", [*sorted(ENCODERS), "bst"])
+def test_every_body_learns_of_the_marks_it_read_and_no_others(body: str) -> None:
+    settings = msgspec.structs.replace(
+        SMALL, body=body, scoring="dot", loss="gbce" if body == "bst" else "full", gaps=True, actions=5
+    )
+    model = build(ITEMS, settings, seed=0)
+    with torch.no_grad():
+        for each in model.parameters():
+            each.add_(0.1 * torch.randn_like(each))
+    sessions, marks = (
+        [[1, 2, 3, 4], [5, 6, 7]],
+        [np.array([[0, 1], [4, 2], [9, 1], [20, 4]]), np.array([[0, 2], [6, 3], [21, 5]])],
+    )
+    windows = Windows(sessions, settings.length_max, settings.batch_tokens, marks)
+    loss = Objective(model, windows, settings)(windows.batch(np.array([0, 1])), np.random.default_rng(0))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert model.body.gap is not None and model.body.gap.grad is not None
+    assert model.body.action is not None and model.body.action.grad is not None
+    moved = [each.abs().amax(1).nonzero().flatten().tolist() for each in (model.body.gap.grad, model.body.action.grad)]
+    # Those of a target alone are not among them.
+    assert moved == [[0, 4, 6, 9], [1, 2, 3]]
+
+
+@pytest.mark.parametrize("body", [*sorted(ENCODERS), "bst"])
+def test_marks_that_no_setting_asks_for_change_no_weight(chains: Sessions, body: str) -> None:
+    settings = msgspec.structs.replace(SMALL, body=body, epochs=1, loss="gbce" if body == "bst" else "sampled")
+    marks = [np.ones((len(each), 2), np.int64) for each in chains]
+    one, other = (trained(chains, settings, **more)[0] for more in ({}, {"marks": marks}))
+    assert torch.equal(weights(one), weights(other))
+    assert not any(name.endswith((".gap", ".action")) for name in one.state_dict())
+
+
+def test_a_run_that_had_ended_is_not_trained_further(chains: Sessions, tmp_path: Path) -> None:
+    # Stopped early: the judge saw its best in the first epoch.
+    settings = msgspec.structs.replace(SMALL, patience=2)
+    values: list[float] = []
+
+    def judge(_: SessionModel) -> float:
+        values.append(1.0 if not values else 0.5)
+        return values[-1]
+
+    one, history = trained(chains, settings, judge=judge, checkpoint=tmp_path / "run.pt")
+    assert len(history.epochs) == 3
+    other, again = trained(chains, settings, judge=judge, checkpoint=tmp_path / "run.pt")
+    assert len(again.epochs) == 3 and torch.equal(weights(one), weights(other))

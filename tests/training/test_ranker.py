@@ -17,7 +17,7 @@ from rtp_monolith.training.ranker import (
     RankerSettings,
     Rows,
     TrainedRanker,
-    Wanted,
+    WantedRows,
     listwise,
     pairwise,
     train_ranker,
@@ -123,7 +123,7 @@ def test_losses_of_order_on_two_lists() -> None:
     assert float(listwise(scores, nothing, lists)) == 0.0 and float(pairwise(scores, nothing, lists)) == 0.0
 
 
-def wanted(count: int, seed: int) -> Wanted:
+def wanted(count: int, seed: int) -> WantedRows:
     """Pools of 30 of which one is wanted, by item_ctr_7d; of the last 20 of each only every fourth row is kept, unless
     it is wanted."""
     rng = np.random.default_rng(seed)
@@ -135,7 +135,7 @@ def wanted(count: int, seed: int) -> Wanted:
     kept = (place < 10) | gain | (place % 4 == 0)
     stands_for = np.where(gain | (place < 10), 1.0, 4.0).astype(np.float32)
     pools = np.repeat(np.arange(count), 30).astype(np.int32)
-    return Wanted(rows[kept], gain[kept].astype(np.float32), stands_for[kept], pools[kept])
+    return WantedRows(rows[kept], gain[kept].astype(np.float32), stands_for[kept], pools[kept])
 
 
 POOLS = (wanted(600, 5), wanted(150, 6))
@@ -161,7 +161,7 @@ def test_what_is_kept_because_it_is_wanted_teaches_nothing_of_its_place() -> Non
         pools = (
             POOLS
             if honest
-            else tuple(Wanted(each.features, each.gain, np.ones_like(each.gain), each.pools) for each in POOLS)
+            else tuple(WantedRows(each.features, each.gain, np.ones_like(each.gain), each.pools) for each in POOLS)
         )
         made = trained(settings, pools=pools)
         rises.append(float((made.logits(low) - made.logits(high))[:, 0].mean()))

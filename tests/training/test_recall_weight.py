@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtp_monolith.training.ranker import Wanted
+from rtp_monolith.training.ranker import WantedRows
 from rtp_monolith.training.recall_weight import WEIGHTS, gains_by_weight
 
 
-def pools(gain: list[float], stands_for: list[float], numbers: list[int]) -> Wanted:
+def pools(gain: list[float], stands_for: list[float], numbers: list[int]) -> WantedRows:
     features = np.zeros((len(gain), 1), np.float32)
-    return Wanted(features, np.array(gain, np.float32), np.array(stands_for, np.float32), np.array(numbers, np.int32))
+    return WantedRows(
+        features, np.array(gain, np.float32), np.array(stands_for, np.float32), np.array(numbers, np.int32)
+    )
 
 
 def test_a_place_counts_what_stands_before_it() -> None:

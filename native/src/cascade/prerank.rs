@@ -138,7 +138,7 @@ impl Prerank {
         self.add_categories(&shared, candidates);
         for (column, weight) in &self.of_item {
             for (candidate, at) in candidates.iter_mut().zip(&self.places) {
-                let value = shared.value(covis, asker, candidate.item, self.blocks.head(*at), &column.op);
+                let value = shared.value(state, covis, asker, candidate.item, self.blocks.head(*at), &column.op);
                 candidate.score += weight.of(finite(value, column.default));
             }
         }

@@ -8,15 +8,14 @@
 use rustc_hash::FxHashMap;
 
 use crate::ahead::{fetch, in_large_pages};
+use crate::fold::aggregate::Owner;
 use crate::fold::counter::Counter;
 use crate::fold::plan::{Count, Feature, Op, Plan, Rate, Scope};
 use crate::fold::shared::{rate, Stats};
 use crate::fold::state::State;
 use crate::fold::step::Catalog;
-use crate::items::Value as ItemValue;
 
 const MINUTE_MS: i64 = 60_000;
-const DAY_MS: f64 = 86_400_000.0;
 /// Items kept per plan; beyond it everything is made again. A request adds at most its candidates.
 const ITEMS_MAX: usize = 1 << 18;
 const GROUPS_MAX: usize = 1 << 16;
@@ -126,6 +125,8 @@ struct Groups {
     values: Vec<f32>,
     /// The score of an item that has no such group.
     none: f32,
+    /// Of sellers; else of categories.
+    of_sellers: bool,
 }
 
 impl Groups {
@@ -165,10 +166,15 @@ impl Groups {
     fn refresh(&mut self, state: &State, at: usize, minute: i64) {
         let head = &mut self.heads[at];
         head.minute = minute;
-        let stats = state.categories.get(head.hash);
+        let owner = if self.of_sellers { Owner::Seller } else { Owner::Category };
+        let (hash, stats) = (head.hash, state.categories.get(head.hash));
         let out = &mut self.values[at * self.columns.len()..(at + 1) * self.columns.len()];
         for (slot, column) in out.iter_mut().zip(&self.columns) {
-            *slot = finite(stats_value(stats, &column.op, end_of(minute)), column.default);
+            let value = match &column.op {
+                Op::Aggregate(reading) => state.shared_reading(owner, hash, reading, end_of(minute)),
+                op => stats_value(stats, op, end_of(minute)),
+            };
+            *slot = finite(value, column.default);
         }
         head.score = weigh(&self.weights, out);
     }
@@ -207,6 +213,7 @@ impl Blocks {
     /// `weights`, one per feature of the plan, makes every block keep its score too.
     pub fn new(plan: &Plan, weights: Option<&[Weight]>) -> Blocks {
         let mut blocks = Blocks { digest: plan.digest, ..Blocks::default() };
+        blocks.sellers.of_sellers = true;
         for (at, Feature { op, scope, default, .. }) in plan.features.iter().enumerate() {
             let column = Column { at, op: op.clone(), default: *default };
             let (columns, kept) = match scope {
@@ -408,32 +415,6 @@ impl Plans {
                 let last = self.held.len() - 1;
                 &mut self.held[last]
             }
-        }
-    }
-}
-
-impl State {
-    fn item_value(&self, item: u32, op: &Op, as_of: i64) -> Option<f64> {
-        match op {
-            Op::ItemPrice => self.catalogue.get(item)?.price,
-            Op::ItemPriceBucket => Some((1.0 + self.catalogue.get(item)?.price?).log2().floor()),
-            Op::ItemAttribute { key } => self.item_number(item, self.catalogue.labels().index(key)?),
-            Op::ItemAgeDays => {
-                let since = self.catalogue.get(item)?.added_ms();
-                Some((as_of - since).max(0) as f64 / DAY_MS)
-            }
-            Op::ItemAvailable => Some(f64::from(u8::from(self.catalogue.get(item)?.available))),
-            _ => stats_value(self.items.get(item as usize), op, as_of),
-        }
-    }
-
-    /// An attribute of an item that is a number or a flag; `name` as `Catalogue::labels` numbers it.
-    pub fn item_number(&self, item: u32, name: u32) -> Option<f64> {
-        let found = self.catalogue.get(item)?.attributes.iter().find(|a| a.name == name)?;
-        match found.value {
-            ItemValue::Number(n) => Some(n),
-            ItemValue::Bool(b) => Some(f64::from(u8::from(b))),
-            _ => None,
         }
     }
 }

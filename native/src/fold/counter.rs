@@ -8,17 +8,35 @@ use crate::error::{Error, Result};
 
 /// One resolution: `len` buckets of `width_ms`. A window of `len - 1` widths is always covered in full; the answer may
 /// include up to one bucket more, because the oldest bucket is counted whole.
-struct Level {
-    width_ms: i64,
+pub(super) struct Level {
+    pub width_ms: i64,
     start: usize,
-    len: usize,
+    pub len: usize,
+}
+
+impl Level {
+    /// Where the bucket of that index lies.
+    pub fn place(&self, index: i64) -> usize {
+        self.start + index.rem_euclid(self.len as i64) as usize
+    }
+}
+
+/// The resolution that answers a window; None is for ever.
+pub(super) fn level_of(window: Window) -> Option<&'static Level> {
+    match window {
+        Window::Minutes5 => Some(&LEVELS[0]),
+        Window::Hour => Some(&LEVELS[1]),
+        Window::Day => Some(&LEVELS[2]),
+        Window::Week => Some(&LEVELS[3]),
+        Window::Lifetime => None,
+    }
 }
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-const LEVELS: [Level; 4] = [
+pub(super) const LEVELS: [Level; 4] = [
     Level { width_ms: MINUTE, start: 0, len: 6 },
     Level { width_ms: 10 * MINUTE, start: 6, len: 7 },
     Level { width_ms: 2 * HOUR, start: 13, len: 13 },
@@ -37,6 +55,16 @@ pub enum Window {
 }
 
 impl Window {
+    pub fn ms(self) -> i64 {
+        match self {
+            Window::Lifetime => 0,
+            Window::Minutes5 => 300_000,
+            Window::Hour => HOUR,
+            Window::Day => DAY,
+            Window::Week => 7 * DAY,
+        }
+    }
+
     pub fn from_ms(ms: i64) -> Option<Window> {
         Some(match ms {
             0 => Window::Lifetime,
@@ -66,6 +94,11 @@ impl When {
             *slot = (level.start + index.rem_euclid(level.len as i64) as usize) as u8;
         }
         when
+    }
+
+    /// By level: which of all buckets since 1970, and where it lies.
+    pub(super) fn places(&self) -> impl Iterator<Item = (i64, usize)> + '_ {
+        self.index.iter().zip(&self.slot).map(|(index, slot)| (*index, usize::from(*slot)))
     }
 }
 
@@ -151,13 +184,7 @@ impl Counter {
 
     /// Count within the window that ends at `as_of_ms`; times after it are not counted.
     pub fn in_window(&self, window: Window, as_of_ms: i64) -> u64 {
-        let level = match window {
-            Window::Minutes5 => &LEVELS[0],
-            Window::Hour => &LEVELS[1],
-            Window::Day => &LEVELS[2],
-            Window::Week => &LEVELS[3],
-            Window::Lifetime => return self.total,
-        };
+        let Some(level) = level_of(window) else { return self.total };
         let len = level.len as i64;
         let (now, newest) = (as_of_ms / level.width_ms, self.newest_ms / level.width_ms);
         ((now - len + 1).max(newest - len + 1)..=now.min(newest))

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::fold::blocks::{Head, NONE};
 use crate::fold::contexts::{Context, DIMENSIONS};
+use crate::fold::fields::Acted;
 use crate::fold::lookup::Lookup;
 use crate::fold::moments::Moments;
 use crate::fold::plan::{Op, Plan};
@@ -63,6 +64,8 @@ pub struct Shared<'a> {
     /// When the user last acted on an item, by item hash.
     acted: Option<Lookup>,
     covisited: Vec<(u32, f32)>,
+    /// By `Alike::place`.
+    acted_on: Vec<(u8, Acted)>,
     contexts: [Option<&'a Context>; DIMENSIONS.len()],
 }
 
@@ -79,7 +82,7 @@ impl State {
         let (session_categories, prices) = self.wishes(&entries);
         let last = entries.iter().rev().find(|r| is_positive(r.event_type)).map(|r| r.item);
         let last_item = last.and_then(|hash| self.catalogue.get(self.catalogue.ids().by_hash(hash)?));
-        let profile = asker.profile.filter(|_| needs(|op| matches!(op, Op::UserAttribute { .. })));
+        let profile = asker.profile.filter(|_| needs(|op| matches!(op, Op::UserAttribute { .. } | Op::UserWord(_))));
         let mut covisited = Vec::new();
         if needs(|op| *op == Op::CrossCovisitation) {
             covisited = self.covisited(covis, &entries);
@@ -102,6 +105,7 @@ impl State {
                 acted
             }),
             covisited,
+            acted_on: self.acted_on(plan, user, asker.as_of_ms),
             contexts: std::array::from_fn(|d| self.contexts.get(d as u8, asker.context(DIMENSIONS[d])?)),
             entries,
             session_categories,
@@ -140,7 +144,15 @@ impl State {
 impl Shared<'_> {
     /// One feature of one row; `covis` for the features of it that have no revision.
     #[inline]
-    pub fn value(&self, covis: &Covis, asker: &Asker<'_>, item: u32, head: &Head, op: &Op) -> Option<f64> {
+    pub fn value(
+        &self,
+        state: &State,
+        covis: &Covis,
+        asker: &Asker<'_>,
+        item: u32,
+        head: &Head,
+        op: &Op,
+    ) -> Option<f64> {
         let flag = |b: bool| Some(f64::from(u8::from(b)));
         match op {
             Op::CrossInCart => flag(self.session?.cart.iter().any(|(i, _)| *i == head.hash)),
@@ -167,6 +179,11 @@ impl Shared<'_> {
             Op::ContextItemCount { dimension, window } => {
                 let counter = self.contexts[usize::from(*dimension)]?.item(item)?;
                 Some(counter.in_window(*window, asker.as_of_ms) as f64)
+            }
+            Op::CrossInteracted(alike) => {
+                let (_, acted) = self.acted_on.iter().find(|(place, _)| *place == alike.place)?;
+                let value = state.likeness_key(item, &alike.key)?;
+                Some(acted.iter().find(|(v, _)| *v == value).map_or(0.0, |(_, n)| f64::from(*n)))
             }
             Op::ItemNeighbours => Some(covis.degree(item) as f64),
             _ => None,

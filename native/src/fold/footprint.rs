@@ -12,7 +12,7 @@ pub struct Footprint {
     pub users: u64,
     pub user_bytes: u64,
     pub items: u64,
-    /// Catalogue, counts, co-visitation and the session index.
+    /// Catalogue, counts, a team's shared aggregates, co-visitation and the session index.
     pub item_bytes: u64,
 }
 
@@ -26,6 +26,7 @@ impl State {
             + self.covis.memory_bytes()
             + self.knn.memory_bytes()
             + stats
+            + self.aggregates.shared_bytes()
             + self.items.capacity() * size_of::<Stats>();
         Footprint {
             users: self.users.len() as u64,
@@ -42,6 +43,7 @@ impl Slot {
             Person::Known(user) => size_of::<User>() + user.heap_bytes(),
             Person::Linked(user) => user.len(),
         };
-        self.id.len() + self.profile.as_ref().map_or(0, |p| p.len()) + self.seen.len() * 8 + person
+        let own = self.own.as_ref().map_or(0, |own| own.heap_bytes());
+        own + self.id.len() + self.profile.as_ref().map_or(0, |p| p.len()) + self.seen.len() * 8 + person
     }
 }

@@ -9,7 +9,7 @@ use crate::hash::id_hash;
 use crate::record::EventType;
 
 /// A line of the event: one for most types, several for a purchase.
-pub(super) struct Line {
+pub struct Line {
     pub item: u64,
     pub index: Option<u32>,
     pub quantity: u32,
@@ -28,7 +28,7 @@ impl Line {
 }
 
 /// Nearly every event has one line or none: no memory is taken for it.
-pub(super) enum Lines {
+pub enum Lines {
     One([Line; 1]),
     Any(Vec<Line>),
 }

@@ -1,22 +1,28 @@
 //! From frames of the log to state: `step` folds one event into one user record, `state` keeps every view, `queue`
 //! holds what is written and not yet on disk, `persist` turns views into bytes and back, `plan` reads them as features.
 
+pub mod aggregate;
 pub mod blocks;
 pub mod caps;
 pub mod cart;
+pub mod condition;
 pub mod contexts;
 pub mod counter;
 pub mod cross;
+pub mod distinct;
 pub mod facts;
+pub mod fields;
 pub mod footprint;
 mod lines;
 pub mod lookup;
 pub mod marks;
 pub mod moments;
 pub mod near;
+pub mod own;
 pub mod persist;
 pub mod plan;
 pub mod queue;
+pub mod reading;
 pub mod ring;
 pub mod run;
 pub mod said;
@@ -28,3 +34,4 @@ pub mod step;
 pub mod user;
 pub mod vector;
 pub mod view;
+pub mod windowed;

@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 
 use crate::codec::{put_bytes, put_i64, put_opt_str, put_str, put_u64, Reader};
 use crate::error::{Error, Result};
+use crate::fold::aggregate::{Definitions, Owner};
 use crate::fold::counter::Counter;
+use crate::fold::own::{Own, SHARED};
 use crate::fold::shared::Stats;
 use crate::fold::state::{Person, Slot, State};
 use crate::fold::user::{EventIds, User};
@@ -27,6 +29,8 @@ mod space {
     pub const COVIS: u8 = b'v';
     pub const SESSION: u8 = b'k';
     pub const USER: u8 = b'u';
+    /// A team's aggregates, in the order of `own::SHARED`; behind the meta record, which says what they are.
+    pub const SHARED: [u8; 4] = [b'n', b'o', b'p', b'q'];
 }
 
 pub const META_KEY: &[u8] = &[space::META];
@@ -65,7 +69,7 @@ fn stats_bytes(stats: &Stats) -> Vec<u8> {
 }
 
 impl Slot {
-    fn encode(&self) -> Vec<u8> {
+    fn encode(&self, definitions: &Definitions) -> Vec<u8> {
         let mut out = Vec::with_capacity(USER_BYTES_USUAL);
         out.push(match self.namespace {
             Namespace::User => 0,
@@ -87,12 +91,15 @@ impl Slot {
             Person::Known(user) => {
                 put_opt_str(&mut out, None);
                 user.encode(&mut out);
+                if let Some(own) = self.own.as_ref().filter(|own| !own.is_empty()) {
+                    own.encode(definitions, &mut out);
+                }
             }
         }
         out
     }
 
-    fn decode(bytes: &[u8]) -> Result<Slot> {
+    fn decode(bytes: &[u8], definitions: &Definitions) -> Result<Slot> {
         let r = &mut Reader::new(bytes);
         let namespace = match r.u8()? {
             0 => Namespace::User,
@@ -101,11 +108,18 @@ impl Slot {
         };
         let id = r.str()?.into();
         let profile = if r.u8()? == 1 { Some(r.bytes()?.into()) } else { None };
+        let mut own = None;
         let (person, seen) = match r.opt_str()? {
             Some(user) => (Person::Linked(user.into()), EventIds::decode(r)?),
-            None => (Person::Known(Box::new(User::decode(r.rest())?)), EventIds::default()),
+            None => {
+                let user = Box::new(User::read(r)?);
+                if !r.is_empty() {
+                    own = Some(Box::new(Own::decode(definitions, r)?));
+                }
+                (Person::Known(user), EventIds::default())
+            }
         };
-        Ok(Slot { namespace, id, person, profile, seen, dirty: false, used: 0 })
+        Ok(Slot { namespace, id, person, profile, own, seen, dirty: false, used: 0 })
     }
 }
 
@@ -117,7 +131,7 @@ impl State {
 
     /// Takes in a user record from the store.
     pub fn load(&mut self, hash: u64, bytes: &[u8]) -> Result<()> {
-        let mut slot = Slot::decode(bytes)?;
+        let mut slot = Slot::decode(bytes, &self.aggregates.definitions)?;
         slot.used = self.admissions;
         self.users.entry(hash).or_insert(slot);
         Ok(())
@@ -144,6 +158,7 @@ impl State {
         let mut users = std::mem::take(&mut self.dirty.users);
         users.sort_unstable();
         let wide = |items: Vec<u32>| items.into_iter().map(u64::from).collect();
+        let shared = self.aggregates.take_dirty();
         self.unencoded = VecDeque::from([
             (space::CATEGORY, self.categories.take_dirty().into()),
             (space::CONTEXT, contexts.into()),
@@ -153,8 +168,9 @@ impl State {
             (space::COVIS, wide(self.covis.take_dirty_items())),
             (space::SESSION, self.knn.take_dirty_sessions().into()),
             (space::USER, users.into()),
-            (space::META, VecDeque::from([0])),
         ]);
+        self.unencoded.extend(space::SHARED.into_iter().zip(shared).map(|(space, keys)| (space, keys.into())));
+        self.unencoded.push_back((space::META, VecDeque::from([0])));
         true
     }
 
@@ -209,7 +225,11 @@ impl State {
             space::USER => {
                 let slot = self.users.get_mut(&id)?;
                 slot.dirty = false;
-                (user_key(id, self.config.partitions), Some(slot.encode()))
+                (user_key(id, self.config.partitions), Some(slot.encode(&self.aggregates.definitions)))
+            }
+            _ if shared_owner(space).is_some() => {
+                let bytes = shared_owner(space).map(|owner| self.aggregates.entry_bytes(owner, id));
+                (key(space, &id.to_be_bytes()), bytes)
             }
             _ => (META_KEY.to_vec(), Some(self.meta())),
         })
@@ -236,6 +256,7 @@ impl State {
             put_str(&mut out, name);
             put_str(&mut out, version);
         }
+        self.aggregates.encode_meta(&mut out);
         out
     }
 
@@ -279,12 +300,21 @@ impl State {
             space::COVIS => self.covis.restore(be_u32(tail)?, value)?,
             space::SESSION => self.knn.restore(be_u64(tail)?, value)?,
             space::META => self.restore_meta(r)?,
-            _ => {}
+            space => {
+                if let Some(owner) = shared_owner(space) {
+                    self.aggregates.restore(owner, be_u64(tail)?, r)?;
+                }
+            }
         }
         Ok(())
     }
 
     fn restore_meta(&mut self, r: &mut Reader<'_>) -> Result<()> {
+        self.restore_meta_but_aggregates(r)?;
+        self.aggregates.restore_meta(r, self.applied)
+    }
+
+    fn restore_meta_but_aggregates(&mut self, r: &mut Reader<'_>) -> Result<()> {
         r.u64()?;
         self.applied = r.u64()?;
         self.config.partitions = u16::try_from(r.u64()?).map_err(|_| Error::corrupt(0, "partitions"))?;
@@ -303,6 +333,15 @@ impl State {
             self.activations.push((r.str()?.to_owned(), r.str()?.to_owned()));
         }
         Ok(())
+    }
+
+    /// Whether views that end with this meta record hold a team's aggregates as they are defined here, no more and no less.
+    pub fn fits(&self, meta: &[u8]) -> Result<bool> {
+        let mut kept = State::new(self.config.clone());
+        let r = &mut Reader::new(meta);
+        kept.restore_meta_but_aggregates(r)?;
+        let known = if r.is_empty() { Vec::new() } else { Definitions::decode(r)? };
+        Ok(self.aggregates.definitions.are(&known))
     }
 
     /// Drops clean user records beyond `keep`, the longest unused first; those of admissions on their way stay.
@@ -327,6 +366,10 @@ impl State {
         }
         surplus
     }
+}
+
+fn shared_owner(space: u8) -> Option<Owner> {
+    space::SHARED.iter().position(|s| *s == space).map(|at| SHARED[at])
 }
 
 fn be_u32(bytes: &[u8]) -> Result<u32> {

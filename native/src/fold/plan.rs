@@ -7,8 +7,11 @@ use serde::Deserialize;
 
 use crate::cascade::SOURCES;
 use crate::error::{Error, Result};
+use crate::fold::aggregate::parse_key;
 use crate::fold::contexts::DIMENSIONS;
 use crate::fold::counter::Window;
+use crate::fold::fields::{number_alike, Alike, Word};
+use crate::fold::reading::{hashes_of, Read, Reading};
 use crate::fold::shared::SERVED;
 use crate::record::{EventType, EVENT_TYPES};
 
@@ -161,6 +164,17 @@ pub enum Op {
     },
     /// Cosine of the item's vector with those of what the visitor wanted lately.
     Near(Nearness),
+    ItemWord(Word),
+    UserWord(Word),
+    ContextWord(Word),
+    /// Hour or weekday where the clock is so many minutes ahead of UTC.
+    ContextLocal {
+        weekday: bool,
+        offset_min: i64,
+    },
+    CrossInteracted(Alike),
+    /// A team's own aggregate; whose, says the scope.
+    Aggregate(Box<Reading>),
 }
 
 /// Which wishes an item is compared with, and how.
@@ -214,6 +228,12 @@ struct Spec {
     statistic: Option<Statistic>,
     key: Option<String>,
     value: Option<String>,
+    read: Option<Read>,
+    trials_key: Option<String>,
+    words: Option<Vec<String>>,
+    ttl_ms: Option<i64>,
+    dimension: Option<String>,
+    utc_offset_min: Option<i64>,
 }
 
 impl Plan {
@@ -221,7 +241,9 @@ impl Plan {
         let specs: Vec<Spec> = serde_json::from_slice(json)
             .map_err(|e| Error::invalid("bad_feature", "", format!("the plan cannot be read: {e}")))?;
         let features = specs.into_iter().map(Spec::compile).collect::<Result<Vec<_>>>()?;
-        Ok(Plan { features, digest: xxhash_rust::xxh3::xxh3_64(json) })
+        let mut plan = Plan { features, digest: xxhash_rust::xxh3::xxh3_64(json) };
+        number_alike(&mut plan);
+        Ok(plan)
     }
 
     pub fn len(&self) -> usize {
@@ -308,12 +330,35 @@ impl Spec {
             "found_score" => FoundScore,
             "found_by" => FoundBy { source: self.source()? },
             "near" => Near(self.nearness()?),
-            other => return Err(self.refuse(format!("unknown operation {other:?}"))),
+            _ => self.team_op()?,
         };
         if !self.default.is_finite() {
             return Err(self.refuse("the default must be a finite number".into()));
         }
         Ok(Feature { scope: self.scope(), name: self.name, op, default: self.default })
+    }
+
+    /// The operations that only a team's own features have.
+    fn team_op(&self) -> Result<Op> {
+        use Op::*;
+        Ok(match self.op.as_str() {
+            "item_word" => ItemWord(self.word()?),
+            "user_word" => UserWord(self.word()?),
+            "context_word" => ContextWord(self.word()?),
+            "context_local" => ContextLocal {
+                weekday: self.text(&self.key, "key")? == "weekday",
+                offset_min: self.utc_offset_min.ok_or_else(|| self.lacks("utc_offset_min"))?,
+            },
+            "cross_interacted" => CrossInteracted(Alike {
+                place: 0,
+                key: self.text(&self.key, "key")?,
+                slot: self.event.as_ref().map(|_| self.slot(&self.event)).transpose()?,
+                window: self.window()?,
+            }),
+            "user_aggregate" | "session_aggregate" | "item_aggregate" | "category_aggregate" | "seller_aggregate"
+            | "context_aggregate" => Aggregate(Box::new(self.reading()?)),
+            other => return Err(self.refuse(format!("unknown operation {other:?}"))),
+        })
     }
 
     /// Whom the operation describes: its first word.
@@ -342,6 +387,11 @@ impl Spec {
         value.clone().ok_or_else(|| self.lacks(argument))
     }
 
+    fn word(&self) -> Result<Word> {
+        let words = self.words.clone().ok_or_else(|| self.lacks("words"))?;
+        Ok(Word { key: self.text(&self.key, "key")?, words })
+    }
+
     fn slot(&self, name: &Option<String>) -> Result<u8> {
         let name = name.as_deref().ok_or_else(|| self.lacks("event"))?;
         if name == "served" {
@@ -367,10 +417,15 @@ impl Spec {
         Ok(Count { slot: self.slot(&self.event)?, window: self.window()? })
     }
 
-    fn rate(&self) -> Result<Rate> {
-        let prior_rate = self.prior_rate.filter(|p| (0.0..=1.0).contains(p)).ok_or_else(|| self.lacks("prior_rate"))?;
-        let prior_strength =
+    fn prior(&self) -> Result<(f64, f64)> {
+        let rate = self.prior_rate.filter(|p| (0.0..=1.0).contains(p)).ok_or_else(|| self.lacks("prior_rate"))?;
+        let strength =
             self.prior_strength.filter(|s| *s > 0.0 && s.is_finite()).ok_or_else(|| self.lacks("prior_strength"))?;
+        Ok((rate, strength))
+    }
+
+    fn rate(&self) -> Result<Rate> {
+        let (prior_rate, prior_strength) = self.prior()?;
         let (hits, trials) = (self.slot(&self.hits)?, self.slot(&self.trials)?);
         Ok(Rate { hits, trials, window: self.window()?, prior_rate, prior_strength })
     }
@@ -392,40 +447,49 @@ impl Spec {
     }
 
     fn dimension(&self) -> Result<u8> {
-        let key = self.key.as_deref().ok_or_else(|| self.lacks("key"))?;
+        self.dimension_of(self.key.as_deref().ok_or_else(|| self.lacks("key"))?)
+    }
+
+    fn dimension_of(&self, key: &str) -> Result<u8> {
         DIMENSIONS
             .iter()
             .position(|d| *d == key)
             .map(|d| d as u8)
             .ok_or_else(|| self.refuse(format!("{key:?} is not one of {DIMENSIONS:?}")))
     }
+
+    fn reading(&self) -> Result<Reading> {
+        let key = |text: &Option<String>, argument: &str| {
+            let text = self.text(text, argument)?;
+            parse_key(&text).ok_or_else(|| self.refuse(format!("{argument} is not 16 hexadecimal digits")))
+        };
+        let read = self.read.ok_or_else(|| self.lacks("read"))?;
+        let mut reading = Reading {
+            read,
+            key: key(&self.key, "key")?,
+            trials: 0,
+            window: Window::Lifetime,
+            half_life_ms: 0,
+            prior_rate: 0.0,
+            prior_strength: 1.0,
+            ttl_ms: self.ttl_ms.unwrap_or_default(),
+            words: self.words.as_deref().map(hashes_of),
+            dimension: self.dimension.as_deref().map_or(Ok(0), |d| self.dimension_of(d))?.into(),
+        };
+        if !matches!(read, Read::Decayed | Read::Last | Read::MinutesSince) {
+            reading.window = self.window()?;
+        }
+        if read == Read::Decayed {
+            reading.half_life_ms = self.half_life()?;
+        }
+        if read == Read::Rate {
+            reading.trials = key(&self.trials_key, "trials_key")?;
+            (reading.prior_rate, reading.prior_strength) = self.prior()?;
+        }
+        Ok(reading)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_plan_is_refused_when_it_is_loaded() {
-        let good = br#"[{"name": "clicks", "op": "item_count", "event": "click", "window_ms": 3600000}]"#;
-        let plan = Plan::parse(good).unwrap();
-        assert_eq!(plan.features[0].scope, Scope::Item);
-        assert_ne!(plan.digest, Plan::parse(b"[]").unwrap().digest);
-        for (bad, word) in [
-            (r#"[{"name": "f", "op": "item_cuont"}]"#, "item_cuont"),
-            (r#"[{"name": "f", "op": "item_count", "event": "clik", "window_ms": 0}]"#, "clik"),
-            (r#"[{"name": "f", "op": "item_count", "event": "click", "window_ms": 7}]"#, "window of 7"),
-            (r#"[{"name": "f", "op": "item_count", "event": "click"}]"#, "window_ms"),
-            (r#"[{"name": "f", "op": "user_decayed", "event": "click", "half_life_ms": 0}]"#, "half_life_ms"),
-            (r#"[{"name": "f", "op": "user_moment", "moment": "dwell"}]"#, "statistic"),
-            (r#"[{"name": "f", "op": "user_sessions", "colour": 1}]"#, "colour"),
-            (r#"[{"name": "f", "op": "found_by", "value": "covisit"}]"#, "covisit"),
-            (r#"[{"name": "f", "op": "near", "value": "median"}]"#, "median"),
-            (r#"[{"name": "f", "op": "context_item_count", "key": "shoe", "window_ms": 0}]"#, "shoe"),
-        ] {
-            let error = Plan::parse(bad.as_bytes()).unwrap_err();
-            assert_eq!(error.code(), "bad_feature");
-            assert!(error.to_string().contains(word), "{error}");
-        }
-    }
-}
+#[path = "plan_tests.rs"]
+mod tests;

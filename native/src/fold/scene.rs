@@ -69,9 +69,11 @@ impl Scene {
 
 /// A request of a user in the session of `Scene::did`.
 pub fn asker<'a>(state: &'a State, user: &str, session_id: &'a str, as_of_ms: i64) -> Asker<'a> {
-    let user = state.user(key_hash(Namespace::User, user));
+    let hash = key_hash(Namespace::User, user);
+    let (user, own) = (state.user(hash), state.own(hash));
     Asker {
         user,
+        own,
         profile: None,
         session_id,
         surface: "home",

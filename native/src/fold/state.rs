@@ -13,6 +13,7 @@ use crate::fold::caps::CapLimits;
 use crate::fold::contexts::Contexts;
 use crate::fold::facts::{FactTable, Known};
 use crate::fold::marks::Marks;
+use crate::fold::own::{Aggregates, Own};
 use crate::fold::persist::Change;
 use crate::fold::shared::{Categories, Stats, SERVED};
 use crate::fold::step::{step, Contribution, Outcome, Told};
@@ -67,6 +68,8 @@ pub struct Slot {
     pub person: Person,
     /// Canonical JSON of what `PUT /v1/users` said.
     pub profile: Option<Box<[u8]>>,
+    /// A team's own aggregates.
+    pub own: Option<Box<Own>>,
     /// The latest events that a linked session sent without a user: sent again, they are duplicates, whoever the
     /// session belongs to now and whether or not its link record is folded.
     pub seen: EventIds,
@@ -83,6 +86,7 @@ impl Slot {
             id: id.into(),
             person: Person::Known(Box::default()),
             profile: None,
+            own: None,
             seen: EventIds::default(),
             dirty: false,
             used,
@@ -108,6 +112,7 @@ pub struct State {
     revisions: Vec<u32>,
     pub categories: Categories,
     pub contexts: Contexts,
+    pub aggregates: Aggregates,
     pub global: Stats,
     pub covis: Covis,
     pub knn: SessionKnn,
@@ -154,6 +159,7 @@ impl State {
             revisions: Vec::new(),
             categories: Categories::default(),
             contexts: Contexts::default(),
+            aggregates: Aggregates::default(),
             global: Stats::default(),
             covis: Covis::new(config.covis_neighbours_max),
             knn: SessionKnn::new(config.knn),
@@ -232,8 +238,8 @@ impl State {
         let first = user.version == 0;
         let mut contributions = std::mem::take(&mut self.contributions);
         let items = Known { ids: self.catalogue.ids(), facts: &self.facts };
-        let outcome = step(user, told, &items, &self.config.caps, &mut contributions);
-        let accepted = outcome == Outcome::Accepted;
+        let stepped = step(user, told, &items, &self.config.caps, &mut contributions);
+        let accepted = stepped.outcome == Outcome::Accepted;
         if accepted {
             slot.used = used;
             mark(&mut slot.dirty, &mut self.dirty.users, hash);
@@ -243,6 +249,9 @@ impl State {
             self.global.add_at(event.event_type as u8, &told.when);
             for c in contributions.drain(..) {
                 self.contribute(told, c);
+            }
+            if !self.aggregates.definitions.of_type(event.event_type).is_empty() {
+                self.aggregate(told, hash, &stepped);
             }
         }
         self.contributions = contributions;
@@ -263,6 +272,7 @@ impl State {
         if let Person::Known(anonymous) = &before {
             slot.seen.clone_from(&anonymous.dedupe);
         }
+        let own = slot.own.take();
         let was_dirty = std::mem::replace(&mut slot.dirty, true);
         if !was_dirty {
             self.dirty.users.push(session_hash);
@@ -273,6 +283,9 @@ impl State {
                 anonymous.encode(&mut record);
                 let mut body = Vec::new();
                 Link { session_id, user_id, source_offset: offset, anonymous: &record }.encode(&mut body);
+                if let Some(own) = own {
+                    self.aggregates.due.insert(offset, own);
+                }
                 self.links_due.insert(offset, (key_hash(Namespace::User, user_id), body));
             }
         }
@@ -308,6 +321,9 @@ impl State {
         let Some(slot) = self.users.get_mut(&hash) else { return Ok(()) };
         if let Person::Known(user) = &mut slot.person {
             user.merge_anonymous(link.source_offset, &anonymous);
+        }
+        if let Some(own) = self.aggregates.due.remove(&link.source_offset) {
+            slot.own.get_or_insert_default().merge(&own);
         }
         mark(&mut slot.dirty, &mut self.dirty.users, hash);
         Ok(())

@@ -9,7 +9,7 @@
 use crate::fold::caps::CapLimits;
 use crate::fold::cart::{cart_add, cart_remove};
 use crate::fold::counter::When;
-use crate::fold::lines::{event_lines, Line};
+use crate::fold::lines::{event_lines, Line, Lines};
 use crate::fold::said::Said;
 use crate::fold::user::{Recent, User, TEXT_CHARS_MAX};
 use crate::record::{Event, EventType, Hashes};
@@ -93,6 +93,13 @@ pub enum Outcome {
     Duplicate,
 }
 
+/// What a step found: `lines` are none for a duplicate, and `counted` is false for what a cap keeps from shared counts.
+pub struct Stepped {
+    pub outcome: Outcome,
+    pub counted: bool,
+    pub lines: Lines,
+}
+
 /// True for the types that say "wants this".
 pub fn is_positive(t: EventType) -> bool {
     matches!(t, EventType::Click | EventType::View | EventType::AddToCart | EventType::Purchase | EventType::Like)
@@ -111,10 +118,10 @@ pub fn step(
     catalog: &impl Items,
     limits: &CapLimits,
     out: &mut Vec<Contribution>,
-) -> Outcome {
+) -> Stepped {
     let Told { event, said, .. } = told;
     if !user.dedupe.insert(told.hashes.event) {
-        return Outcome::Duplicate;
+        return Stepped { outcome: Outcome::Duplicate, counted: false, lines: Lines::Any(Vec::new()) };
     }
     let lines = event_lines(user, told, catalog);
     let items: &[Line] = &lines;
@@ -133,7 +140,7 @@ pub fn step(
         contribute(user, told, items, number, catalog, out);
     }
     remember_items(user, event, said, items, number, catalog);
-    Outcome::Accepted
+    Stepped { outcome: Outcome::Accepted, counted, lines }
 }
 
 fn remember_context(user: &mut User, said: &Said<'_>) {
@@ -390,7 +397,7 @@ mod tests {
             };
             let mut out = Vec::new();
             let told = Told::of(&event, Hashes::of(&event));
-            let outcome = step(&mut self.user, &told, &Nothing, &CapLimits::default(), &mut out);
+            let outcome = step(&mut self.user, &told, &Nothing, &CapLimits::default(), &mut out).outcome;
             (outcome, out.iter().map(|c| format!("{c:?}")).collect())
         }
     }

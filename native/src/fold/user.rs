@@ -376,7 +376,11 @@ impl User {
     }
 
     pub fn decode(bytes: &[u8]) -> Result<User> {
-        let r = &mut Reader::new(bytes);
+        User::read(&mut Reader::new(bytes))
+    }
+
+    /// `decode` of a record that more may follow.
+    pub fn read(r: &mut Reader<'_>) -> Result<User> {
         if r.u8()? != LAYOUT {
             return Err(Error::corrupt(0, "a user record of an unknown layout"));
         }

@@ -6,7 +6,9 @@
 use crate::fold::blocks::{finite, minute_of, stats_value, Blocks};
 use crate::fold::contexts::DIMENSIONS;
 use crate::fold::cross::Shared;
+use crate::fold::fields::local_time;
 use crate::fold::near::Near;
+use crate::fold::own::Own;
 use crate::fold::plan::{Feature, Moment, Op, Plan, Scope, Statistic};
 use crate::fold::shared::rate;
 use crate::fold::state::State;
@@ -24,6 +26,8 @@ const MINUTE: f64 = 60_000.0;
 #[derive(Debug, Clone, Copy)]
 pub struct Asker<'a> {
     pub user: Option<&'a User>,
+    /// A team's own aggregates of that user.
+    pub own: Option<&'a Own>,
     /// JSON of what `PUT /v1/users` said.
     pub profile: Option<&'a [u8]>,
     pub session_id: &'a str,
@@ -112,7 +116,7 @@ impl State {
                 continue;
             }
             for ((row, at), item) in out.chunks_exact_mut(width).zip(&places).zip(items) {
-                let value = shared.value(covis, asker, *item, blocks.head(*at), &column.op);
+                let value = shared.value(self, covis, asker, *item, blocks.head(*at), &column.op);
                 row[column.at] = finite(value, column.default);
             }
         }
@@ -126,6 +130,14 @@ impl State {
 
     fn once(&self, plan: &Plan, asker: &Asker<'_>, shared: &Shared<'_>) -> Vec<f32> {
         let value = |f: &Feature| match f.scope {
+            Scope::User | Scope::Session | Scope::Context if matches!(f.op, Op::Aggregate(_)) => {
+                let Op::Aggregate(reading) = &f.op else { return None };
+                self.asker_reading(asker, f.scope, reading)
+            }
+            Scope::User if matches!(f.op, Op::UserWord(_)) => {
+                let Op::UserWord(word) = &f.op else { return None };
+                word.of_profile(&shared.profile)
+            }
             Scope::User if matches!(f.op, Op::UserAttribute { .. }) => attribute(&shared.profile, &f.op),
             Scope::User => asker.user.and_then(|u| self.user_value(u, &f.op, asker.as_of_ms)),
             Scope::Session => self.session_value(shared, &f.op, asker.as_of_ms),
@@ -210,6 +222,8 @@ impl State {
             Op::ContextWeekend => Some(f64::from(u8::from((hours.div_euclid(24) + 3).rem_euclid(7) >= 5))),
             Op::SurfaceIs { value } => Some(f64::from(u8::from(asker.surface == value))),
             Op::ContextIs { key, value } => Some(f64::from(u8::from(asker.context(key) == Some(value)))),
+            Op::ContextWord(word) => word.of_text(asker.context(&word.key)),
+            Op::ContextLocal { weekday, offset_min } => Some(local_time(asker.as_of_ms, *offset_min, *weekday)),
             Op::ContextNumber { key } => leading_number(asker.context(key)?),
             Op::ContextRate { dimension, .. } => {
                 let value = asker.context(DIMENSIONS[*dimension as usize])?;

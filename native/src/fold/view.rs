@@ -3,6 +3,7 @@
 use serde_json::{json, Map, Value};
 
 use crate::error::Result;
+use crate::fold::own::Own;
 use crate::fold::state::{Person, Slot, State};
 use crate::fold::user::{Recent, Session, User};
 use crate::hash::{key_hash, Namespace};
@@ -38,6 +39,11 @@ impl State {
             Person::Known(user) => Some(user),
             Person::Linked(_) => None,
         }
+    }
+
+    /// A team's own aggregates of a key that is in memory.
+    pub fn own(&self, hash: u64) -> Option<&Own> {
+        self.users.get(&hash)?.own.as_deref()
     }
 
     /// What `PUT /v1/users` said of a key that is in memory.

@@ -142,6 +142,11 @@ impl Log {
         self.shared.durable.load(Ordering::Acquire)
     }
 
+    /// The writer's note of what the disk has, which another process may be moving on; None when there is none.
+    pub fn synced(&self) -> Option<u64> {
+        Synced::load(&self.shared.dir)
+    }
+
     /// Offset of the oldest byte that is kept.
     pub fn start(&self) -> u64 {
         read_locked(&self.shared.segments).first().map_or(0, |s| s.base)

@@ -86,7 +86,7 @@ impl Core {
 impl Core {
     #[new]
     #[pyo3(signature = (*, partitions=256, custom_types=vec![], purchase_requires_trusted=false, events_max=1000,
-        props_max=64, per_item_hour_max=5, per_hour_max=500, embedding_length=None))]
+        props_max=64, per_item_hour_max=5, per_hour_max=500, embedding_length=None, aggregates=None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         partitions: u16,
@@ -97,17 +97,22 @@ impl Core {
         per_item_hour_max: u8,
         per_hour_max: u16,
         embedding_length: Option<usize>,
-    ) -> Core {
+        aggregates: Option<&[u8]>,
+    ) -> PyResult<Core> {
         let caps = CapLimits { per_item_hour_max, per_hour_max };
         let item_limits = crate::items::Limits { batch_max: events_max, ..crate::items::Limits::default() };
-        Core {
-            state: State::new(StateConfig {
-                partitions,
-                caps,
-                items: item_limits.clone(),
-                embedding_length,
-                ..StateConfig::default()
-            }),
+        let mut state = State::new(StateConfig {
+            partitions,
+            caps,
+            items: item_limits.clone(),
+            embedding_length,
+            ..StateConfig::default()
+        });
+        if let Some(json) = aggregates {
+            state.define(json).map_err(to_py)?;
+        }
+        Ok(Core {
+            state,
             queue: Queue::default(),
             lists: Lists::default(),
             indices: Indices::default(),
@@ -118,7 +123,7 @@ impl Core {
             event_limits: event::Limits { events_max, props_max, ..event::Limits::default() },
             item_limits,
             embedding_length,
-        }
+        })
     }
 
     /// Reads and checks a body of events. Raises for the whole request only.
@@ -393,6 +398,8 @@ impl Core {
             ("covis_bytes", s.covis.memory_bytes() as u64),
             ("catalogue_bytes", s.catalogue.memory_bytes() as u64),
             ("links_due", s.links_due.len() as u64),
+            ("aggregates", s.aggregates.definitions.len() as u64),
+            ("aggregate_owners", s.aggregates.shared_len() as u64),
             ("vector_items", self.indices.vectors.len() as u64),
             ("vector_bytes", self.indices.vectors.memory_bytes() as u64),
             ("text_items", self.indices.text.len() as u64),
@@ -404,6 +411,18 @@ impl Core {
     fn footprint(&self) -> (u64, u64, u64, u64) {
         let f = self.state.footprint();
         (f.users, f.user_bytes, f.items, f.item_bytes)
+    }
+
+    /// Whether views that end with this meta record hold the aggregates of this core, no more and no less.
+    fn fits(&self, meta: &[u8]) -> PyResult<bool> {
+        self.state.fits(meta).map_err(to_py)
+    }
+
+    /// (key, offset of the log from which on it is counted) of a team's aggregates.
+    fn aggregates(&self) -> Vec<(String, u64)> {
+        let definitions = &self.state.aggregates.definitions;
+        let each = (0..definitions.len() as u16).filter_map(|at| definitions.get(at));
+        each.map(|d| (format!("{:016x}", d.key), d.since)).collect()
     }
 
     /// Offset and partitions of a store's meta record.

@@ -58,6 +58,12 @@ impl PyLog {
         self.log.start()
     }
 
+    /// How far the writer says that the disk has it, as of now and also of a log that is open for reading only; None when
+    /// nothing says so.
+    fn synced(&self) -> Option<u64> {
+        self.log.synced()
+    }
+
     fn wake_fd(&self) -> i32 {
         self.log.wake_fd()
     }

@@ -1,5 +1,6 @@
 //! The border to Python: one thin file per native concept, no logic.
 
+mod columns;
 mod core;
 pub mod error;
 mod events;
@@ -14,6 +15,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     log::register(m)?;
+    columns::register(m)?;
     core::register(m)?;
     read::register(m)?;
     rank::register(m)?;

@@ -72,7 +72,7 @@ impl Ranked {
 }
 
 /// Names of the sources in a bit mask.
-fn source_names(mask: u32) -> Vec<&'static str> {
+pub fn source_names(mask: u32) -> Vec<&'static str> {
     SOURCES.iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, s)| *s).collect()
 }
 
@@ -81,6 +81,7 @@ impl Ask {
     fn asker<'a>(&'a self, state: &'a State, vectors: &'a VectorTable) -> Asker<'a> {
         Asker {
             user: state.user(self.hash),
+            own: state.own(self.hash),
             profile: state.profile(self.hash),
             session_id: &self.session_id,
             surface: &self.surface.get().name,

@@ -119,6 +119,7 @@ impl Core {
             let profile = state.profile(hash);
             let asker = Asker {
                 user,
+                own: state.own(hash),
                 profile,
                 session_id,
                 surface: "",

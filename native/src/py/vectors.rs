@@ -5,14 +5,17 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::fold::step::is_positive;
+use crate::fold::user::Recent;
 use crate::py::core::{refuse, Core};
 use crate::py::error::to_py;
 use crate::py::read::Ask;
+use crate::record::EVENT_TYPES;
 
 /// Answers are lists of this size at most.
 const NEAREST_MAX: usize = 10_000;
 
 type Nearest<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<f32>>);
+type Clicks<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<u8>>);
 
 impl Core {
     /// Tells the tables of recall what changed in the catalogue.
@@ -25,6 +28,19 @@ impl Core {
     /// Likeness of two items in [0, 1]: cosine of their vectors, else what their categories and attributes share.
     pub fn likeness(&self, a: u32, b: u32) -> f32 {
         self.indices.vectors.similarity(a, b).unwrap_or_else(|| self.state.catalogue.similarity(a, b))
+    }
+
+    /// The last `length` of the session's wishes whose item has a vector, oldest first.
+    fn wishes(&self, ask: &Ask, length: usize) -> Vec<(u32, &Recent)> {
+        let mut found: Vec<(u32, &Recent)> = Vec::new();
+        if let Some(user) = self.state.user(ask.hash) {
+            let here = user.session(&ask.session_id).map(|s| s.number);
+            let wanted = user.recent.iter().filter(|r| is_positive(r.event_type) && Some(r.session) == here);
+            let known = wanted.filter_map(|r| Some((self.state.catalogue.ids().by_hash(r.item)?, r)));
+            found.extend(known.filter(|(item, _)| self.indices.vectors.has(*item)));
+        }
+        found.drain(..found.len().saturating_sub(length));
+        found
     }
 
     /// Raises `bad_vectors` for another length than the items', `not_finite`.
@@ -91,14 +107,24 @@ impl Core {
     /// The session's wishes that have a vector, oldest first, the last `length` of them.
     fn session_items<'py>(&mut self, py: Python<'py>, ask: &Ask, length: usize) -> Bound<'py, PyArray1<u32>> {
         self.refresh_tables();
-        let mut items: Vec<u32> = Vec::new();
-        if let Some(user) = self.state.user(ask.hash) {
-            let here = user.session(&ask.session_id).map(|s| s.number);
-            let wanted = user.recent.iter().filter(|r| is_positive(r.event_type) && Some(r.session) == here);
-            items.extend(wanted.filter_map(|r| self.state.catalogue.ids().by_hash(r.item)));
-        }
-        items.retain(|item| self.indices.vectors.has(*item));
-        PyArray1::from_slice(py, &items[items.len().saturating_sub(length)..])
+        PyArray1::from_vec(py, self.wishes(ask, length).iter().map(|(item, _)| *item).collect())
+    }
+
+    /// `session_items` with their times (ms) and the numbers of their event types, as `event_types` counts them.
+    fn session_clicks<'py>(&mut self, py: Python<'py>, ask: &Ask, length: usize) -> Clicks<'py> {
+        self.refresh_tables();
+        let wishes = self.wishes(ask, length);
+        (
+            PyArray1::from_vec(py, wishes.iter().map(|(item, _)| *item).collect()),
+            PyArray1::from_vec(py, wishes.iter().map(|(_, wish)| wish.ts_ms).collect()),
+            PyArray1::from_vec(py, wishes.iter().map(|(_, wish)| wish.event_type as u8).collect()),
+        )
+    }
+
+    /// The contract's event types by their numbers.
+    #[staticmethod]
+    fn event_types() -> Vec<&'static str> {
+        EVENT_TYPES.iter().map(|(_, name)| *name).collect()
     }
 
     /// Vectors of items: float32 [items, dimension], zeros where there is none.

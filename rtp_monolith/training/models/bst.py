@@ -39,10 +39,12 @@ class Bst(TargetedBody):
         self.gain = nn.Parameter(torch.tensor(4.0 / width))
         self.top = nn.Sequential(nn.Linear(2 * width, 2 * width), nn.LeakyReLU(), nn.Linear(2 * width, 1))
 
-    def against(self, vectors: Tensor, row: Tensor, upto: Tensor, candidates: Tensor) -> Tensor:
+    def against(
+        self, vectors: Tensor, row: Tensor, upto: Tensor, candidates: Tensor, marks: Tensor | None = None
+    ) -> Tensor:
         settings, final = self.settings, self.final
         items = F.dropout(vectors * self.input_scale, settings.embedding_dropout, self.training)
-        x = items + self.position[: vectors.shape[1]]
+        x = self.marked(items, marks) + self.position[: vectors.shape[1]]
         for block in self.blocks:
             x = block(x)
         asking = candidates * self.input_scale + self.asking
@@ -86,8 +88,12 @@ class Shortlisted:
         with torch.inference_mode():
             scores = self.base.scores(cases, start, stop)
             found = scores.topk(min(self.shortlist, scores.shape[1]), dim=1).indices
+            here = self.vectors.device
             padded, lengths = self.model.padded([cases.history(case) for case in range(start, stop)])
-            logits = body.against(self.vectors[padded], torch.arange(stop - start), lengths, self.vectors[found])
+            rows, columns = torch.arange(stop - start, device=here), self.vectors[found.to(here)]
+            marks = self.model.padded_marks(cases.marks_of(start, stop), padded.shape[1])
+            told = None if marks is None else marks.to(here)
+            logits = body.against(self.vectors[padded.to(here)], rows, lengths.to(here), columns, told).cpu()
             # Everything else in (-1, 0], so that the shortlist, from 1 up, stands before it.
             scores = -(1.0 - scores / scores.amax(1, keepdim=True).clamp(min=1e-12)).clamp(0.0, 1.0)
             return scores.scatter_(1, found, 1.0 + logits - logits.amin(1, keepdim=True))

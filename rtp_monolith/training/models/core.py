@@ -29,17 +29,18 @@ class Core(Body):
         self.norm = nn.LayerNorm(width)
         self.pooling = Pooling(width, settings.length_max)
 
-    def hidden(self, vectors: Tensor, lengths: Tensor) -> Tensor:
-        items, states = self._layer(vectors)
+    def hidden(self, vectors: Tensor, lengths: Tensor, marks: Tensor | None) -> Tensor:
+        items, states = self._layer(vectors, marks)
         pooled: Tensor = self.pooling(items, states)
         return pooled
 
-    def last(self, vectors: Tensor, lengths: Tensor) -> Tensor:
-        return self.pooling.last(*self._layer(vectors), lengths)
+    def last(self, vectors: Tensor, lengths: Tensor, marks: Tensor | None) -> Tensor:
+        return self.pooling.last(*self._layer(vectors, marks), lengths)
 
-    def _layer(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    def _layer(self, vectors: Tensor, marks: Tensor | None) -> tuple[Tensor, Tensor]:
+        # Marks weigh the items like positions do; the mean itself is of items alone.
         items = F.dropout(vectors * self.input_scale, self.settings.embedding_dropout, self.training)
-        states = items + self.position[: vectors.shape[1]]
+        states = self.marked(items, marks) + self.position[: vectors.shape[1]]
         for block in self.blocks:
             states = block(states)
         return items, self.norm(states)

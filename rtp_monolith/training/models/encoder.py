@@ -8,15 +8,22 @@ exported vectors, so that a server keeps one table. It does not know how a model
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rtp_monolith.features.marks import GAP_EDGES_S, latest
 from rtp_monolith.training.settings import Settings
 
 TABLE_STD = 0.02
+GAPS = len(GAP_EDGES_S) + 2
+"""Numbers that a gap can have."""
+GROUP_TOKENS = 1024
+"""Padded positions that are encoded at once: what is between two layers then stays in a core's cache."""
 FAR = -1e9
 """A finite mask: minus infinity turns a row without anything to attend to into NaN."""
 
@@ -30,14 +37,28 @@ class Body(nn.Module):
         self.unit = settings.scoring == "cosine"
         # Inputs of every body have about unit variance per element under cosine, and √d · table under dot.
         self.input_scale = (settings.temperature if self.unit else 1.0) * settings.width**0.5
+        # From nothing, so that training starts as the same model without marks does.
+        self.gap = nn.Parameter(torch.zeros(GAPS, settings.width)) if settings.gaps else None
+        self.action = nn.Parameter(torch.zeros(settings.actions + 1, settings.width)) if settings.actions else None
 
-    def states(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+    def states(self, vectors: Tensor, lengths: Tensor, marks: Tensor | None = None) -> Tensor:
         """float32 [batch, length, d] → [batch, length, d]; what stands at a position knows nothing of later ones."""
-        return self.finish(self.hidden(vectors, lengths))
+        return self.finish(self.hidden(vectors, lengths, marks))
 
-    def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
-        """float32 [batch, length, d] right-padded with zeros, int64 [batch] → [batch, d]; zeros for an empty one."""
-        return self.finish(self.last(vectors, lengths)) * (lengths > 0).to(vectors.dtype).unsqueeze(1)
+    def forward(self, vectors: Tensor, lengths: Tensor, marks: Tensor | None = None) -> Tensor:
+        """float32 [batch, length, d] right-padded with zeros, int64 [batch], and int64 [batch, length, 2] if the
+        settings say so → [batch, d]; zeros for an empty one."""
+        return self.finish(self.last(vectors, lengths, marks)) * (lengths > 0).to(vectors.dtype).unsqueeze(1)
+
+    def marked(self, items: Tensor, marks: Tensor | None) -> Tensor:
+        """Scaled items [.., d] with what their marks int64 [.., 2], gap bucket and action, add; as they are without."""
+        if self.gap is None and self.action is None:
+            return items
+        if marks is None:
+            raise ValueError("this model reads marks beside the items")
+        if self.gap is not None:
+            items = items + F.embedding(marks[..., 0], self.gap)
+        return items if self.action is None else items + F.embedding(marks[..., 1], self.action)
 
     def items(self, rows: Tensor) -> Tensor:
         """Rows of the table, [n, d], as this body's item vectors: as they are, but for a body with an item tower."""
@@ -46,21 +67,23 @@ class Body(nn.Module):
     def finish(self, hidden: Tensor) -> Tensor:
         return F.normalize(hidden, dim=-1, eps=1e-6) if self.unit else hidden
 
-    def hidden(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+    def hidden(self, vectors: Tensor, lengths: Tensor, marks: Tensor | None) -> Tensor:
         """Before scoring's normalization, at every position."""
         raise AssertionError("a body says what its states are")
 
-    def last(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+    def last(self, vectors: Tensor, lengths: Tensor, marks: Tensor | None) -> Tensor:
         """Before scoring's normalization, at position length - 1 only."""
-        return at_last(self.hidden(vectors, lengths), lengths)
+        return at_last(self.hidden(vectors, lengths, marks), lengths)
 
 
 class TargetedBody(Body):
     """A body that reads the candidate together with the session, and so has no vector for the session alone."""
 
-    def against(self, vectors: Tensor, row: Tensor, upto: Tensor, candidates: Tensor) -> Tensor:
+    def against(
+        self, vectors: Tensor, row: Tensor, upto: Tensor, candidates: Tensor, marks: Tensor | None = None
+    ) -> Tensor:
         """Logits [n, c] of the candidates [n | 1, c, d] after the first `upto` int64 [n] items of the sessions `row`
-        int64 [n] among `vectors` [batch, length, d]."""
+        int64 [n] among `vectors` [batch, length, d] and their `marks` [batch, length, 2]."""
         raise AssertionError("a body says what its logits are")
 
 
@@ -111,10 +134,23 @@ class ItemTable(nn.Module):
         assert self.attributes is not None
         sizes = self.sizes[items]
         ends = sizes.cumsum(0)
-        places = torch.arange(int(ends[-1]) if len(ends) else 0) - torch.repeat_interleave(ends - sizes, sizes)
+        count = int(ends[-1]) if len(ends) else 0
+        places = torch.arange(count, device=items.device) - torch.repeat_interleave(ends - sizes, sizes)
         flat = self.flat[places + torch.repeat_interleave(self.starts[items], sizes)]
         sums = F.embedding_bag(flat, self.attributes, ends - sizes, mode="sum")
         return self.gain * self.shrink[items] * sums
+
+
+def alike(sessions: Sequence[Sequence[int]], length_max: int) -> Iterator[list[int]]:
+    """The places of the sessions in groups of like length, of at most GROUP_TOKENS padded items or one session each."""
+    group: list[int] = []
+    for place in sorted(range(len(sessions)), key=lambda place: len(sessions[place])):
+        if group and (len(group) + 1) * min(length_max, len(sessions[place])) > GROUP_TOKENS:
+            yield group
+            group = []
+        group.append(place)
+    if group:
+        yield group
 
 
 class SessionModel(nn.Module):
@@ -144,17 +180,38 @@ class SessionModel(nn.Module):
         """Exported vectors of all items, [items, d]."""
         return self.scaled(self.table.all())
 
-    def sessions(self, vectors: Tensor, sessions: Sequence[Sequence[int]]) -> Tensor:
-        """The session vectors [n, d] of sessions given as item numbers, oldest first; `vectors` from `item_vectors`."""
-        padded, lengths = self.padded(sessions)
-        longest = padded.shape[1]
-        inputs = vectors[padded] * (torch.arange(longest) < lengths.unsqueeze(1)).unsqueeze(2)
-        session: Tensor = self.body(inputs, lengths)
-        return session
+    def sessions(
+        self, vectors: Tensor, sessions: Sequence[Sequence[int]], marks: Sequence[NDArray[np.int64]] | None = None
+    ) -> Tensor:
+        """The session vectors [n, d] of sessions given as item numbers, oldest first, with the marks [clicks, 2] of
+        each if the settings say so; `vectors` from `item_vectors`."""
+        found = vectors.new_empty(len(sessions), vectors.shape[1])
+        for group in alike(sessions, self.settings.length_max):
+            padded, lengths = self.padded([sessions[place] for place in group])
+            padded, lengths = padded.to(vectors.device), lengths.to(vectors.device)
+            inside = torch.arange(padded.shape[1], device=vectors.device) < lengths.unsqueeze(1)
+            inputs = vectors[padded] * inside.unsqueeze(2)
+            own = self.padded_marks(None if marks is None else [marks[place] for place in group], padded.shape[1])
+            told = None if own is None else own.to(vectors.device)
+            found[torch.tensor(group)] = self.body(inputs, lengths, told)
+        return found
 
     def padded(self, sessions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """The latest items of each session, int64 [n, longest ≥ 1] right-padded with 0, and how many they are."""
         cut = [list(each[-self.settings.length_max :]) for each in sessions]
         lengths = torch.tensor([len(each) for each in cut], dtype=torch.long)
-        longest = max(int(lengths.max()) if len(cut) else 0, 1)
+        longest = max([1, *(len(each) for each in cut)])
         return torch.tensor([each + [0] * (longest - len(each)) for each in cut], dtype=torch.long), lengths
+
+    def padded_marks(self, marks: Sequence[NDArray[np.int64]] | None, longest: int) -> Tensor | None:
+        """The marks of what `padded` keeps, int64 [n, longest, 2]; None if the settings want none. Raises ValueError
+        when there are none and they are wanted."""
+        if not self.settings.marked:
+            return None
+        if marks is None:
+            raise ValueError("this model reads marks beside the items")
+        padded = np.zeros((len(marks), longest, 2), np.int64)
+        for row, own in enumerate(marks):
+            kept = latest(own, self.settings.length_max)
+            padded[row, : len(kept)] = kept
+        return torch.from_numpy(padded)

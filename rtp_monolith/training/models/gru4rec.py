@@ -25,19 +25,19 @@ class Gru4Rec(Body):
         self.out = nn.Linear(settings.width, settings.width)
         self.norm = nn.LayerNorm(settings.width)
 
-    def hidden(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+    def hidden(self, vectors: Tensor, lengths: Tensor, marks: Tensor | None) -> Tensor:
         x = F.dropout(vectors * self.input_scale, self.settings.embedding_dropout, self.training)
-        states, _ = self.recurrence(x)
+        states, _ = self.recurrence(self.marked(x, marks))
         return self._project(states)
 
     def fresh(self, batch: int) -> Tensor:
         """The state of `batch` empty sessions, [layers, batch, d]."""
         return torch.zeros(self.settings.layers, batch, self.settings.width)
 
-    def step(self, vectors: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One click in each session: item vectors [batch, d], state [layers, batch, d] → session vectors [batch, d] and
-        the state to keep."""
-        states, after = self.recurrence((vectors * self.input_scale).unsqueeze(1), state)
+    def step(self, vectors: Tensor, state: Tensor, marks: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """One click in each session: item vectors [batch, d], state [layers, batch, d], marks int64 [batch, 2] →
+        session vectors [batch, d] and the state to keep."""
+        states, after = self.recurrence(self.marked(vectors * self.input_scale, marks).unsqueeze(1), state)
         return self.finish(self._project(states.squeeze(1))), after
 
     def _project(self, states: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from torch import Tensor
 from rtp_monolith.training.models.encoder import SessionModel
 from rtp_monolith.training.protocols import Cases
 
+AHEAD = 4096
+
 
 class Neural:
     """The model with its table of item vectors, taken once."""
@@ -20,8 +22,21 @@ class Neural:
         model.eval()
         with torch.inference_mode():
             self.vectors = model.item_vectors().clone()
+        self.ahead: tuple[Cases, int, Tensor] | None = None
 
     def scores(self, cases: Cases, start: int, stop: int) -> Tensor:
         with torch.inference_mode():
-            histories = [cases.history(case) for case in range(start, stop)]
-            return self.model.sessions(self.vectors, histories) @ self.vectors.T
+            return (self._sessions(cases, start, stop) @ self.vectors.T).cpu()
+
+    def _sessions(self, cases: Cases, start: int, stop: int) -> Tensor:
+        """The session vectors of cases, made AHEAD at a time: among many there are more of like length."""
+        if self.ahead is None or self.ahead[0] is not cases or not self.ahead[1] <= start <= stop <= self._ahead_stop():
+            upto = min(len(cases), max(stop, start + AHEAD))
+            histories = [cases.history(case) for case in range(start, upto)]
+            marks = cases.marks_of(start, upto) if self.model.settings.marked else None
+            self.ahead = cases, start, self.model.sessions(self.vectors, histories, marks)
+        _, first, vectors = self.ahead
+        return vectors[start - first : stop - first]
+
+    def _ahead_stop(self) -> int:
+        return 0 if self.ahead is None else self.ahead[1] + len(self.ahead[2])

@@ -2,8 +2,9 @@
 
 The situation is the attributes of the latest item where the data describes items, else how far the session is (its
 first, second, third click, …). Each context's counts are shrunk to the popularity of all clicks by a Dirichlet prior
-(Zhai and Lafferty, TOIS 2004), and contexts of one moment are averaged. Invariant: without a context it is popularity.
-It does not know which item of an attribute was clicked.
+(Zhai and Lafferty, TOIS 2004), and contexts of one moment are averaged. Of live cases it learns: counts of what came
+are kept beside those of training. Invariant: without a context it is popularity, and clicks that are learned live
+count as if they had been there. It does not know which item of an attribute was clicked.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ class ContextPopularity:
         self, sessions: Sequence[Sequence[int]], items: int, attributes: Sequence[Sequence[int]] | None
     ) -> None:
         self.attributes = attributes
-        clicks = Popularity.of(sessions, items).counts
-        self.share = (clicks / max(1.0, float(clicks.sum()))).numpy()
+        self.clicks: NDArray[np.float32] = Popularity.of(sessions, items).counts.numpy()
+        # What came live: counts of next items by context.
+        self.live: dict[int, dict[int, float]] = {}
         contexts = len(PLACES)
         if attributes is not None:
             contexts += 1 + max((max(own, default=-1) for own in attributes), default=-1)
@@ -48,16 +50,34 @@ class ContextPopularity:
         self.starts: NDArray[np.int64] = np.searchsorted(pairs // max(1, items), np.arange(contexts + 1))
 
     def scores(self, cases: Cases, start: int, stop: int) -> Tensor:
-        scores = np.empty((stop - start, len(self.share)), dtype=np.float32)
+        scores = np.empty((stop - start, len(self.clicks)), dtype=np.float32)
+        share = self._share()
         for row in range(stop - start):
             contexts = self._contexts(cases.history(start + row))
-            scores[row] = 0.0 if contexts else self.share
+            scores[row] = 0.0 if contexts else share
             for context in contexts:
-                own = slice(self.starts[context], self.starts[context + 1])
-                weight = 1.0 / (len(contexts) * (self.counts[own].sum() + PRIOR_CLICKS))
-                scores[row] += weight * PRIOR_CLICKS * self.share
+                own, came = slice(self.starts[context], self.starts[context + 1]), self.live.get(context, {})
+                clicks = self.counts[own].sum() + sum(came.values())
+                weight = 1.0 / (len(contexts) * (clicks + PRIOR_CLICKS))
+                scores[row] += weight * PRIOR_CLICKS * share
                 scores[row, self.next[own]] += weight * self.counts[own]
+                if came:
+                    scores[row, list(came)] += weight * np.array(list(came.values()), dtype=np.float32)
+            if cases.live and (target := int(cases.targets[start + row])) != UNKNOWN:
+                self._learn(contexts, target)
+                share = self._share()
         return torch.from_numpy(scores)
+
+    def _share(self) -> NDArray[np.float32]:
+        share: NDArray[np.float32] = self.clicks / np.float32(max(1.0, self.clicks.sum()))
+        return share
+
+    def _learn(self, contexts: Sequence[int], target: int) -> None:
+        """Counts a click that came, in the contexts it was asked in."""
+        self.clicks[target] += 1.0
+        for context in contexts:
+            came = self.live.setdefault(context, {})
+            came[target] = came.get(target, 0.0) + 1.0
 
     def _contexts(self, history: Sequence[int]) -> list[int]:
         if not history:

@@ -85,9 +85,9 @@ class SasRec(Body):
         # How much of the state joins the pooled items; from none, so that training starts as CORE does.
         self.share = nn.Parameter(torch.zeros(settings.width)) if self.unit else None
 
-    def hidden(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+    def hidden(self, vectors: Tensor, lengths: Tensor, marks: Tensor | None) -> Tensor:
         items = self._inputs(vectors)
-        x = items + self.position[: vectors.shape[1]]
+        x = self.marked(items, marks) + self.position[: vectors.shape[1]]
         for block in self.blocks:
             x = block(x)
         states: Tensor = self.norm(x)
@@ -96,11 +96,11 @@ class SasRec(Body):
         joined: Tensor = self.share * states + self.pooling(items, states)
         return joined
 
-    def last(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+    def last(self, vectors: Tensor, lengths: Tensor, marks: Tensor | None) -> Tensor:
         if self.pooling is not None:
             # Pooling asks the states of all items, so the last block has to give them all.
-            return at_last(self.hidden(vectors, lengths), lengths)
-        x = self._inputs(vectors) + self.position[: vectors.shape[1]]
+            return at_last(self.hidden(vectors, lengths, marks), lengths)
+        x = self.marked(self._inputs(vectors), marks) + self.position[: vectors.shape[1]]
         for block in self.blocks[:-1]:
             x = block(x)
         final = self.blocks[-1]

@@ -29,13 +29,14 @@ class SessionGraph(Body):
         self.joined = nn.Linear(2 * width, width)
         self.norm = nn.LayerNorm(width)
 
-    def hidden(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+    def hidden(self, vectors: Tensor, lengths: Tensor, marks: Tensor | None) -> Tensor:
         batch, length, width = vectors.shape
         prefixes = vectors.repeat_interleave(length, dim=0)
         upto = torch.arange(1, length + 1, device=vectors.device).repeat(batch)
-        return self.last(prefixes, upto).view(batch, length, width)
+        own = None if marks is None else marks.repeat_interleave(length, dim=0)
+        return self.last(prefixes, upto, own).view(batch, length, width)
 
-    def last(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+    def last(self, vectors: Tensor, lengths: Tensor, marks: Tensor | None) -> Tensor:
         node, along = graph(vectors, lengths)
         states = F.dropout(vectors * self.input_scale, self.settings.embedding_dropout, self.training)
         # Every node is the first of its clicks; dropout must not make two of one item differ.
@@ -44,7 +45,8 @@ class SessionGraph(Body):
         for _ in range(self.settings.layers):
             messages = torch.cat([into @ self.along(states), out @ self.against(states)], dim=-1)
             states = self.gate(messages.flatten(0, 1), states.flatten(0, 1)).view_as(states)
-        clicks = node @ states
+        # A node may stand for several clicks, so marks join where clicks are read out.
+        clicks = self.marked(node @ states, marks)
         latest = at_last(clicks, lengths)
         asked = torch.sigmoid(self.latest(latest).unsqueeze(1) + self.each(clicks))
         inside = torch.arange(vectors.shape[1], device=vectors.device) < lengths.unsqueeze(1)

@@ -34,16 +34,19 @@ class TwoTower(Body):
         made: Tensor = rows + self.item_tower(rows)
         return made
 
-    def hidden(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+    def hidden(self, vectors: Tensor, lengths: Tensor, marks: Tensor | None) -> Tensor:
         items = F.dropout(vectors * self.input_scale, self.settings.embedding_dropout, self.training)
         place = torch.arange(items.shape[1], device=items.device)
         distance = place.unsqueeze(1) - place.unsqueeze(0)
         heard = (distance >= 0).to(items.dtype)
         forgetting = heard * FORGET ** distance.clamp(min=0).to(items.dtype)
-        means = [(weights / weights.sum(1, keepdim=True)) @ items for weights in (heard, forgetting)]
-        read = torch.cat([*means, items], dim=-1)
+        shares = [weights / weights.sum(1, keepdim=True) for weights in (heard, forgetting)]
+        read = torch.cat([*(share @ items for share in shares), items], dim=-1)
+        # The tower reads marks; the mean that it adds to is of items alone.
+        marked = self.marked(items, marks)
+        told = read if marked is items else torch.cat([*(share @ marked for share in shares), marked], dim=-1)
         mixed = sum(share * part for share, part in zip(self.shares, read.chunk(3, dim=-1), strict=True))
-        made: Tensor = self.norm(mixed + self.session_tower(F.dropout(read, self.settings.dropout, self.training)))
+        made: Tensor = self.norm(mixed + self.session_tower(F.dropout(told, self.settings.dropout, self.training)))
         return made
 
 

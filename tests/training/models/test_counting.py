@@ -7,6 +7,7 @@ import math
 import msgspec
 import numpy as np
 import pytest
+import torch
 
 from rtp_monolith.training.models.item_knn import DECAY, LATEST_MAX, SHRINK, TAIL, ItemKnn
 from rtp_monolith.training.models.popularity import Popularity
@@ -78,6 +79,23 @@ def test_without_a_context_it_is_popularity() -> None:
     got = ContextPopularity(TRAIN, ITEMS, None).scores(live, 0, 1)[0]
     want = Popularity.of(TRAIN, ITEMS).counts
     assert got.numpy() == pytest.approx((want / want.sum()).numpy(), rel=1e-6)
+
+
+@pytest.mark.parametrize("described", [False, True])
+def test_popularity_in_a_context_learns_what_comes_live(described: bool) -> None:
+    attributes = [[item % 3] for item in range(ITEMS)] if described else None
+    events = [(len(TRAIN), 1), (len(TRAIN) + 1, 2), (len(TRAIN), 3), (len(TRAIN) + 1, 3), (len(TRAIN), 1)]
+    live = stream_cases(TRAIN, events, np.ones(ITEMS, dtype=bool))
+    got = ContextPopularity(TRAIN, ITEMS, attributes).scores(live, 0, len(events))
+    one_by_one = ContextPopularity(TRAIN, ITEMS, attributes)
+    for case in range(len(events)):
+        # Trained on everything that came before, it says the same.
+        grown = [list(session) for session in TRAIN] + [[], []]
+        for session, item in events[:case]:
+            grown[session].append(item)
+        want = ContextPopularity(grown, ITEMS, attributes).scores(live, case, case + 1)[0]
+        torch.testing.assert_close(got[case], want, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(one_by_one.scores(live, case, case + 1)[0], want, rtol=1e-5, atol=1e-7)
 
 
 def test_item_knn_is_the_shrunk_cosine() -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from rtp_monolith.features.marks import FIRST
 from rtp_monolith.training.models.build import ENCODERS, build
-from rtp_monolith.training.models.encoder import SessionModel
+from rtp_monolith.training.models.encoder import GAPS, SessionModel
 from rtp_monolith.training.settings import Settings
 
 ITEMS, WIDTH, LENGTH_MAX = 23, 8, 9
@@ -80,6 +81,72 @@ def test_cosine_scores_are_cosines_over_the_temperature(body: str) -> None:
         session = model.sessions(vectors, [[1, 2, 3]])
     torch.testing.assert_close(vectors.norm(dim=1), torch.full((ITEMS,), 1 / model.settings.temperature))
     assert float(session.norm()) == pytest.approx(1.0, abs=1e-5)
+
+
+def marked(body: str, scoring: str) -> SessionModel:
+    settings = Settings(
+        body=body, scoring=scoring, width=WIDTH, heads=2, length_max=LENGTH_MAX, loss="full", dropout=0.0, gaps=True,
+        actions=3,
+    )  # type: ignore[arg-type]  # fmt: skip
+    model = build(ITEMS, settings, seed=1)
+    with torch.no_grad():
+        for each in model.parameters():
+            each.add_(0.3 * torch.randn_like(each))
+    return model.eval()
+
+
+@pytest.mark.parametrize(("body", "scoring"), FORMS)
+def test_a_state_knows_the_marks_up_to_it_and_no_later_ones(body: str, scoring: str) -> None:
+    model, rng = marked(body, scoring), torch.Generator().manual_seed(2)
+    items, lengths = torch.randint(ITEMS, (2, 6), generator=rng), torch.tensor([6, 4])
+    marks = torch.stack([torch.randint(GAPS, (2, 6), generator=rng), torch.randint(4, (2, 6), generator=rng)], dim=2)
+    vectors = model.item_vectors()[items] * (torch.arange(6) < lengths.unsqueeze(1)).unsqueeze(2)
+    with torch.no_grad():
+        states = model.body.states(vectors, lengths, marks)
+        together = model.body(vectors, lengths, marks)
+        for row, length in enumerate(lengths.tolist()):
+            torch.testing.assert_close(together[row], states[row, length - 1], atol=1e-5, rtol=1e-5)
+            for upto in range(1, length + 1):
+                own = vectors[row : row + 1, :upto]
+                alone = model.body(own, torch.tensor([upto]), marks[row : row + 1, :upto])[0]
+                torch.testing.assert_close(alone, states[row, upto - 1], atol=1e-5, rtol=1e-5)
+        for column in (0, 1):
+            other = marks.clone()
+            other[0, 3, column] = (other[0, 3, column] + 1) % 4
+            moved = (model.body.states(vectors, lengths, other) - states).abs().amax(2)[0] > 1e-6
+            assert not moved[:3].any() and moved[3:].any(), column
+
+
+@pytest.mark.parametrize(("body", "scoring"), FORMS)
+def test_a_fresh_model_with_marks_is_the_one_without(body: str, scoring: str) -> None:
+    settings = Settings(body=body, scoring=scoring, width=WIDTH, heads=2, length_max=LENGTH_MAX, loss="full")  # type: ignore[arg-type]
+    plain = build(ITEMS, settings, seed=5).eval()
+    other = build(ITEMS, msgspec.structs.replace(settings, gaps=True, actions=2), seed=5).eval()
+    state = other.state_dict()
+    assert {*state} - {*plain.state_dict()} == {"body.gap", "body.action"}
+    for name, value in plain.state_dict().items():
+        assert torch.equal(value, state[name]), name
+    marks = [np.array([[0, 1], [7, 2]])]
+    with torch.no_grad():
+        told = other.sessions(other.item_vectors(), [[3, 4]], marks)
+        torch.testing.assert_close(told, plain.sessions(plain.item_vectors(), [[3, 4]]))
+        with pytest.raises(ValueError, match="reads marks"):
+            other.sessions(other.item_vectors(), [[3, 4]])
+        with pytest.raises(ValueError, match="reads marks"):
+            other.body(torch.zeros(1, 2, WIDTH), torch.tensor([2]))
+
+
+@pytest.mark.parametrize("body", sorted(ENCODERS))
+def test_only_the_latest_marks_are_seen(body: str) -> None:
+    model, rng = marked(body, "cosine"), np.random.default_rng(4)
+    long = rng.integers(ITEMS, size=30).tolist()
+    marks = rng.integers((GAPS, 4), size=(30, 2))
+    alone = marks[-LENGTH_MAX:].copy()
+    alone[0, 0] = FIRST
+    with torch.no_grad():
+        vectors = model.item_vectors()
+        one, other = model.sessions(vectors, [long, long[-LENGTH_MAX:]], [marks, alone])
+    torch.testing.assert_close(one, other)
 
 
 def test_core_stays_in_the_hull_of_its_items() -> None:
