@@ -7,15 +7,20 @@ know the value of an item, nor who ranks.
 from __future__ import annotations
 
 from rtp_monolith._native import SurfacePlan
-from rtp_monolith.config import Config
+from rtp_monolith.config import Config, SourceName
 
 
-def surface_plan(config: Config, name: str) -> SurfacePlan:
-    """The plan of a surface of the config. Raises KeyError, and `unknown_source` for a source."""
+def surface_plan(config: Config, name: str, alone: SourceName | None = None) -> SurfacePlan:
+    """The plan of a surface of the config, or with `alone` of one of its sources at weight 1, to hear what that one
+    says. Raises KeyError, and `unknown_source` for a source."""
     surface, knn = config.surfaces[name], config.recall
     return SurfacePlan(
         name,
-        [(source, wanted.quota, wanted.weight) for source, wanted in surface.sources.items()],
+        [
+            (source, wanted.quota, wanted.weight if alone is None else 1.0)
+            for source, wanted in surface.sources.items()
+            if alone in (None, source)
+        ],
         hide_clicked=surface.seen == "exclude",
         hide_bought=surface.bought == "exclude",
         diversity=surface.diversity,

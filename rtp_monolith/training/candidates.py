@@ -70,11 +70,14 @@ class CandidateWriter:
         """Takes the pool of this list's moment when it is its turn; the state is moved to it."""
         if asking is None or seen.as_of_ms < self._settings.after_ms or past.offset > seen.offset:
             return
+        if not asking.knows_request(seen):
+            return
         self._seen += 1
         if self._seen % self._every or len(self._card.sizes) >= self._settings.sets:
             return
         past.advance(seen.offset)
-        rows = asking.pool(seen, self._plan)
+        ask, ranked, _ = asking.pool(seen)
+        rows = past.core.rows(ask, ranked, self._plan)
         if not len(rows):
             return
         self._file.write(rows.tobytes())

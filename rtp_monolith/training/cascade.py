@@ -30,17 +30,29 @@ from rtp_monolith.state.recovery import open_log
 from rtp_monolith.training import report as words
 from rtp_monolith.training.bundle import Parts, check_name, next_version, write_bundle
 from rtp_monolith.training.candidates import CandidateSets, CandidateSettings, CandidateWriter
-from rtp_monolith.training.dataset import REQUEST_COLUMNS, SERVED_COLUMNS, SESSION_COLUMNS, Slice, compose
-from rtp_monolith.training.distill import Distilled, distill
-from rtp_monolith.training.export_asking import Encoded
+from rtp_monolith.training.dataset import (
+    RECALL,
+    REQUEST_COLUMNS,
+    SERVED_COLUMNS,
+    SESSION_COLUMNS,
+    Slice,
+    compose,
+    compose_pools,
+)
+from rtp_monolith.training.distill import Distilled, distill, value_of
+from rtp_monolith.training.export_asking import Asking, Encoded
 from rtp_monolith.training.export_mmoe import PARITY_MAX, parity, ranker_graph, run_encoder, run_ranker
 from rtp_monolith.training.gains import Gain, permutation_gains
-from rtp_monolith.training.lists import HEADS, Windows
+from rtp_monolith.training.lists import HEADS, SeenList, Windows
 from rtp_monolith.training.models.build import build
-from rtp_monolith.training.ranker import Epoch, RankerSettings, Rows, TrainedRanker, train_ranker
+from rtp_monolith.training.past import Past
+from rtp_monolith.training.pools import Pools, PoolSettings, PoolWriter
+from rtp_monolith.training.ranker import Epoch, RankerSettings, Rows, TrainedRanker, WantedRows, train_ranker
+from rtp_monolith.training.recall_weight import gains_by_weight
 from rtp_monolith.training.replay import RowCounts, RowSettings, RowTable, replay_lists, write_table
 from rtp_monolith.training.session_vectors import ENCODER, RIVALS, SessionVectors, encoder_file, train_encoder
 from rtp_monolith.training.settings import Settings
+from rtp_monolith.training.source_weights import propose
 from rtp_monolith.training.stamps import Wanted
 from rtp_monolith.training.survey import Survey, survey
 
@@ -48,6 +60,9 @@ FOREVER_MS = 2**62
 LISTS_OF_ABOUT = 5
 SCOPES_OF_REQUEST = ("user", "session", "context")
 """Of features that are equal in all rows of a list."""
+LISTS_STALE_MS = 30_000
+"""How old the lists of the popular are in a busy shard; making them anew for every list would take longer than all
+else."""
 PROBED_SESSIONS = 5
 PROBED_ROWS = 16
 Drop = Literal["nothing", "session"]
@@ -80,6 +95,7 @@ class CascadeSettings(msgspec.Struct, frozen=True):
     marks: Wanted = "auto"
     ranker: RankerSettings = RankerSettings()
     candidates: CandidateSettings = CandidateSettings()
+    pools: PoolSettings = PoolSettings()
     drop: Drop = "nothing"
 
 
@@ -190,12 +206,13 @@ class _Run:
         encoder_path = self.work / "encoder.onnx"
         difference = encoder_file(vectors, encoder_path, self.seed)
         encoded = Encoded(encoder_path.read_bytes(), list(vectors.items), vectors.table, vectors.length, vectors.marks)
-        table, pools = self._rows(seen, cuts, encoded)
+        table, whole, pools = self._rows(seen, cuts, encoded)
         slices = [compose(table, where, self.drop) for where in cuts.slices()]
-        trained = self._ranker(slices)
+        learned, stopping = (compose_pools(pools, where, self.drop) for where in cuts.slices()[:2])
+        trained = self._ranker(slices, (learned, stopping))
         graph = ranker_graph(trained)
         self.watch.stage("pre-rank")
-        distilled = distill(pools, trained, slices[0].names, HEADS, cuts.calibration, drop=self.drop)
+        distilled = distill(whole, trained, slices[0].names, HEADS, cuts.calibration, drop=self.drop)
         self.watch.stage("gain of every feature")
         gains = permutation_gains(
             trained.probabilities, slices[3], trained.model.columns.names, self.seed, self.watch.progress
@@ -206,6 +223,13 @@ class _Run:
         if not ranker_parity < PARITY_MAX:
             raise DataError(f"the ranker's graph differs from the model by {ranker_parity:.1e}", code="parity")
         report = self._report(seen, cuts, table, slices, trained, distilled, gains)
+        report["pools"] = {"train": words.pools(learned), "stopping": words.pools(stopping)}
+        report["recall_weight"] = gains_by_weight(
+            stopping,
+            stopping.features[:, slices[0].names.index(RECALL)],
+            value_of(trained.probabilities(stopping.features), HEADS),
+        )
+        report["sources"] = propose(pools, self.config, cuts.encoder, cuts.ranker, cuts.stopping)
         report["encoder"] = {**encoder_report, "parity": difference}
         report["parity"] = {"encoder": difference, "ranker": ranker_parity}
         return Parts(
@@ -225,32 +249,50 @@ class _Run:
             features=self.features,
         )
 
-    def _rows(self, seen: Survey, cuts: _Cuts, encoded: Encoded) -> tuple[RowTable, CandidateSets]:
+    def _rows(self, seen: Survey, cuts: _Cuts, encoded: Encoded) -> tuple[RowTable, CandidateSets, Pools]:
         folder = self.work / "rows"
         if (folder / "rows.json").exists():
-            return RowTable(folder), CandidateSets(folder)
+            return RowTable(folder), CandidateSets(folder), Pools(folder)
         self.watch.stage("rows")
         settings, counts = self.settings, RowCounts()
         plan = compile_plan([*self.features, *CASCADE])
         wanted = msgspec.structs.replace(settings.candidates, after_ms=cuts.encoder)
         after = sum(n for minute, n in seen.minutes.items() if minute * 60_000 >= cuts.encoder)
-        every = math.ceil(after * settings.share / LISTS_OF_ABOUT / max(1, wanted.sets))
-        writer = CandidateWriter(folder, wanted, plan, every)
+        lists_after = math.ceil(after * settings.share / LISTS_OF_ABOUT)
+        whole = CandidateWriter(folder, wanted, plan, math.ceil(lists_after / max(1, wanted.sets)))
+        sources: list[str] = list(
+            dict.fromkeys(name for surface in self.config.surfaces.values() for name in surface.sources)
+        )
+        taken = msgspec.structs.replace(settings.pools, after_ms=cuts.encoder, seed=self.seed)
+        pools = PoolWriter(folder, taken, plan, sources, lists_after)
+
+        def visit(past: Past, asking: Asking | None, seen: SeenList) -> None:
+            whole.visit(past, asking, seen)
+            if seen.as_of_ms < cuts.stopping:
+                pools.visit(past, asking, seen)
+
+        def close() -> None:
+            whole.close()
+            pools.close()
+
         lists = replay_lists(
             self.data,
             self.config,
-            RowSettings(settings.windows, settings.share, self.seed, cuts.encoder),
+            RowSettings(settings.windows, settings.share, self.seed, cuts.encoder, LISTS_STALE_MS),
             counts,
             features=self.features,
             encoded=encoded,
             bundles=self.bundles,
             progress=self.watch.progress,
-            visit=writer.visit,
+            visit=visit,
         )
         # The table's card is written last: with it, the folder is whole.
-        table = write_table(folder, lists, plan.names, settings.encoder.length_max, counts, writer.close)
-        self.watch.say(f"{counts.rows} rows of {counts.lists} lists, {counts.served_rows} as they were served")
-        return table, CandidateSets(folder)
+        table = write_table(folder, lists, plan.names, settings.encoder.length_max, counts, close)
+        made = Pools(folder)
+        self.watch.say(
+            f"{counts.rows} rows of {counts.lists} lists, {counts.served_rows} as they were served; {len(made)} pools"
+        )
+        return table, CandidateSets(folder), made
 
     def _encoder(self, seen: Survey, cuts: _Cuts) -> tuple[SessionVectors, dict[str, object]]:
         done = self.work / "encoder.done.pt"
@@ -279,7 +321,7 @@ class _Run:
         draft.replace(done)
         return vectors, said
 
-    def _ranker(self, slices: list[Rows]) -> TrainedRanker:
+    def _ranker(self, slices: list[Rows], pools: tuple[WantedRows, WantedRows]) -> TrainedRanker:
         self.watch.stage("ranker")
         train, stopping, calibration, judged = slices
         for rows, what in (
@@ -292,7 +334,7 @@ class _Run:
                 raise DataError(f"no rows to {what}: the log is too short for these shares", code="nothing_to_learn")
 
         def told(epoch: Epoch, epochs: int) -> None:
-            self.watch.progress(epoch.epoch + 1, epochs, f"log-loss {epoch.validation:.4f}, AUC {epoch.click_auc:.4f}")
+            self.watch.progress(epoch.epoch + 1, epochs, f"loss {epoch.validation:.4f}, AUC {epoch.click_auc:.4f}")
 
         return train_ranker(
             train,
@@ -301,6 +343,7 @@ class _Run:
             self.settings.ranker,
             seed=self.seed,
             request_names=self.request_names,
+            pools=pools if min(len(each) for each in pools) else None,
             checkpoint=self.work / "ranker.pt",
             report=told,
         )

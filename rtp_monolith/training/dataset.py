@@ -11,7 +11,8 @@ import numpy as np
 
 from rtp_monolith.features.cascade import FOUND_BY, SURFACES
 from rtp_monolith.features.catalog import FEATURES
-from rtp_monolith.training.ranker import Rows
+from rtp_monolith.training.pools import Pools
+from rtp_monolith.training.ranker import Rows, WantedRows
 from rtp_monolith.training.replay import RowTable
 
 AFFINITY = "cascade_affinity"
@@ -62,3 +63,9 @@ def compose(table: RowTable, where: Slice, drop: frozenset[str] = frozenset()) -
         table.position[rows].astype(np.int64),
         np.asarray(table.list[rows]),
     )
+
+
+def compose_pools(pools: Pools, where: Slice, drop: frozenset[str] = frozenset()) -> WantedRows:
+    """The rows of the pools of a slice, less the columns of `drop`."""
+    kept = [at for at, name in enumerate(pools.card.features) if name not in drop]
+    return pools.wanted(pools.between(where.after_ms, where.until_ms), pools.features, kept)

@@ -41,33 +41,44 @@ class Encoded(msgspec.Struct, frozen=True):
 
 
 class Asking:
-    """Asks a `Past` as a shard with this encoder would be asked. The state must stand at the list's offset."""
+    """Asks a `Past` as a shard with this encoder would be asked. The state must stand at the list's offset. The lists
+    of the popular are up to `stale_ms` old, as they are in a shard between two of its ticks."""
 
-    def __init__(self, past: Past, config: Config, encoded: Encoded) -> None:
+    def __init__(self, past: Past, config: Config, encoded: Encoded, stale_ms: int = 0) -> None:
         self._past = past
+        self._stale_ms = stale_ms
+        self._refreshed_ms = -(1 << 62)
         self._length = encoded.length
+        self._declared = config.surfaces
+        self._usual = USUAL_SURFACE if USUAL_SURFACE in config.surfaces else next(iter(config.surfaces))
         self._marking = None if encoded.marks is None else Marking(encoded.marks)
         self._surfaces = {name: surface_plan(config, name) for name in config.surfaces}
-        self._usual = self._surfaces.get(USUAL_SURFACE) or next(iter(self._surfaces.values()))
+        self._alone: dict[str, dict[str, SurfacePlan]] = {
+            name: {source: surface_plan(config, name, source) for source in surface.sources}
+            for name, surface in config.surfaces.items()
+        }
         self._encoder = onnxruntime.InferenceSession(
             encoded.graph, session_options(), providers=["CPUExecutionProvider"]
         )
         self._encodings: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
         past.core.set_vectors(encoded.items, encoded.vectors)
 
-    def ask(self, seen: SeenList) -> Ask:
-        """The request of a list: what its decision says of it, else what its impressions say."""
+    def ask(self, seen: SeenList, surface: SurfacePlan | None = None) -> Ask:
+        """The request of a list, on its own surface unless another is given: what its decision says of it, else what
+        its impressions say."""
         core, past = self._past.core, self._past
-        while not core.refresh_lists(seen.as_of_ms):
-            pass
-        said = seen.served.context if seen.served is not None else Context()
+        if not 0 <= seen.as_of_ms - self._refreshed_ms < self._stale_ms:
+            self._refreshed_ms = seen.as_of_ms
+            while not core.refresh_lists(seen.as_of_ms):
+                pass
+        said = _context(seen)
         seeds = [*(said.cart or ()), *([] if said.item_id is None else [said.item_id])]
         ask = past.ask(
             seen.user_id,
             seen.session_id,
             seen.as_of_ms,
             seen.context,
-            self._surface(seen),
+            surface or self._surfaces[self._surface(seen)],
             seeds=seeds,
             category=said.category,
             query=said.query,
@@ -87,15 +98,38 @@ class Asking:
             rows[[seen.where[item] for item in gone]] = core.vectors_of(ask, gone, plan)
         return rows
 
-    def pool(self, seen: SeenList, plan: Plan) -> NDArray[np.float32]:
-        """What the sources find for the list's moment: rows float32 [candidates, plan], best first."""
+    def pool(self, seen: SeenList) -> tuple[Ask, Ranked, list[str]]:
+        """What the sources find for the list's moment and may be shown, best first, with its ids."""
         core, ask = self._past.core, self.ask(seen)
         ranked: Ranked = core.recall(ask)
-        return core.rows(ask, ranked, plan)
+        core.prerank(ask, ranked, max(1, len(ranked)), 1, light=False)
+        return ask, ranked, [item for item, _, _ in core.shown(ranked)]
 
-    def _surface(self, seen: SeenList) -> SurfacePlan:
+    def said(self, seen: SeenList, ids: list[str], sources: list[str]) -> NDArray[np.float32]:
+        """float32 [ids, sources]: what each source alone says of an item, as a share of the best that it says; 0 for
+        what it does not find, and for a source that the list's surface does not ask."""
+        core, alone = self._past.core, self._alone[self._surface(seen)]
+        place = {item: at for at, item in enumerate(ids)}
+        made = np.zeros((len(ids), len(sources)), np.float32)
+        for column, source in enumerate(sources):
+            if source not in alone:
+                continue
+            for item, score, _ in core.shown(core.recall(self.ask(seen, alone[source]))):
+                if item in place:
+                    made[place[item], column] = score
+        return made
+
+    def knows_request(self, seen: SeenList) -> bool:
+        """Whether the log says all that the list's surface asks a request for: the words that are searched for, the
+        category that is browsed."""
+        surface, said = self._declared[self._surface(seen)], _context(seen)
+        return (said.query is not None or "text" not in surface.sources) and (
+            said.category is not None or surface.within is None
+        )
+
+    def _surface(self, seen: SeenList) -> str:
         """A list of a surface that is not declared is asked for like the home page's."""
-        return self._surfaces.get(seen.surface, self._usual)
+        return seen.surface if seen.surface in self._surfaces else self._usual
 
     def _encode(self, ask: Ask) -> None:
         core = self._past.core
@@ -113,3 +147,7 @@ class Asking:
             if len(self._encodings) > ENCODINGS_MAX:
                 self._encodings.popitem(last=False)
         core.set_session_vector(ask, vector)
+
+
+def _context(seen: SeenList) -> Context:
+    return seen.served.context if seen.served is not None else Context()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+from collections import deque
 from collections.abc import Iterator
 from typing import cast
 
@@ -23,11 +24,14 @@ MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 POSITIVE = frozenset({"click", "view", "add_to_cart", "purchase", "like"})
 PREFIX_KEPT = 64
+LATER_KEPT = 16
 SWEEP_EVERY = 20_000
 CONTEXT_KEYS = ("device", "country", "channel", "app_version", "campaign", "query")
 READ = ("impression", "click", "view", "add_to_cart", "purchase", "like", "identify")
 HEADS = ("click", "cart", "purchase")
 DWELL_DIGITS_MAX = 12
+LABELS = {"click": 0, "add_to_cart": 1, "purchase": 2}
+"""Which head an event is a label of."""
 
 
 class Windows(msgspec.Struct, frozen=True):
@@ -38,6 +42,10 @@ class Windows(msgspec.Struct, frozen=True):
     conversion_ms: int = HOUR_MS
     refund_ms: int = 14 * 24 * HOUR_MS
     late_ms: int = 0
+
+    def of(self, head: int) -> int:
+        """The window of a head of HEADS, ms."""
+        return self.click_ms if head == 0 else self.conversion_ms
 
     @property
     def longest_ms(self) -> int:
@@ -66,7 +74,9 @@ class SeenList(msgspec.Struct):
     """One list: parallel `items`, `positions` and `labels` (click, cart, purchase as 0 or 1, in the order of HEADS).
 
     `offset` is the end of the log that its features may know; `prefix` are the session's positive items before it,
-    oldest first, at most PREFIX_KEPT. `wanted` is False for lists that sampling left out.
+    oldest first, at most PREFIX_KEPT. `later` is what the session did after it and within the windows of the labels,
+    (item, head) in its order, at most LATER_KEPT, whichever list showed it or none. `wanted` is False for lists that
+    sampling left out.
     """
 
     offset: int
@@ -85,6 +95,7 @@ class SeenList(msgspec.Struct):
     where: dict[str, int] = msgspec.field(default_factory=dict)
     dwelt: dict[str, int] = msgspec.field(default_factory=dict)
     """By item: how long, ms, it was looked at within the click window; a reader with `dwell` knows."""
+    later: list[tuple[str, int]] = msgspec.field(default_factory=list)
 
     def show(self, item: str, position: int | None) -> int:
         """The row of an item, a new one unless it has one."""
@@ -108,12 +119,14 @@ class _Person:
 
 
 class _Session:
-    __slots__ = ("last_ms", "person", "prefix", "user")
+    __slots__ = ("followed", "last_ms", "person", "prefix", "user")
 
     def __init__(self, person: _Person) -> None:
         self.person = person
         self.user: str | None = None
         self.prefix: list[tuple[int, str]] = []
+        # Lists whose `later` is not full, oldest first.
+        self.followed: deque[SeenList] = deque()
         self.last_ms = 0
 
 
@@ -224,13 +237,12 @@ class ListReader:
             if before is None or not before[1] or ts_ms - before[0].as_of_ms > self._windows.conversion_ms:
                 session.person.touched[items[0]] = (seen, False)
             return
-        if kind == "click":
-            self._label(session, event, 0, items)
-        elif kind == "add_to_cart":
-            self._label(session, event, 1, items)
-        elif kind == "purchase":
-            kept = tuple(item for item in items if not self._refunded(props.get("order_id"), session_id, item, ts_ms))
-            self._label(session, event, 2, kept)
+        head = LABELS.get(kind)
+        if head is not None:
+            order = props.get("order_id")
+            kept = items if head < 2 else tuple(i for i in items if not self._refunded(order, session_id, i, ts_ms))
+            self._label(session, event, head, kept)
+            self._follow(session, head, kept, ts_ms)
         if kind in POSITIVE:
             session.prefix.extend((offset, item) for item in items)
             del session.prefix[:-PREFIX_KEPT]
@@ -282,12 +294,15 @@ class ListReader:
         if served is not None:
             self._attach(seen, served)
         self._open[key] = seen
+        session.followed.append(seen)
+        while session.followed[0].as_of_ms < ts_ms - self._windows.longest_ms:
+            session.followed.popleft()
         self._number += 1
         heapq.heappush(self._heap, (seen.offset, self._number, seen))
         return seen
 
     def _label(self, session: _Session, event: _Event, head: int, items: tuple[str, ...]) -> None:
-        window_ms = self._windows.click_ms if head == 0 else self._windows.conversion_ms
+        window_ms = self._windows.of(head)
         for item in items:
             seen = self._shown(session, event, item, window_ms)
             if seen is None:
@@ -315,6 +330,16 @@ class ListReader:
             return None
         # A list is final at a place of the log, wherever the pieces end in which the log is read.
         return seen if self.now_ms <= seen.as_of_ms + self._windows.longest_ms else None
+
+    def _follow(self, session: _Session, head: int, items: tuple[str, ...], ts_ms: int) -> None:
+        """Notes what was done with the lists of the session that are open for it; who has enough is followed no more,
+        so a session of any length costs LATER_KEPT notes a list."""
+        for seen in session.followed:
+            final = self.now_ms > seen.as_of_ms + self._windows.longest_ms
+            if not final and 0 <= ts_ms - seen.as_of_ms <= self._windows.of(head):
+                seen.later.extend((item, head) for item in items[: LATER_KEPT - len(seen.later)])
+        while session.followed and len(session.followed[0].later) >= LATER_KEPT:
+            session.followed.popleft()
 
     def _refunded(self, order: str | None, session_id: str, item: str, ts_ms: int) -> bool:
         found = list(self._refunds.get(("session", session_id), []))

@@ -28,16 +28,19 @@ STEPS_MIN = 32
 
 
 class RankerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`loss` pairwise or listwise is added, `order_weight` times, to the pointwise one, on clicks within a list."""
+    """`loss` pairwise or listwise is added, `order_weight` times, to the pointwise one, on clicks within a list;
+    `pool_weight` times the softmax of the click logit over a pool of candidates, about `pool_rows` rows a step."""
 
     model: MmoeSettings = MmoeSettings()
     loss: Loss = "listwise"
     order_weight: float = 0.3
+    pool_weight: float = 0.3
+    pool_rows: int = 1024
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
     batch_rows: int = 2048
-    epochs: int = 12
-    patience: int = 3
+    epochs: int = 8
+    patience: int = 6
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -57,6 +60,19 @@ class Rows(msgspec.Struct, frozen=True):
         return Rows(self.features[where], self.names, self.labels[where], self.position[where], self.lists[where])
 
 
+class WantedRows(msgspec.Struct, frozen=True):
+    """Rows of pools of candidates and what was wanted of each: `features` f32 [n, F], `gain` f32 [n] with a sum of 1 in
+    a pool, `stands_for` f32 [n] (how many candidates a row stands for), `pools` i32 [n] ascending from 0."""
+
+    features: NDArray[np.float32]
+    gain: NDArray[np.float32]
+    stands_for: NDArray[np.float32]
+    pools: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.gain)
+
+
 class Calibration(msgspec.Struct, frozen=True):
     """One head on the calibration slice: sigmoid(slope * logit + shift), the error before and after, the rows."""
 
@@ -69,11 +85,13 @@ class Calibration(msgspec.Struct, frozen=True):
 
 
 class Epoch(msgspec.Struct, frozen=True):
-    """One pass: mean training loss, validation log-loss summed over heads, AUC of clicks."""
+    """One pass: mean training loss; on the stopping slice the loss that stops (log-loss summed over heads and
+    `pool_weight` times the pools'), the pools' log-loss (0 without any), AUC of clicks."""
 
     epoch: int
     loss: float
     validation: float
+    pools: float
     click_auc: float
 
 
@@ -119,23 +137,31 @@ def train_ranker(
     *,
     seed: int,
     request_names: frozenset[str],
+    pools: tuple[WantedRows, WantedRows] | None = None,
     checkpoint: Path | None = None,
     report: Report | None = None,
     step: Step | None = None,
 ) -> TrainedRanker:
-    """Trains on `train`, stops by `validation`, calibrates on `calibration`. With `checkpoint` every epoch is kept
-    there and an interrupted run goes on. Raises ValueError when there is nothing to learn from."""
-    columns, used = fit_columns(train.features, train.names, request_names)
+    """Trains on `train`, stops by `validation`, calibrates on `calibration`; `pools` to train on and to stop by have
+    the same columns. With `checkpoint` every epoch is kept there and an interrupted run goes on. Raises ValueError when
+    there is nothing to learn from.
+
+    A softmax over a pool is blind to the level of the logits, and the rows that were shown pin it: one logit orders
+    pools and is calibrated where people looked."""
+    seen = train.features if pools is None else np.concatenate([train.features, pools[0].features])
+    columns, used = fit_columns(seen, train.names, request_names)
+    del seen
     model = _fresh(columns, train.labels, settings, seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     run = _Run.resumed(checkpoint, model, optimizer)
     data = _Tensors(train, used)
+    learned, judged = (None, None) if pools is None else (_PoolTensors(each, used) for each in pools)
     while len(run.epochs) < settings.epochs and not run.exhausted(settings.patience):
         number = len(run.epochs)
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * 0.5 * (1.0 + float(np.cos(np.pi * number / settings.epochs)))
-        loss = _pass(model, optimizer, data, settings, seed, number, step)
-        epoch = _validate(model, validation, used, number, loss)
+        loss = _pass(model, optimizer, data, learned, settings, seed, number, step)
+        epoch = _validate(model, validation, judged, settings, used, number, loss)
         run.add(epoch, model)
         run.save(checkpoint, model, optimizer)
         if report is not None:
@@ -157,16 +183,13 @@ def _fresh(columns: Columns, labels: NDArray[np.uint8], settings: RankerSettings
     return model
 
 
-class _Tensors:
-    """The training rows as tensors, and where each list begins and ends."""
+class _Batches:
+    """Where each list begins and ends, and batches of whole ones."""
 
-    def __init__(self, rows: Rows, used: list[int]) -> None:
-        self.features = torch.from_numpy(np.ascontiguousarray(rows.features[:, used]))
-        self.labels = torch.from_numpy(rows.labels.astype(np.float32))
-        self.position = torch.from_numpy(rows.position)
-        first = np.r_[True, rows.lists[1:] != rows.lists[:-1]] if len(rows) else np.zeros(0, bool)
+    def __init__(self, lists: NDArray[np.int32]) -> None:
+        first = np.r_[True, lists[1:] != lists[:-1]] if len(lists) else np.zeros(0, bool)
         self.starts = np.flatnonzero(first)
-        self.sizes = np.diff(np.r_[self.starts, len(rows)])
+        self.sizes = np.diff(np.r_[self.starts, len(lists)])
 
     def batches(self, generator: np.random.Generator, rows: int) -> list[tuple[Tensor, Tensor]]:
         """(row numbers, list number within the batch) of batches of whole lists, about `rows` each."""
@@ -183,10 +206,36 @@ class _Tensors:
         return made
 
 
+class _Tensors(_Batches):
+    """The training rows as tensors."""
+
+    def __init__(self, rows: Rows, used: list[int]) -> None:
+        super().__init__(rows.lists)
+        self.features = torch.from_numpy(np.ascontiguousarray(rows.features[:, used]))
+        self.labels = torch.from_numpy(rows.labels.astype(np.float32))
+        self.position = torch.from_numpy(rows.position)
+
+
+class _PoolTensors(_Batches):
+    """Rows of pools as tensors; `bias` is the logarithm of how many candidates a row stands for, which makes the sum
+    over the rows that of the whole pool (log-q; Bengio and Senécal, 2008)."""
+
+    def __init__(self, wanted: WantedRows, used: list[int]) -> None:
+        super().__init__(wanted.pools)
+        self.features = torch.from_numpy(np.ascontiguousarray(wanted.features[:, used]))
+        self.gain = torch.from_numpy(wanted.gain)
+        self.bias = torch.from_numpy(np.log(wanted.stands_for))
+
+    def loss(self, model: Mmoe, at: Tensor, pools: Tensor) -> Tensor:
+        """Cross-entropy of what was wanted, under the softmax of the click logit over whole pools."""
+        return listwise(model(self.features[at])[:, 0] + self.bias[at], self.gain[at], pools)
+
+
 def _pass(
     model: Mmoe,
     optimizer: torch.optim.Optimizer,
     data: _Tensors,
+    pools: _PoolTensors | None,
     settings: RankerSettings,
     seed: int,
     epoch: int,
@@ -197,6 +246,7 @@ def _pass(
     torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
     rows = min(settings.batch_rows, max(BATCH_ROWS_MIN, len(data.features) // STEPS_MIN))
     batches = data.batches(np.random.default_rng([seed, epoch]), rows)
+    wanted = [] if pools is None else pools.batches(np.random.default_rng([seed, epoch, 1]), settings.pool_rows)
     total = 0.0
     for number, (at, lists) in enumerate(batches, start=1):
         logits = model(data.features[at]) + model.shown_at(data.position[at])
@@ -204,6 +254,8 @@ def _pass(
         if settings.loss != "pointwise":
             order_loss = listwise if settings.loss == "listwise" else pairwise
             loss = loss + settings.order_weight * order_loss(logits[:, 0], data.labels[at][:, 0], lists)
+        if pools is not None and wanted:
+            loss = loss + settings.pool_weight * pools.loss(model, *wanted[(number - 1) % len(wanted)])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -234,7 +286,10 @@ def pairwise(scores: Tensor, labels: Tensor, lists: Tensor) -> Tensor:
     return (functional.softplus(-gaps) * pairs).sum() / pairs.sum().clamp_min(1)
 
 
-def _validate(model: Mmoe, rows: Rows, used: list[int], number: int, loss: float) -> Epoch:
+def _validate(
+    model: Mmoe, rows: Rows, pools: _PoolTensors | None, settings: RankerSettings, used: list[int], number: int,
+    loss: float,
+) -> Epoch:  # fmt: skip
     model.eval()
     neutral = TrainedRanker(model, used, [0.0] * model.heads, [], [])
     # Judged with the positions the rows were shown at: that is what the labels were made under.
@@ -244,7 +299,13 @@ def _validate(model: Mmoe, rows: Rows, used: list[int], number: int, loss: float
     probabilities = 1.0 / (1.0 + np.exp(-logits.astype(np.float64)))
     heads = range(rows.labels.shape[1])
     total = sum(log_loss(probabilities[:, head], rows.labels[:, head]) for head in heads)
-    return Epoch(number, loss, total, auc(logits[:, 0], rows.labels[:, 0]))
+    of_pools = 0.0
+    if pools is not None and len(pools.starts):
+        parts = pools.batches(np.random.default_rng(0), SCORED_ROWS)
+        with torch.no_grad():
+            of_pools = sum(float(pools.loss(model, *part)) * (int(part[1][-1]) + 1) for part in parts)
+        of_pools /= len(pools.starts)
+    return Epoch(number, loss, total + settings.pool_weight * of_pools, of_pools, auc(logits[:, 0], rows.labels[:, 0]))
 
 
 def _calibrate(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> list[Calibration]:

@@ -38,12 +38,14 @@ Visit = Callable[[Past, "Asking | None", SeenList], None]
 
 
 class RowSettings(msgspec.Struct, frozen=True):
-    """`share` of the lists, drawn by `seed` and request id, become rows; none before `after_ms`."""
+    """`share` of the lists, drawn by `seed` and request id, become rows; none before `after_ms`. With an encoder the
+    lists of the popular are up to `stale_ms` old."""
 
     windows: Windows = Windows()
     share: float = 1.0
     seed: int = 0
     after_ms: int = 0
+    stale_ms: int = 0
 
 
 class ListRows(msgspec.Struct, frozen=True):
@@ -88,7 +90,7 @@ def replay_lists(
     try:
         reader = ListReader(log, settings.windows, share=settings.share, seed=settings.seed)
         with Past(data, log, config) as past:
-            asking = None if encoded is None else _asking(past, config, encoded)
+            asking = None if encoded is None else _asking(past, config, encoded, settings.stale_ms)
             for seen in reader:
                 if progress is not None:
                     progress(past.offset, log.end())
@@ -108,11 +110,11 @@ def replay_lists(
         log.close()
 
 
-def _asking(past: Past, config: Config, encoded: Encoded) -> Asking:
+def _asking(past: Past, config: Config, encoded: Encoded, stale_ms: int) -> Asking:
     """Rows without an encoder need neither torch nor onnxruntime, whose import takes seconds."""
     from rtp_monolith.training.export_asking import Asking
 
-    return Asking(past, config, encoded)
+    return Asking(past, config, encoded, stale_ms)
 
 
 def list_rows(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rtp_monolith.training.dataset import AFFINITY
 from rtp_monolith.training.lists import HEADS
 from rtp_monolith.training.measures import auc, calibration_error, log_loss, ndcg
-from rtp_monolith.training.ranker import Rows, TrainedRanker
+from rtp_monolith.training.ranker import Rows, TrainedRanker, WantedRows
 
 POPULARITY = "item_popularity"
 
@@ -54,6 +54,15 @@ def calibration(trained: TrainedRanker, rows: Rows) -> dict[str, object]:
             "positives": own.positives,
         }
         for head, (name, own) in enumerate(zip(HEADS, trained.calibration, strict=True))
+    }
+
+
+def pools(wanted: WantedRows) -> dict[str, int]:
+    """How many pools and rows, and how many of the rows were wanted."""
+    return {
+        "pools": int(wanted.pools.max(initial=-1)) + 1,
+        "rows": len(wanted),
+        "wanted": int((wanted.gain > 0).sum()),
     }
 
 

@@ -23,6 +23,7 @@ from rtp_monolith.features.declared import declared
 from rtp_monolith.features.marks import GAP_EDGES_S
 from rtp_monolith.ranking import bundle as bundles
 from rtp_monolith.training.dataset import AFFINITY, SESSION_COLUMNS
+from rtp_monolith.training.recall_weight import WEIGHTS
 
 ITEMS, EVENTS = "300", "20000"
 SMALL = ["--name", "tiny", "--version", "1", "--epochs", "2", "--threads", "1", "--json"]
@@ -86,6 +87,12 @@ def test_the_report_says_what_was_learned(made: Path) -> None:
     assert set(report["without_gain"]) == {g["feature"] for g in report["gains"] if not g["useful"]}
     assert set(report["constant"]) & set(inputs) == set() and AFFINITY in inputs and len(inputs) >= 64
     assert report["parity"]["ranker"] < 1e-5 and report["parity"]["encoder"] < 1e-5
+    pools = report["pools"]
+    assert pools["train"]["pools"] > 0 and pools["train"]["wanted"] >= pools["train"]["pools"]
+    assert pools["stopping"]["pools"] > 0 and all(epoch["pools"] > 0 for epoch in report["epochs"])
+    assert report["recall_weight"].keys() == {str(weight) for weight in WEIGHTS}
+    for proposed in report["sources"].values():
+        assert max(proposed["weights"].values()) == 1.0 and min(proposed["weights"].values()) >= 0.0
     rows = report["rows"]
     assert rows["counts"]["rows"] == sum(rows[name] for name in ("train", "stopping", "calibration", "judged"))
 

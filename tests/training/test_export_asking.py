@@ -17,6 +17,8 @@ from tests.ranking.bundles import LENGTH, clustered, encoder_graph, item_ids, ma
 from tests.ranking.conftest import Shop, ids
 
 HOUR_MS = 3_600_000
+LISTED = "same_category"
+"""A source that goes by the popular of a category."""
 NAMES = [feature.name for feature in (*FEATURES, *CASCADE)]
 # Every column of the cascade and some of the catalogue's of each kind; what weighs how much does not matter.
 WEIGHTS = {
@@ -168,3 +170,19 @@ def test_a_surface_that_is_not_declared_is_asked_like_home(
     made = again(folder, None, RowCounts(), other)
     product = [one for one in made if one.seen.surface == "product"]
     assert product and any(one.features[:, at].any() for one in product)
+
+
+def test_lists_of_the_popular_that_are_old_change_only_what_comes_of_them(
+    played: tuple[Path, list[dict[str, Any]], list[np.ndarray], list[str]],
+) -> None:
+    folder = played[0]
+    encoded = Encoded(encoder_graph(), item_ids(), clustered(), LENGTH)
+    old = replay_lists(folder / "data", CONFIG, RowSettings(stale_ms=HOUR_MS), RowCounts(), encoded=encoded)
+    moved = set()
+    for one, fresh in zip(old, again(folder, None, RowCounts()), strict=True):
+        moved |= {NAMES[at] for at in np.flatnonzero((one.features != fresh.features).any(axis=0))}
+    # Nothing was popular when the first list was asked for, and for an hour nobody looks again.
+    assert {"cascade_recall", "cascade_source_popular"} <= moved
+    assert moved <= {
+        f"cascade_{name}" for name in ("recall", *(f"source_{s}" for s in ("popular", "trending", LISTED)))
+    }

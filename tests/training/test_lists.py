@@ -14,7 +14,7 @@ from rtp_monolith.clock import ManualClock
 from rtp_monolith.config import Config
 from rtp_monolith.state.recovery import open_log
 from rtp_monolith.state.shard_state import ShardState
-from rtp_monolith.training.lists import ListReader, SeenList, Windows
+from rtp_monolith.training.lists import LATER_KEPT, ListReader, SeenList, Windows
 from tests.training.shards import HOUR_MS, MINUTE_MS, Event, T, event, folder, seen
 
 END = [event("view", "a", 100 * 24 * HOUR_MS, session_id="end", user_id="end")]
@@ -193,3 +193,33 @@ def test_impressions_that_lie_together_are_read_as_one_by_one(seed: int, tmp_pat
         log.close()
     assert together == apart and len(together) > 30
     assert any(one[1] == "impressions" for one in grouped) and any(any(row) for one in together for row in one.labels)
+
+
+def test_what_a_session_did_later_is_told_of_every_list_before_it(tmp_path: Path) -> None:
+    events = [
+        event("click", "c", 0),
+        *seen("r1", "ab", MINUTE_MS),
+        event("click", "a", 2 * MINUTE_MS, request_id="r1"),
+        *seen("r2", "b", 3 * MINUTE_MS),
+        event("click", "c", 4 * MINUTE_MS),
+        event("click", "a", 4 * MINUTE_MS, session_id="s2"),
+        event("add_to_cart", "c", 32 * MINUTE_MS),
+        event("click", "b", 32 * MINUTE_MS),
+        event("purchase", "a", 62 * MINUTE_MS),
+        *END,
+    ]
+    first, second = lists(tmp_path, events)
+    # c was in neither list. A click counts for half an hour, an order for one, as for the labels.
+    assert first.later == [("a", 0), ("c", 0), ("c", 1)]
+    assert second.later == [("c", 0), ("c", 1), ("b", 0), ("a", 2)]
+
+
+def test_what_is_told_of_later_is_bounded(tmp_path: Path) -> None:
+    events = [
+        *seen("r1", "a", 0),
+        *[event("click", "abc"[n % 3], 1000 * (n + 2)) for n in range(40)],
+        *seen("r2", "a", MINUTE_MS),
+        *END,
+    ]
+    first, second = lists(tmp_path, events)
+    assert first.later == [("abc"[n % 3], 0) for n in range(LATER_KEPT)] and second.later == []
