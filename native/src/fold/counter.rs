@@ -207,9 +207,9 @@ impl Counter {
     fn alive(&self, level: &'static Level) -> impl Iterator<Item = (i64, i64, u64)> + '_ {
         let len = level.len as i64;
         let newest = self.newest_ms / level.width_ms;
-        level.places((newest - len + 1).max(0), newest).map(move |(index, at)| {
-            (index * level.width_ms, (index + 1) * level.width_ms, u64::from(self.buckets[at]))
-        })
+        level
+            .places((newest - len + 1).max(0), newest)
+            .map(move |(index, at)| (index * level.width_ms, (index + 1) * level.width_ms, u64::from(self.buckets[at])))
     }
 
     /// Exponentially decayed count. Each event counts with the age of the finest bucket that still holds it; what is
