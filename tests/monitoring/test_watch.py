@@ -109,7 +109,8 @@ def test_it_begins_again_after_its_process_died(tmp_path: Path, caplog: pytest.L
         await watched.until(lambda: watched.value("rtp_feature_audit_values_total") == REQUESTS * 3 * len(FEATURES))
         await watched.close()
 
-    asyncio.run(run())
+    with caplog.at_level(logging.WARNING, watches.__name__):
+        asyncio.run(run())
     assert "is started again" in caplog.text
 
 
@@ -129,7 +130,8 @@ def test_views_that_cannot_be_copied_leave_the_shard_as_it_is(tmp_path: Path, ca
         assert reply.accepted == 1 and watched.watch.stats()["audit_running"] == 0
         await watched.close()
 
-    asyncio.run(run())
+    with caplog.at_level(logging.WARNING, watches.__name__):
+        asyncio.run(run())
     assert "no space left" in caplog.text
 
 
