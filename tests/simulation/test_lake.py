@@ -15,7 +15,7 @@ from rtp_monolith.lake.journal import load
 from rtp_monolith.lake.query import query
 from tests.conftest import RTP
 
-EVENTS = 12_000
+EVENTS = 50_000
 LIVES = 4
 BASE_MS = 1_790_000_000_000
 SUMS = (
@@ -28,8 +28,8 @@ def made_log(data: Path, folder: Path) -> None:
     rows = [
         {
             **{"event_id": f"e{n}", "session_id": f"s{n % 400}", "event_type": "click", "item_id": f"i{n % 50}"},
-            # Some ten hours, and every tenth event is sent twice.
-            **{"ts_ms": BASE_MS + n * 3_000, "color": "red"},
+            # Some ten hours, so many files that no life ends before it is killed; every tenth event is sent twice.
+            **{"ts_ms": BASE_MS + n * 700, "color": "red"},
         }
         for n in range(EVENTS)
     ]
