@@ -112,7 +112,7 @@ def test_the_graphs_answer_their_probe(made: Path) -> None:
 
 
 def test_a_shard_takes_it(made: Path) -> None:
-    bundle = load(made)
+    bundle = bundles.load(made)
     assert (bundle.name, bundle.version, len(bundle.items)) == ("tiny", "1", int(ITEMS))
 
 
