@@ -93,10 +93,17 @@ def word(stage: str, mode: str) -> str:
 def check(talk: Talk, faults: dict[str, str]) -> None:
     for stage, mode in faults.items():
         switch(talk, stage=stage, mode=mode, stall_ms=60_000)
-    expected = {word(*each) for each in faults.items() if "recall" not in faults or each[0] not in BEHIND_RECALL}
+    struck = {stage: mode for stage, mode in faults.items() if "recall" not in faults or stage not in BEHIND_RECALL}
+    expected = {word(*each) for each in struck.items()}
+    # On a busy machine a stage may just have overrun by itself: until it is tried again, its word is that of then.
+    until = time.monotonic() + 5
+    while not expected <= (named := set(talk.recommend("v")["degraded"])) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert expected <= named, (faults, named)
     for session in ("v", "v", "w"):
         reply = talk.recommend(session)
-        assert expected <= set(reply["degraded"]), (faults, reply["degraded"])
+        for stage in struck:
+            assert {word(stage, "fail"), word(stage, "stall")} & {*reply["degraded"]}, (faults, reply["degraded"])
         assert len({item["id"] for item in reply["items"]}) == 20
         assert reply["took_ms"] < DEADLINE_MS, (faults, reply["stages"])
         assert reply["state_version"] == (session == "v")
