@@ -16,6 +16,7 @@ from rtp_monolith.errors import DataError, FeatureError
 from rtp_monolith.features.declared import declared
 from rtp_monolith.manifest import Manifest
 from rtp_monolith.state.flusher import Flusher
+from rtp_monolith.state.loading import load_missing
 from rtp_monolith.state.store import META, ViewStore, discard
 
 CHUNK_BYTES = 1 << 20
@@ -110,10 +111,7 @@ def fold_tail(core: Core, store: ViewStore, log: Log, users_max: int) -> None:
     flushed = offset
     while offset < log.durable():
         frames, end = log.read(offset, CHUNK_BYTES)
-        missing = core.missing_for_frames(frames, offset)
-        for (key_hash, _), value in zip(missing, store.get_many([key for _, key in missing]), strict=True):
-            if value is not None:
-                core.load(key_hash, value)
+        load_missing(core, store, core.missing_for_frames(frames, offset))
         core.replay(frames, offset)
         offset = end
         if offset - flushed >= FLUSH_EVERY_BYTES:

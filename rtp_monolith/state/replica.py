@@ -6,7 +6,6 @@ back. It does not know what it is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from rtp_monolith._native import Core, Log
@@ -14,6 +13,7 @@ from rtp_monolith.config import Config
 from rtp_monolith.errors import DataError
 from rtp_monolith.manifest import Manifest
 from rtp_monolith.state.flusher import Flusher
+from rtp_monolith.state.loading import load_missing, load_request
 from rtp_monolith.state.recovery import CHUNK_BYTES, make_core
 from rtp_monolith.state.store import ViewStore
 
@@ -45,7 +45,7 @@ class Replica:
             frames, end = log.read(offset, min(CHUNK_BYTES, until - offset))
             if end == offset:
                 raise DataError(f"the log ends at {offset}, {until} was asked for", code="log_truncated")
-            self._load(self.core.missing_for_frames(frames, offset))
+            load_missing(self.core, self.store, self.core.missing_for_frames(frames, offset))
             self.core.replay(frames, offset)
             offset = end
             if offset - self._flushed >= FLUSH_EVERY_BYTES:
@@ -54,18 +54,8 @@ class Replica:
                 self._flushed = offset
 
     def load_request(self, user_id: str | None, session_id: str) -> None:
-        """Brings the records of a request into memory; a linked session's user takes a second look."""
-        missing = self.core.missing_for_request(user_id, session_id)
-        if missing and self._load(missing) and user_id is None:
-            self._load(self.core.missing_for_request(None, session_id))
-
-    def _load(self, missing: Sequence[tuple[int, bytes]]) -> int:
-        found = 0
-        for (key_hash, _), value in zip(missing, self.store.get_many([key for _, key in missing]), strict=True):
-            if value is not None:
-                self.core.load(key_hash, value)
-                found += 1
-        return found
+        """Brings the records of a request into memory."""
+        load_request(self.core, self.store, user_id, session_id)
 
     def close(self) -> None:
         self.store.close()

@@ -25,6 +25,7 @@ from rtp_monolith.state import position
 from rtp_monolith.state.flusher import Flusher
 from rtp_monolith.state.introduced import Introduced, introduce, refuse_changed
 from rtp_monolith.state.introduced import read as read_introduced
+from rtp_monolith.state.loading import load_missing, load_request
 from rtp_monolith.state.recovery import open_log, recover
 from rtp_monolith.state.store import ViewStore
 
@@ -315,9 +316,7 @@ class ShardState:
 
     def load_request(self, user_id: str | None, session_id: str) -> None:
         """Brings the records of a request into memory; a linked session's user takes a second look."""
-        missing = self.core.missing_for_request(user_id, session_id)
-        if missing and self._load(missing) and user_id is None:
-            self._load(self.core.missing_for_request(None, session_id))
+        load_request(self.core, self.store, user_id, session_id)
 
     def refresh_lists(self) -> None:
         """Popular, trending and new, a share of the work at a time, at most a fiftieth of the time."""
@@ -330,14 +329,7 @@ class ShardState:
 
     def _load(self, missing: Sequence[tuple[int, bytes]]) -> int:
         """Reads user records into memory; the number that exist."""
-        if not missing:
-            return 0
-        found = 0
-        for (key_hash, _), value in zip(missing, self.store.get_many([key for _, key in missing]), strict=True):
-            if value is not None:
-                self.core.load(key_hash, value)
-                found += 1
-        return found
+        return load_missing(self.core, self.store, missing)
 
     def stats(self) -> dict[str, int | float]:
         return {

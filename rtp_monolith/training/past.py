@@ -17,6 +17,7 @@ from rtp_monolith.config import Config
 from rtp_monolith.errors import DataError
 from rtp_monolith.manifest import claim
 from rtp_monolith.state.flusher import Flusher
+from rtp_monolith.state.loading import load_missing
 from rtp_monolith.state.recovery import CHUNK_BYTES, FLUSH_EVERY_BYTES, make_core
 from rtp_monolith.state.store import ViewStore
 
@@ -112,11 +113,8 @@ class Past:
         )
 
     def _load(self, missing: list[tuple[int, bytes]]) -> None:
-        if self._store is None or not missing:
-            return
-        for (key_hash, _), value in zip(missing, self._store.get_many([key for _, key in missing]), strict=True):
-            if value is not None:
-                self.core.load(key_hash, value)
+        if self._store is not None:
+            load_missing(self.core, self._store, missing)
 
     def _evict(self) -> None:
         """Sends old users to the store, if there are more than may stay."""
