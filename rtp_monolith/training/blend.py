@@ -51,6 +51,10 @@ class Blend:
             add_votes(scores, [self.knn.votes(cases, case) for case in range(start, stop)], self.mix)
         return scores
 
+    def alone(self) -> list[Scorer]:
+        """Each part that has a share by itself, session-kNN last and without what it learned while it was asked."""
+        return [*self.neural, *([self.knn.fresh()] if self.knn is not None and self.mix.weight else [])]
+
 
 def mixed(parts: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
     """Σ share · log-softmax; one part alone is not normalized, as that moves nothing."""

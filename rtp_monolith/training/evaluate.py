@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rtp_monolith.clock import Clock
 from rtp_monolith.training import auto
+from rtp_monolith.training.blend import Blend
 from rtp_monolith.training.learner import Data, Learner
 from rtp_monolith.training.learners import Encoder
 from rtp_monolith.training.metrics import Metrics
@@ -35,10 +36,10 @@ VALIDATION_CASES = 20_000
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked. `until_s` is on the clock. `detail` adds slices, popularity and what was chosen to the report;
-    `marks` says whether what is known of clicks beside their items is read; `changes` are settings of neural models
-    that differ from those of the data's profile; `teacher` is a model that the model, one neural one, learns from as
-    well."""
+    """What is asked. `until_s` is on the clock. `detail` adds slices, popularity, what was chosen, what a blend's
+    parts do alone, and what the first learning does where there are two; `marks` says whether what is known of clicks
+    beside their items is read; `changes` are settings of neural models that differ from those of the data's profile;
+    `teacher` is a model that the model, one neural one, learns from as well."""
 
     train: Path
     test: Path
@@ -104,21 +105,27 @@ def prepare(request: Request, tell: Callable[[str], None]) -> Prepared:
 def trial(request: Request, prepared: Prepared, began_s: float, clock: Clock, tell: Callable[[str], None]) -> Tested:
     """Learns, then asks the test cases once."""
     parts = prepared.parts
-    made = learn(request, parts, prepared.described, clock, tell)
+    before: dict[str, object] = {}
+
+    def ask_before(scorer: Scorer, data: Data) -> None:
+        tell("testing what was learned without validation")
+        before.update(_figures(_measure(scorer, parts.test(data.known), data)))
+
+    asked_before = ask_before if request.detail else None
+    made = learn(request, parts, prepared.described, clock, tell, before_refit=asked_before)
     cases = parts.test(made.data.known)
     tell(f"testing {made.learner.name} on {len(cases)} lists")
     tested_s = clock.monotonic_s()
     data, popular = made.data, Popularity.of(made.data.sessions, made.data.items)
     tally = tallied(made.scorer, cases, popular, data.known, data.k, data.trained)
     ended_s = clock.monotonic_s()
-    validation = {"hr": made.validation.hr, "mrr": made.validation.mrr, "ndcg": made.validation.ndcg}
     report = {
         "model": request.model,
         "protocol": request.protocol,
         "k": request.k,
         "refit": request.refit,
         **msgspec.structs.asdict(tally.metrics()),
-        "validation": {**validation, "coverage": made.validation.coverage, "n": made.validation.n},
+        "validation": _figures(made.validation),
         "train_s": round(tested_s - began_s, 3),
         "epochs": _whole(made.learner.epochs),
         "eval_s": round(ended_s - tested_s, 3),
@@ -130,6 +137,13 @@ def trial(request: Request, prepared: Prepared, began_s: float, clock: Clock, te
         report["by_length"] = msgspec.to_builtins(by_length(ranks, cases.upto, request.k))
         report["by_popularity"] = msgspec.to_builtins(by_popularity(ranks, cases.targets, clicks, request.k))
         report["chosen"] = made.learner.document()
+        if before:
+            report["without_refit"] = before
+        if isinstance(made.scorer, Blend) and len(alone := made.scorer.alone()) > 1:
+            names = made.learner.name.split("+")
+            report["parts"] = [
+                {"name": name} | _figures(_measure(part, cases, data)) for name, part in zip(names, alone, strict=True)
+            ]
     return Tested(report, cases, ranks)
 
 
@@ -140,8 +154,10 @@ def learn(
     clock: Clock,
     tell: Callable[[str], None],
     checkpoints: Path | None = None,
+    before_refit: Callable[[Scorer, Data], None] | None = None,
 ) -> Trained:
-    """Fits, validates and, if asked, fits again on training and validation together."""
+    """Fits, validates and, if asked, fits again on training and validation together; `before_refit` is shown what was
+    learned the first time."""
     began_s = clock.monotonic_s()
     first = _data(parts, parts.fit, described, request.k, parts.fit_marks)
     validation = parts.validation(first.known)
@@ -162,6 +178,8 @@ def learn(
     tell(f"validation at {request.k}: HR {measured.hr:.4f}, MRR {measured.mrr:.4f}, NDCG {measured.ndcg:.4f}")
     if not request.refit:
         return Trained(learner, scorer, first, measured, clock.monotonic_s() - began_s)
+    if before_refit is not None:
+        before_refit(scorer, first)
     reserved_s = 1.3 * took_s * tests / max(1, measured.n)
     again = _data(parts, parts.refit, described, request.k, parts.refit_marks)
     scorer = learner.learn(again, None, request.until_s - reserved_s, again=False)
@@ -176,6 +194,12 @@ def fit_data(prepared: Prepared, k: int) -> Data:
 def _measure(scorer: Scorer, cases: Cases, data: Data) -> Metrics:
     popular = Popularity.of(data.sessions, data.items)
     return measure(scorer, cases, popular, data.known, data.k, data.trained)
+
+
+def _figures(metrics: Metrics) -> dict[str, object]:
+    return {
+        "hr": metrics.hr, "mrr": metrics.mrr, "ndcg": metrics.ndcg, "coverage": metrics.coverage, "n": metrics.n,
+    }  # fmt: skip
 
 
 def _data(
