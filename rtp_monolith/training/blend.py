@@ -21,7 +21,7 @@ from rtp_monolith.training.models.session_knn import SessionKnn
 from rtp_monolith.training.protocols import Cases
 from rtp_monolith.training.scoring import BLOCK_ROWS, Scorer, hide
 
-WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0)
 SHARPNESS = (30.0, 300.0, 3_000.0)
 SHARES = (0.3, 0.5, 0.7)
 GAIN_MIN = 1.002
