@@ -140,10 +140,7 @@ class Models:
             if self.trials.trial is not None:
                 await self.trials.end(f"{name}/{version} was activated")
             await self._stage(active.bundle)
-            before = self.active
-            if before is not None and self._state.core.active_bundle is None:
-                # It was chosen, not activated: a rollback has to find it.
-                await self._state.record_activation(before.model.name, before.model.version)
+            await self._write_down_what_was_chosen()
             await self._state.record_activation(name, version)
             self._state.core.adopt_vectors()
             self._serve(active)
@@ -167,7 +164,14 @@ class Models:
             if self.trials.trial is not None:
                 await self.trials.end(f"{name}/{version} is tried")
             await self._stage(active.bundle)
+            await self._write_down_what_was_chosen()
             return await self.trials.begin(Trial(role, name, version, share, self._clock.wall_ms()), active)
+
+    async def _write_down_what_was_chosen(self) -> None:
+        """A bundle that was chosen at start, not activated: a rollback has to find it, and so has the next start."""
+        served = self.active
+        if served is not None and self._state.core.active_bundle is None:
+            await self._state.record_activation(served.model.name, served.model.version)
 
     async def end_trial(self) -> Report:
         """Raises BundleError `bundle_not_tried`."""
