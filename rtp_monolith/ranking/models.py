@@ -26,7 +26,7 @@ from rtp_monolith.ranking import bundle_files
 from rtp_monolith.ranking.active import Active, fit
 from rtp_monolith.ranking.bundle import Bundle, load
 from rtp_monolith.ranking.surfaces import CompiledSurface, compile_surfaces
-from rtp_monolith.ranking.trials import Report, Role, Trial, Trials, checked_share
+from rtp_monolith.ranking.trials import BY_HAND, NEEDS_ANOTHER, Report, Role, Trial, Trials, checked_share
 from rtp_monolith.ranking.upkeep import Upkeep
 from rtp_monolith.state.shard_state import ShardState
 
@@ -159,7 +159,7 @@ class Models:
         checked_share(share)
         async with self._one_at_a_time:
             if self.status().active in (None, Version(name, version)):
-                raise BundleError("bundle_in_use", "there must be another bundle in use beside the one that is tried")
+                raise BundleError("bundle_in_use", NEEDS_ANOTHER)
             active = await asyncio.to_thread(self._prepare, name, version)
             if self.trials.trial is not None:
                 await self.trials.end(f"{name}/{version} is tried")
@@ -176,7 +176,7 @@ class Models:
     async def end_trial(self) -> Report:
         """Raises BundleError `bundle_not_tried`."""
         async with self._one_at_a_time:
-            return await self.trials.end("ended by hand")
+            return await self.trials.end(BY_HAND)
 
     def trial(self) -> Report:
         """What is tried, and how it does."""

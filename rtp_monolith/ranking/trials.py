@@ -35,6 +35,8 @@ from rtp_monolith.state.shard_state import ShardState
 
 Role = Literal["canary", "shadow"]
 TICK_S = 0.05
+BY_HAND = "ended by hand"
+NEEDS_ANOTHER = "there must be another bundle in use beside the one that is tried"
 
 log = logging.getLogger(__name__)
 
