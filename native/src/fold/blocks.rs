@@ -92,6 +92,14 @@ pub struct Head {
     pub available: bool,
 }
 
+impl Head {
+    /// Hash of the primary category.
+    #[inline]
+    pub fn primary(&self) -> Option<u64> {
+        (self.category_at != NONE).then_some(self.category)
+    }
+}
+
 const EMPTY: Head = Head {
     minute: NEVER,
     hash: 0,
@@ -112,6 +120,26 @@ struct Group {
     score: f32,
 }
 
+/// Columns that stand side by side in a block and in a row: one copy.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    /// Of the first, in a row and in a block.
+    at: usize,
+    from: usize,
+    len: usize,
+}
+
+fn runs(columns: &[Column]) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (from, column) in columns.iter().enumerate() {
+        match runs.last_mut() {
+            Some(run) if run.at + run.len == column.at => run.len += 1,
+            _ => runs.push(Run { at: column.at, from, len: 1 }),
+        }
+    }
+    runs
+}
+
 /// The minute of a block that holds nothing.
 const NEVER: i64 = i64::MIN;
 
@@ -119,6 +147,7 @@ const NEVER: i64 = i64::MIN;
 #[derive(Debug, Clone, Default)]
 struct Groups {
     columns: Vec<Column>,
+    runs: Vec<Run>,
     weights: Vec<Weight>,
     by_hash: FxHashMap<u64, u32>,
     heads: Vec<Group>,
@@ -180,8 +209,7 @@ impl Groups {
     }
 
     fn write(&self, at: usize, row: &mut [f32]) {
-        let values = &self.values[at * self.columns.len()..];
-        self.columns.iter().zip(values).for_each(|(column, value)| row[column.at] = *value);
+        put_runs(&self.runs, &self.values[at * self.columns.len()..], row);
     }
 
     fn clear(&mut self) {
@@ -198,6 +226,7 @@ pub struct Blocks {
     /// Changes of categories that were taken in.
     changes: u64,
     columns: Vec<Column>,
+    runs: Vec<Run>,
     weights: Vec<Weight>,
     /// Place of each item in `heads`, by catalogue index.
     places: Vec<u32>,
@@ -229,7 +258,9 @@ impl Blocks {
             columns.push(column);
             kept.extend(weights.and_then(|w| w.get(at)));
         }
+        blocks.runs = runs(&blocks.columns);
         for groups in [&mut blocks.categories, &mut blocks.sellers] {
+            groups.runs = runs(&groups.columns);
             let defaults: Vec<f32> = groups.columns.iter().map(|c| c.default).collect();
             groups.none = weigh(&groups.weights, &defaults);
         }
@@ -296,12 +327,20 @@ impl Blocks {
         &self.heads[at as usize]
     }
 
+    /// Items with their heads, as the columns of a request read them.
+    pub fn rows<'b>(
+        &'b self,
+        items: impl ExactSizeIterator<Item = u32> + Clone + 'b,
+        places: &'b [u32],
+    ) -> impl ExactSizeIterator<Item = (u32, &'b Head)> + Clone + 'b {
+        items.zip(places).map(|(item, at)| (item, self.head(*at)))
+    }
+
     /// Puts the item, category and seller features of an item into its row.
     #[inline]
     pub fn write(&mut self, state: &State, at: u32, minute: i64, row: &mut [f32]) {
         let at = at as usize;
-        let values = &self.values[at * self.columns.len()..];
-        self.columns.iter().zip(values).for_each(|(column, value)| row[column.at] = *value);
+        put_runs(&self.runs, &self.values[at * self.columns.len()..], row);
         let Head { category_at, seller_at, .. } = self.heads[at];
         for (groups, group) in [(&mut self.categories, category_at), (&mut self.sellers, seller_at)] {
             if group != NONE && !groups.columns.is_empty() {
@@ -386,6 +425,12 @@ impl Blocks {
             head.score = self.columns.iter().zip(&self.weights).map(|(column, w)| w.of(value(column))).sum();
         }
         self.heads[at] = head;
+    }
+}
+
+fn put_runs(runs: &[Run], block: &[f32], row: &mut [f32]) {
+    for Run { at, from, len } in runs {
+        row[*at..at + len].copy_from_slice(&block[*from..from + len]);
     }
 }
 
