@@ -10,11 +10,12 @@ use std::collections::BTreeMap;
 use crate::cascade::eligible::Rules;
 use crate::cascade::SOURCES;
 use crate::error::{Error, Result};
-use crate::fold::blocks::{finite, minute_of, Blocks, Column, Weight};
+use crate::fold::blocks::{finite, minute_of, Blocks, Column};
 use crate::fold::cross::{Category, Shared};
 use crate::fold::plan::{Op, Plan, Scope};
 use crate::fold::state::State;
 use crate::fold::vector::Asker;
+use crate::fold::weight::Weight;
 use crate::recall::covis::Covis;
 use crate::recall::merge::Candidate;
 
