@@ -18,8 +18,8 @@ class Run:
     """What the stages read and leave: the request resolved, the candidates, the time left, the steps down."""
 
     __slots__ = (
-        *("active", "ask", "deadline_s", "degraded", "is_filtered", "is_last_list", "k", "propensity", "ranked"),
-        *("request", "request_id", "rows", "scores", "surface", "times", "unknown", "vector"),
+        *("active", "ask", "deadline_s", "degraded", "is_filtered", "is_last_list", "is_tried", "k", "propensity"),
+        *("ranked", "request", "request_id", "rows", "scores", "surface", "times", "unknown", "vector"),
     )
 
     def __init__(
@@ -44,6 +44,8 @@ class Run:
         self.ranked: Ranked
         self.vector: NDArray[np.float32] | None = None
         self.is_filtered = False
+        self.is_tried = False
+        """`active` is not the bundle in use but the one that is tried beside it."""
         self.unknown: Sequence[str] = ()
         self.degraded: list[str] = []
         self.rows: NDArray[np.float32] | None = None

@@ -165,6 +165,14 @@ class ShardState:
         """`record_activation` for commands that work on a stopped shard."""
         self._answer_sync(self._guard(self.core.submit_activation, self.log, name, version, self.wall_ms()))
 
+    async def record_trial(self, body: bytes) -> None:
+        """Writes down what is tried beside that bundle; it is on disk when this returns. Raises Overloaded."""
+        await self._answer(self._guard(self.core.submit_trial, self.log, body, self.wall_ms()))
+
+    def record_trial_sync(self, body: bytes) -> None:
+        """`record_trial` for commands that work on a stopped shard."""
+        self._answer_sync(self._guard(self.core.submit_trial, self.log, body, self.wall_ms()))
+
     def _submit_delete(self, item_id: str) -> int | None:
         if self.item(item_id) is None:
             return None
