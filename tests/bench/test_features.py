@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from rtp_monolith._native import Core
 from rtp_monolith.cli.bench_features import ACTIONS, ITEMS_MIN, VISITS, Shoppers
 from rtp_monolith.cli.bench_traffic import Catalogue
 from rtp_monolith.features.cascade import CASCADE
@@ -18,7 +19,7 @@ def test_what_features_cost() -> None:
     step, record, rows = report["step"], report["record"], report["rows"]
     assert 0 < step["floor"]["reading_us"] < step["with_reading_us"]
     assert step["whole_fold_us"] > 0
-    assert record["last_items"] == 50 and record["bound_bytes"] == 24_576
+    assert record["last_items"] == 50 and record["bound_bytes"] == Core.user_bytes_max()
     assert 2_000 < record["mean_bytes"] <= record["p99_bytes"] <= record["max_bytes"] < 4_096
     assert record["memory_bytes"] > record["mean_bytes"]
     assert (rows["candidates"], rows["lists"]) == (200, 20)
