@@ -47,7 +47,7 @@ fn the_largest_record_is_within_its_bound() {
     let mut u =
         User { version: u64::MAX, first_ms: i64::MIN, last_ms: T, sessions_total: u32::MAX - 400, ..User::default() };
     for n in 0..300u64 {
-        let far = n << 40 | 0xffff_ffff;
+        let far = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         // An id of 128 characters of four bytes.
         let session = u.session_mut(&format!("{}{n:03}", "\u{1f6cd}".repeat(125)), T - 12 + n as i64 % 12);
         (session.started_ms, session.dwell_ms, session.scroll_pct_max) = (i64::MIN / 4, u64::MAX, 100);
