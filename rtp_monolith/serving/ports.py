@@ -17,8 +17,9 @@ from rtp_monolith.ranking.faults import Faults
 from rtp_monolith.records import IngestReply, RankRequest, RecommendRequest
 from rtp_monolith.serving.bodies import Media
 
-Kind = Literal["events", "items", "users", "new_items"]
-"""`new_items` are items of which those that are there already stay as they are and count as duplicates."""
+Kind = Literal["events", "items", "users", "new_items", "changed_items", "changed_users"]
+"""`new_items` are items of which those that are there already stay as they are and count as duplicates. `changed_…` are
+records taken whole, the last of each id; those that change nothing are not written and count as duplicates."""
 
 
 class Letter(Protocol):

@@ -36,4 +36,5 @@ pub mod step;
 pub mod user;
 pub mod vector;
 pub mod view;
+pub mod weight;
 pub mod windowed;

@@ -23,8 +23,9 @@ pub const ORDER_ITEMS_MAX: usize = 8;
 const LINKS_MAX: usize = 16;
 const LAYOUT: u8 = 1;
 
-/// Bound of an encoded record in bytes, ids at their longest; a busy shopper with 36-character ids stays under 4,096.
-pub const BYTES_MAX: usize = 24_576;
+/// Bound of an encoded record in bytes, ids at their longest and every number at its largest; a busy shopper with
+/// 36-character ids stays under 4,096.
+pub const BYTES_MAX: usize = 26_624;
 
 /// The event ids that a key remembers.
 pub type EventIds = HashRing<256, 6>;

@@ -98,15 +98,13 @@ impl Ask {
 impl Core {
     /// Feature vectors of items for the asking user, row by row; `found` is what the sources say of each, or empty.
     fn feature_rows(&mut self, ask: &Ask, items: &[u32], found: &[Candidate], plan: &Plan) -> Vec<f32> {
-        let mut out = vec![0.0; items.len() * plan.len()];
         if plan.reads_text() {
             self.indices.text.catch_up(&self.state.catalogue, usize::MAX);
         }
         self.with_indices(|state, _, Indices { covis, plans, vectors, text, .. }| {
             let asker = Asker { found, text: Some(text), ..ask.asker(state, vectors) };
-            state.vectors(covis, plans.of(plan), plan, &asker, items, &mut out);
-        });
-        out
+            state.vectors(covis, plans.of(plan), plan, &asker, items)
+        })
     }
 
     fn feature_array<'py>(
