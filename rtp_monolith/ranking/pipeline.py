@@ -25,6 +25,7 @@ from rtp_monolith.ranking.run import Run
 from rtp_monolith.ranking.stages import StageTimes
 from rtp_monolith.ranking.surfaces import CompiledSurface
 from rtp_monolith.records import RankRequest, RecommendRequest
+from rtp_monolith.state.online.reader import Gathered
 from rtp_monolith.state.shard_state import ShardState
 
 
@@ -51,12 +52,19 @@ class Pipeline:
             state, config, clock, metrics, Faults(clock) if faults is None else faults, self._models.upkeep.nearest
         )
 
-    async def recommend(self, request: RecommendRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes:
+    async def recommend(
+        self,
+        request: RecommendRequest,
+        *,
+        deadline_ms: float,
+        degraded: Sequence[str] = (),
+        gathered: Gathered | None = None,
+    ) -> bytes:
         """The JSON of a list of `k` items. Raises UnknownSurface, BadFilter, InvalidField."""
         surface = self._surface(request.surface)
         k = request.k or min(surface.declared.k, self._k_max)
         inside = surface.filter_json(request.context or NO_CONTEXT, request.filter_json)
-        run = self._start(request, surface, k, request.exclude or (), inside, deadline_ms, degraded)
+        run = self._start(request, surface, k, request.exclude or (), inside, deadline_ms, degraded, gathered)
         self._do.encode(run)
         self._do.recall(run)
         self._do.prerank(run)
@@ -67,10 +75,17 @@ class Pipeline:
         self._do.last.keep(run)
         return reply
 
-    async def rank(self, request: RankRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes:
+    async def rank(
+        self,
+        request: RankRequest,
+        *,
+        deadline_ms: float,
+        degraded: Sequence[str] = (),
+        gathered: Gathered | None = None,
+    ) -> bytes:
         """The JSON of exactly the given items, ordered; unknown ones last. Raises UnknownSurface."""
         surface = self._surface(request.surface)
-        run = self._start(request, surface, len(request.items), (), None, deadline_ms, degraded)
+        run = self._start(request, surface, len(request.items), (), None, deadline_ms, degraded, gathered)
         self._do.encode(run)
         self._do.recall.given(run, request.ids())
         self._do.rank(run)
@@ -93,6 +108,7 @@ class Pipeline:
         filter_json: bytes | None,
         deadline_ms: float,
         degraded: Sequence[str],
+        gathered: Gathered | None,
     ) -> Run:
         """Resolves a request: its user in memory, its ids as items, the bundle that is served at this moment."""
         times = StageTimes(self._clock.monotonic_s)
@@ -122,6 +138,9 @@ class Pipeline:
             run.step_down("no_items")
         elif run.active is None:
             run.step_down("no_model")
+        if gathered is not None:
+            self._state.core.set_published(ask, gathered.user)
+            degraded = (*degraded, *gathered.degraded)
         for code in degraded:
             run.step_down(code)
         times.done("state")

@@ -187,6 +187,7 @@ impl Shared<'_> {
                 let value = state.likeness_key(item, &alike.key)?;
                 Some(acted.iter().find(|(v, _)| *v == value).map_or(0.0, |(_, n)| f64::from(*n)))
             }
+            Op::Published(name) => asker.published?.item(head.hash, *name),
             Op::ItemNeighbours => Some(covis.degree(item) as f64),
             _ => None,
         }

@@ -10,6 +10,7 @@ use crate::fold::fields::{local_time, profile_size, words_of};
 use crate::fold::near::Near;
 use crate::fold::own::Own;
 use crate::fold::plan::{Feature, Moment, Op, Plan, Scope, Statistic};
+use crate::fold::published::View;
 use crate::fold::shared::rate;
 use crate::fold::state::State;
 use crate::fold::step::Catalog;
@@ -44,6 +45,8 @@ pub struct Asker<'a> {
     pub text: Option<&'a TextIndex>,
     /// What the sources found, in the order of the rows; empty when nothing was asked of them.
     pub found: &'a [Candidate],
+    /// What batch jobs published, when anything is declared to be.
+    pub published: Option<View<'a>>,
     pub as_of_ms: i64,
 }
 
@@ -105,6 +108,9 @@ impl State {
             row.copy_from_slice(&once);
             blocks.write(self, *at, minute, row);
         }
+        if let Some(published) = &asker.published {
+            published.write(blocks.cross(), places.iter().map(|at| blocks.head(*at).hash), width, out);
+        }
         let mut near = Near::default();
         for column in blocks.cross() {
             if let Some(values) = self.of_cascade(asker, &shared, &mut near, &column.op, items) {
@@ -117,6 +123,9 @@ impl State {
                 {
                     row[column.at] = finite(Some(f64::from(value)), column.default);
                 }
+                continue;
+            }
+            if matches!(column.op, Op::Published(_)) {
                 continue;
             }
             if column.op == Op::Affinity {
@@ -154,6 +163,10 @@ impl State {
                 profile_size(&shared.profile, key)
             }
             Scope::User if matches!(f.op, Op::UserAttribute { .. }) => attribute(&shared.profile, &f.op),
+            Scope::User if matches!(f.op, Op::Published(_)) => {
+                let Op::Published(name) = &f.op else { return None };
+                asker.published?.user(*name)
+            }
             Scope::User => asker.user.and_then(|u| self.user_value(u, &f.op, asker.as_of_ms)),
             Scope::Session => self.session_value(shared, &f.op, asker.as_of_ms),
             Scope::Context => self.context_value(asker, &f.op),

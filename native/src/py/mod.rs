@@ -5,6 +5,7 @@ mod core;
 pub mod error;
 mod events;
 pub mod log;
+mod published;
 mod rank;
 mod read;
 mod recall;
