@@ -60,8 +60,9 @@ class OnlineReader:
         self._nobody: Values = np.full(published.width("user"), np.nan, np.float32)
         self._cache: OrderedDict[str, tuple[float, Values]] = OrderedDict()
         self._breaker = Breaker(config.breaker_failures, config.breaker_cooldown_ms / 1000)
-        self._trying = False
+        self._trying = self._failing = False
         self._task: asyncio.Task[None] | None = None
+        self._looking = asyncio.Lock()
         self._counts = dict.fromkeys(
             ("reads", "found", "timeouts", "failures", "refused", "cache_hits", "refreshes", "refresh_failures"), 0
         )
@@ -160,21 +161,28 @@ class OnlineReader:
                 log.exception("published features cannot be looked up; the next look may")
 
     async def refresh(self) -> None:
-        """Learns of new versions, loads the items' and removes what was retired long enough ago."""
-        for scope in SCOPES:
-            if not self.published.of(scope):
-                continue
-            try:
-                async with asyncio.timeout(self._config.load_timeout_ms / 1000):
-                    versions = await self.store.versions(scope)
-                if self._readings[scope] is None or versions != self._versions[scope]:
-                    await self._adopt(scope, versions)
-                await self.store.sweep(scope, self._clock.wall_ms())
-            except (TableError, TimeoutError) as error:
-                if self._counts["refresh_failures"] == self._counts["refreshes"]:
-                    log.warning("published features of the scope %s cannot be looked up: %s", scope, error)
-                self._counts["refresh_failures"] += 1
-            self._counts["refreshes"] += 1
+        """Learns of new versions, loads the items' and removes what was retired long enough ago. One at a time: what
+        was published before the call is seen."""
+        async with self._looking:
+            for scope in SCOPES:
+                if self.published.of(scope):
+                    await self._look(scope)
+
+    async def _look(self, scope: Scope) -> None:
+        self._counts["refreshes"] += 1
+        try:
+            async with asyncio.timeout(self._config.load_timeout_ms / 1000):
+                versions = await self.store.versions(scope)
+            if self._readings[scope] is None or versions != self._versions[scope]:
+                await self._adopt(scope, versions)
+            await self.store.sweep(scope, self._clock.wall_ms())
+        except (TableError, TimeoutError) as error:
+            self._counts["refresh_failures"] += 1
+            if not self._failing:
+                log.warning("published features of the scope %s cannot be looked up: %s", scope, error)
+            self._failing = True
+        else:
+            self._failing = False
 
     async def _adopt(self, scope: Scope, versions: tuple[Version, ...]) -> None:
         reading = Reading(self.published, scope, versions)
