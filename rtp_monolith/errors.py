@@ -288,6 +288,8 @@ def from_native(code: str, field: str | None, message: str) -> RtpError:
         return InvalidField(code, message, field)
     if code in BUNDLE_CODES:
         return BundleError(code, message, field=field)
+    if code in TABLE_CODES:
+        return TableError(code, message, field=field)
     if code in FEATURE_CODES:
         return FeatureError(message, code=code, field=field)
     if code in LOG_REASONS:

@@ -53,6 +53,11 @@ class Source(msgspec.Struct, frozen=True):
         return self.length or 1
 
     @property
+    def columns(self) -> list[str]:
+        """The names of its columns in a row."""
+        return [f"{self.name}_{at}" for at in range(self.length)] if self.length else [self.name]
+
+    @property
     def key(self) -> str:
         """16 hex digits over what decides the meaning of a value; a default and a TTL are of the reader."""
         meaning = [self.name, self.version, self.kind, self.length, self.words]
@@ -66,11 +71,11 @@ class Source(msgspec.Struct, frozen=True):
         return [
             msgspec.structs.replace(
                 said,
-                name=f"{self.name}_{at}",
+                name=name,
                 value=f"{at}/{self.length}",
                 meaning=f"{plain.meaning} ({at} of {self.length})",
             )
-            for at in range(self.length)
+            for at, name in enumerate(self.columns)
         ]
 
     def numbers(self, value: object) -> list[float]:

@@ -122,6 +122,7 @@ def test_a_linked_session_has_its_users_row(served: Served) -> None:
     assert served.features("phone")[0]["user_tier"] == 9.0
     served.send(event("click", item_id="boot", session_id="phone", user_id="lea"))
     assert served.features("phone")[0]["user_tier"] == 1.0
+    assert served.state("lea")["features"]["user_tier"] == 1.0
 
 
 def test_a_row_that_does_not_fit_leaves_everything_as_it_was(served: Served, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Invariant: reader and drafts are of one store. It does not know lists, nor HTTP.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class OnlineTables:
         self.reader = OnlineReader(published, store, config, clock, items)
         self.drafts = Drafts(store, published, config, clock, self.reader.refresh)
         self._store = store
+        self._user_columns = [name for source in published.user for name in source.columns]
         self.gather = self.reader.gather
         self.start = self.reader.start
         self.refresh = self.reader.refresh
@@ -44,6 +46,12 @@ class OnlineTables:
     async def versions(self) -> Mapping[Scope, tuple[Version, ...]]:
         """As the store has them at this moment. Raises TableError."""
         return {scope: await self._store.versions(scope) for scope in SCOPES}
+
+    async def of_user(self, user_id: str, left_s: float) -> dict[str, float]:
+        """What is published of a user, by the names of the columns; nothing where there is nothing."""
+        gathered = await self.gather(user_id, left_s)
+        named = zip(self._user_columns, gathered.user.tolist(), strict=True)
+        return {name: value for name, value in named if not math.isnan(value)}
 
     async def close(self) -> None:
         await self.reader.close()
