@@ -36,7 +36,7 @@ _scope_option = click.option(
 )
 
 
-class _Wanted(msgspec.Struct, frozen=True):
+class Wanted(msgspec.Struct, frozen=True):
     """What is to be published."""
 
     file: Path
@@ -78,10 +78,10 @@ def publish(
     """Publish FILE (Parquet, NDJSON, CSV or TSV, plain, .gz or .zst), one row per user or item: a column `id` and one
     for each feature. Lists read it from the answer on."""
     try:
-        wanted = _Wanted(file, form or detect_format(file), scope, version, _ttl_ms(ttl), _as_of_ms(as_of))
+        wanted = Wanted(file, form or detect_format(file), scope, version, _ttl_ms(ttl), _as_of_ms(as_of))
         began_s = time.perf_counter()
         if url is not None and data is None:
-            done = _over_http(Target(url, data, key, config), wanted)
+            done = over_http(Target(url, data, key, config), wanted)
         else:
             done = _direct(_settings(url, data, config), data, wanted)
     except FileError as error:
@@ -160,7 +160,7 @@ def _as_of_ms(text: str | None) -> int | None:
         raise click.BadParameter(str(error), param_hint="--as-of") from None
 
 
-def _records(wanted: _Wanted) -> Iterator[Mapping[str, Any]]:
+def _records(wanted: Wanted) -> Iterator[Mapping[str, Any]]:
     """The rows of the file. Raises Failure for one that cannot be read."""
     for row in read_rows(wanted.file, wanted.form):
         if isinstance(row.cells, RowRefused):
@@ -181,7 +181,8 @@ class _Said:
             progress(f"{rows} rows")
 
 
-def _over_http(target: Target, wanted: _Wanted) -> dict[str, Any]:
+def over_http(target: Target, wanted: Wanted) -> dict[str, Any]:
+    """Publishes to a running shard; what it answers. Raises Failure, and nothing is published then."""
     base, said = f"/v1/features/tables/{wanted.scope}", _Said()
     cells = "&cells=text" if wanted.text else ""
     with target.client() as client:
@@ -223,7 +224,7 @@ def _parts(value: object) -> Sequence[object]:
     return value if isinstance(value, list) else (value,)
 
 
-def _direct(settings: Config, data: Path | None, wanted: _Wanted) -> dict[str, Any]:
+def _direct(settings: Config, data: Path | None, wanted: Wanted) -> dict[str, Any]:
     version = asyncio.run(_written(settings, data, wanted))
     return {"version": version.name, "rows": version.rows, "features": version.live}
 
@@ -241,7 +242,7 @@ def _store(settings: Config, data: Path | None) -> TableStore:
         raise Failure("data_locked", text) from None
 
 
-async def _written(settings: Config, data: Path | None, wanted: _Wanted) -> Version:
+async def _written(settings: Config, data: Path | None, wanted: Wanted) -> Version:
     from rtp_monolith.clock import WallClock
     from rtp_monolith.features.declared import declared
     from rtp_monolith.state.online.publish import Draft
