@@ -35,11 +35,17 @@ class Stages(msgspec.Struct, frozen=True):
 
 
 def assemble(
-    state: ShardState, config: Config, clock: Clock, metrics: Metrics, faults: Faults, nearest: Nearest
+    state: ShardState,
+    config: Config,
+    clock: Clock,
+    metrics: Metrics,
+    faults: Faults,
+    nearest: Nearest,
+    last: LastLists,
 ) -> Stages:
+    """Stages with breakers and costs of their own; `last` may be shared."""
     limits = config.cascade
     core = state.core
-    last = LastLists()
 
     def breaker() -> Breaker:
         return Breaker(limits.breaker_failures, limits.breaker_cooldown_ms / 1000)

@@ -36,6 +36,8 @@ pub struct Core {
     pub lists: Lists,
     pub indices: Indices,
     pub prerank: Option<Prerank>,
+    /// Of a bundle that is tried beside the one in use.
+    pub prerank_beside: Option<Prerank>,
     pub posteriors: Tables,
     pub defaults: Defaults,
     custom_types: Vec<String>,
@@ -122,6 +124,7 @@ impl Core {
             lists: Lists::default(),
             indices: Indices { published, ..Indices::default() },
             prerank: None,
+            prerank_beside: None,
             posteriors: Tables::default(),
             defaults: Defaults::default(),
             custom_types,

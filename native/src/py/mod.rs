@@ -1,8 +1,9 @@
 //! The border to Python: one thin file per native concept, no logic.
 
+pub mod bundles;
 mod columns;
 mod core;
-pub mod error;
+mod error;
 mod events;
 pub mod log;
 mod published;
