@@ -67,7 +67,7 @@ export const verb = (type) => LEDGER[type] ?? type;
 export function degradedWords(code) {
   const [head, source] = code.split(':');
   if (head === 'source_failed') return `One source did not answer (${sourceName(source)}): the others filled in.`;
-  return DEGRADED[head] ?? 'A step of the list took its simpler way.';
+  return DEGRADED[code] ?? 'A step of the list took its simpler way.';
 }
 
 /** "you opened Birk Sofa": what the visitor did last, for a sentence. */
