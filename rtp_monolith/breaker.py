@@ -22,6 +22,11 @@ class Breaker:
         """The last end was a bad one."""
         return self._bad > 0
 
+    @property
+    def tripped(self) -> bool:
+        """It opened, and nothing ended well since."""
+        return self._bad >= self._failures_max
+
     def allows(self, now_s: float) -> bool:
         return self._bad < self._failures_max or now_s >= self._until_s
 

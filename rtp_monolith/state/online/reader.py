@@ -108,8 +108,8 @@ class OnlineReader:
     async def _read(self, reading: Reading, user_id: str, left_s: float) -> Values | None:
         """None for a store that does not answer, is left alone, or answers too late."""
         now_s, counts = self._clock.monotonic_s, self._counts
-        # After failures one list at a time tries; the others do not wait to see what comes of it.
-        if not self._breaker.allows(now_s()) or (self._breaker.counting and self._trying) or left_s <= 0:
+        # Once it was left alone one list tries; the others do not wait to see what comes of it.
+        if not self._breaker.allows(now_s()) or (self._breaker.tripped and self._trying) or left_s <= 0:
             counts["refused"] += 1
             return None
         self._trying = True
