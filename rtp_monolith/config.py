@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -88,6 +89,8 @@ class FeatureTable(Section, frozen=True):
     refunds: Literal["take_back"] | None = None
     size: str | None = None
     matches: str | None = None
+    published: str | None = None
+    length: int | None = None
     with_: str | None = msgspec.field(default=None, name="with")
 
 
@@ -176,6 +179,23 @@ class Lake(Section, frozen=True):
     refund_window_ms: Count = 14 * 24 * 3_600_000
     duplicate_window_bytes: Count = 256 << 20
     catalog: Annotated[str, Meta(pattern="^sqlite:///.+")] | None = None
+
+
+class Online(Section, frozen=True):
+    """Tables of published features. `timeout_ms` is what a list waits for its user's row at most; a row that was read
+    stays for `cache_ttl_ms`. Every `refresh_ms` a shard looks for what was published since."""
+
+    store: Literal["embedded", "redis"] = "embedded"
+    url: Annotated[str, Meta(pattern="^(redis|rediss|unix)://.+")] | None = None
+    prefix: Annotated[str, Meta(pattern="^[!-~]{1,64}$")] = "rtp"
+    timeout_ms: Positive = 20.0
+    load_timeout_ms: Positive = 2000.0
+    refresh_ms: Annotated[int, Meta(ge=10)] = 1000
+    users_cached_max: Count = 100_000
+    cache_ttl_ms: Count = 60_000
+    item_rows_max: Count = 2_000_000
+    breaker_failures: Count = 3
+    breaker_cooldown_ms: Positive = 1000.0
 
 
 class ApiKey(Section, frozen=True):
@@ -306,6 +326,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     cascade: Cascade = field(default_factory=Cascade)
     http: Http = field(default_factory=Http)
     lake: Lake = field(default_factory=Lake)
+    online: Online = field(default_factory=Online)
     keys: list[ApiKey] = []
     surfaces: dict[str, Surface] = field(default_factory=default_surfaces)
     features: dict[str, dict[str, FeatureTable]] = {}
@@ -317,6 +338,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ValueError("surfaces: at least one is needed")
         if self.features_file is not None and self.features:
             raise ValueError("features_file: the features are in the configuration already")
+        if (self.online.store == "redis") != (self.online.url is not None):
+            raise ValueError("online: a url is needed for `redis` and means nothing to `embedded`")
         known = [name for name in self.events.custom if name in EVENT_TYPES]
         if known:
             raise ValueError(f"events.custom: {known[0]!r} exists already")
@@ -332,12 +355,20 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         plain = msgspec.to_builtins(self)
         for each in plain["keys"]:
             each["key"] = each["key"][:4] + "…"
+        if plain["online"]["url"] is not None:
+            plain["online"]["url"] = re.sub(r"//[^/@]*@", "//…@", plain["online"]["url"])
         return msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()
 
     def digest(self) -> str:
         """16 hex digits that change with any value that a list can depend on; decisions carry it."""
         plain = msgspec.to_builtins(self)
         del plain["keys"], plain["lake"], plain["canary"], plain["audit"]["watch"], plain["audit"]["interval_ms"]
+        # What was published stands in the decisions themselves.
+        del plain["online"]
+        for table in (each for tables in plain["features"].values() for each in tables.values()):
+            for name in ("published", "length"):
+                if table[name] is None:
+                    del table[name]
         # Left out when empty: decisions logged before a team declared anything stay comparable.
         for table, names in ((plain, ("features", "features_file")), (plain["events"], ("props", "attributes"))):
             for name in names:

@@ -170,6 +170,15 @@ class LakeError(RtpError):
     default_code = "lake_unreadable"
 
 
+class TableError(RtpError):
+    """A table of published features; `code` is one of `TABLE_CODES`. What lists read stays as it was."""
+
+    default_code = "table_unavailable"
+
+    def __init__(self, code: str, message: str, *, field: str | None = None) -> None:
+        super().__init__(message, code=code, field=field, status=TABLE_CODES[code])
+
+
 class BundleError(RtpError):
     """A model bundle that cannot be served; `code` is one of `BUNDLE_CODES`. What is served stays as it was."""
 
@@ -227,6 +236,18 @@ BUNDLE_CODES: dict[str, int] = {
     "bundle_not_tried": 409,
 }
 """Why a bundle is refused, and the HTTP status of that."""
+TABLE_CODES: dict[str, int] = {
+    "no_published_features": 409,
+    "unknown_column": 422,
+    "missing_key": 422,
+    "bad_value": 422,
+    "duplicate_key": 422,
+    "empty_table": 422,
+    "table_too_large": 422,
+    "unknown_draft": 404,
+    "table_unavailable": 503,
+}
+"""Why a table is not published, and the HTTP status of that."""
 FEATURE_CODES: frozenset[str] = frozenset({"bad_definition", "feature_changed", "feature_removed"})
 LOG_REASONS: frozenset[str] = frozenset({"disk_full", "disk_read_only", "disk_error", "log_corrupt"})
 
@@ -258,6 +279,7 @@ CODES: dict[str, int] = (
     | dict.fromkeys(FIELD_CODES, 422)
     | dict.fromkeys(FEATURE_CODES, FeatureError.default_status)
     | BUNDLE_CODES
+    | TABLE_CODES
 )
 """Every code and the HTTP status of a request refused with it."""
 
@@ -268,6 +290,8 @@ def from_native(code: str, field: str | None, message: str) -> RtpError:
         return InvalidField(code, message, field)
     if code in BUNDLE_CODES:
         return BundleError(code, message, field=field)
+    if code in TABLE_CODES:
+        return TableError(code, message, field=field)
     if code in FEATURE_CODES:
         return FeatureError(message, code=code, field=field)
     if code in LOG_REASONS:

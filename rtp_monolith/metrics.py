@@ -7,7 +7,7 @@ for. It does not know where the numbers of the state come from: `stats` is a cal
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -20,6 +20,8 @@ BOUNDS_MS: tuple[float, ...] = (
 )
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Stats = Callable[[], Mapping[str, int | float]]
+FeatureCounts = Callable[[], Sequence[tuple[str, int, int]]]
+Ages = Callable[[], Mapping[str, float]]
 
 
 class Histogram:
@@ -70,6 +72,8 @@ class Metrics:
         self._skew: dict[str, int] = {}
         self._bundle: tuple[str, str] | None = None
         self._stats: list[Stats] = []
+        self._features: FeatureCounts | None = None
+        self._ages: Ages | None = None
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
@@ -120,6 +124,10 @@ class Metrics:
         """Numbers that somebody else keeps; read when the text is asked for, exported as gauges `rtp_<name>`."""
         self._stats.append(stats)
 
+    def add_features(self, counts: FeatureCounts, ages: Ages | None) -> None:
+        """(feature, values, nulls) that somebody else counts, and the age in seconds of what was published."""
+        self._features, self._ages = counts, ages
+
     def render(self) -> bytes:
         """The Prometheus text."""
         return generate_latest(self._registry)
@@ -144,11 +152,25 @@ class Metrics:
         if self._bundle is not None:
             served.add_metric(self._bundle, 1)
         yield served
+        yield from self._of_features()
         for stats in self._stats:
             for name, value in sorted(stats().items()):
                 yield GaugeMetricFamily(
                     f"rtp_{name}", f"{name.replace('_', ' ')}, as the shard reports it.", value=value
                 )
+
+    def _of_features(self) -> Iterator[Metric]:
+        values = CounterMetricFamily("rtp_feature_values", "Values seen in decisions.", labels=["feature"])
+        nulls = CounterMetricFamily("rtp_feature_nulls", "Of those, nothing but the default.", labels=["feature"])
+        for feature, seen, null in () if self._features is None else self._features():
+            values.add_metric([feature], seen)
+            nulls.add_metric([feature], null)
+        yield values
+        yield nulls
+        age = GaugeMetricFamily("rtp_feature_age_seconds", "Age of what was published last.", labels=["feature"])
+        for feature, seconds in sorted({} if self._ages is None else self._ages().items()):
+            age.add_metric([feature], seconds)
+        yield age
 
 
 def _counters(name: str, text: str, label: str, values: Mapping[str, int]) -> CounterMetricFamily:

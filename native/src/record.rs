@@ -3,8 +3,10 @@
 //! The fold reads records borrowed from the frame body; nothing is copied on the way from disk to state.
 
 mod decision;
+mod external;
 
 pub use decision::{Arm, Decision, Explored, Shown};
+pub use external::{External, Told};
 
 use crate::codec::{put_bytes, put_i64, put_opt_str, put_str, put_u64, Reader};
 use crate::error::{Error, Result};

@@ -263,6 +263,22 @@ def freshness_command(
     show_freshness(freshness(request, clock, progress), k, host, draw, as_json)
 
 
+@bench.command("published")
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=10.0, show_default=True, help="For each way.")
+@click.option("--items", type=click.IntRange(min=10), default=20_000, show_default=True)
+@click.option("--users", type=click.IntRange(min=64), default=20_000, show_default=True)
+@click.option("--connections", type=click.IntRange(1, 1024), default=8, show_default=True)
+@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True)
+@json_option
+def published_command(seconds: float, items: int, users: int, connections: int, rounds: int, as_json: bool) -> None:
+    """What a list pays for its user's published row: none, embedded, from Redis, from the cache."""
+    from rtp_monolith.cli.bench_published import published
+
+    host = machine()
+    plan = Plan(seconds, items, users, connections)
+    show({"command": "published", "seconds": seconds, "machine": host, **published(plan, rounds, progress)}, as_json)
+
+
 def _sizes(text: str) -> list[int]:
     """`10000,1e6` as numbers."""
     try:

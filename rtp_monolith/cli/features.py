@@ -1,7 +1,7 @@
-"""`rtp features list|show|lint|diff`: what the numbers of a row are, and whether a file of a team's features fits.
+"""`rtp features …`: what the numbers of a row are, and whether a file of a team's features fits.
 
-Invariant: nothing here opens a shard, so all of it works beside a running one, which `diff` may ask. It does not know
-how values are counted.
+Invariant: nothing here opens a shard, so all of it works beside a running one, which `diff` may ask; what is
+published is next door. It does not know how values are counted.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from rtp_monolith.cli.client import Client
+from rtp_monolith.cli.features_publish import publish, tables
 from rtp_monolith.cli.output import FAILED, Failure, Finished, emit_json, json_option, table
 from rtp_monolith.cli.target import config_option, load_config, url_options
 
@@ -28,6 +29,10 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.group()
 def features() -> None:
     """List, check and compare features, a team's own too."""
+
+
+features.add_command(publish)
+features.add_command(tables)
 
 
 @features.command("list")

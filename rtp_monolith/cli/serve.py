@@ -23,6 +23,8 @@ from rtp_monolith.serving.ports import Shard
 
 if TYPE_CHECKING:
     from rtp_monolith.lake.background import BackgroundLake
+    from rtp_monolith.state.online.tables import OnlineTables
+    from rtp_monolith.state.shard_state import ShardState
 
 
 @click.command()
@@ -84,13 +86,26 @@ def open_data(
         bundles.start()
         switch = Faults(clock)
         lists = Pipeline(state, config, clock, metrics, bundles, switch)
+        online = open_online(data, config, clock, state)
         offline = open_lake(data, config, clock, state.log.durable)
     except BaseException:
         state.close()
         raise
     watched = config.audit.watch and config.audit.share > 0
     watch = Watch(data, config, metrics, state.copy_views) if watched else None
-    return Shard(state, lists, bundles, switch if faults else None, watch, offline)
+    return Shard(state, lists, bundles, switch if faults else None, watch, offline, online)
+
+
+def open_online(data: Path, config: Config, clock: Clock, state: ShardState) -> OnlineTables | None:
+    """The tables of published features, where any are declared. Raises DataError `data_locked`, and ConfigError for a
+    store whose package is not installed."""
+    from rtp_monolith.features.declared import declared
+    from rtp_monolith.state.online.tables import OnlineTables, open_store
+
+    published = declared(config).published
+    if not published:
+        return None
+    return OnlineTables(published, open_store(data, config.online), config.online, clock, state.core)
 
 
 def open_lake(data: Path, config: Config, clock: Clock, log_end: Callable[[], int]) -> BackgroundLake | None:

@@ -40,6 +40,10 @@ const DEGRADED = {
   explore_failed: 'Trying out a new item failed: the list has none.',
   explore_slow: 'There was no time left to try out a new item.',
   decision_not_logged: 'This list could not be written to the log.',
+  'features:user_batch': 'What was computed of you overnight could not be read in time.',
+  'features:item_batch': 'What was computed of the items overnight is not here yet.',
+  'features:user_stale': 'What was computed of you is too old and was left out.',
+  'features:item_stale': 'What was computed of the items is too old and was left out.',
   stale_position: 'This list may not have seen your last click yet.',
 };
 
@@ -63,7 +67,7 @@ export const verb = (type) => LEDGER[type] ?? type;
 export function degradedWords(code) {
   const [head, source] = code.split(':');
   if (head === 'source_failed') return `One source did not answer (${sourceName(source)}): the others filled in.`;
-  return DEGRADED[head] ?? 'A step of the list took its simpler way.';
+  return DEGRADED[code] ?? 'A step of the list took its simpler way.';
 }
 
 /** "you opened Birk Sofa": what the visitor did last, for a sentence. */

@@ -21,6 +21,9 @@ from rtp_monolith.errors import FeatureError
 from rtp_monolith.features.cascade import CASCADE
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.condition import ConditionError, Kind, Tree, Vocabulary, as_refund, hint, parse
+from rtp_monolith.features.published import COLUMNS_MAX, LENGTH_MAX, Published, Source
+from rtp_monolith.features.published import KINDS as PUBLISHED_KINDS
+from rtp_monolith.features.published import SCOPES as PUBLISHED_SCOPES
 from rtp_monolith.features.spec import WINDOWS_MS, Feature
 
 FEATURES_MAX = 256
@@ -38,7 +41,7 @@ NO_SCOPES = {
     "arm": "events carry no arm; what an arm did is read from decisions, not counted by the fold",
     "global": "nothing is kept of everything together; a context such as `device` is the widest scope",
 }
-KINDS = ("aggregate", "field", "clock", "interacted", "size", "matches")
+KINDS = ("aggregate", "field", "clock", "interacted", "size", "matches", "published")
 MATCHED = ("text", "title", "brand", "category", "description")
 MATCHED_WITH = ("query", "last_query", "campaign")
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -90,6 +93,7 @@ class Declared(msgspec.Struct, frozen=True):
     features: tuple[Feature, ...]
     custom: tuple[Feature, ...]
     accumulators: tuple[Accumulator, ...]
+    published: Published = Published()
 
     @property
     def aggregates(self) -> bytes | None:
@@ -109,12 +113,20 @@ def declared(config: Config) -> Declared:
             reader.read(scope, name, table)
     custom = tuple(sorted(reader.features, key=lambda feature: feature.name))
     keys = sorted(reader.accumulators.values(), key=lambda each: each.key)
-    if len(custom) > FEATURES_MAX:
-        raise FeatureError(f"{len(custom)} features, at most {FEATURES_MAX}", field="features")
+    counted = len(custom) - sum(each.width for each in reader.sources) + len(reader.sources)
+    if counted > FEATURES_MAX:
+        raise FeatureError(f"{counted} features, at most {FEATURES_MAX}", field="features")
     if len(keys) > AGGREGATES_MAX:
         text = f"{len(keys)} different accumulators, at most {AGGREGATES_MAX}: every user may have one of each"
         raise FeatureError(text, field="features")
-    return Declared((*FEATURES, *custom), custom, tuple(keys))
+    names = [feature.name for feature in custom]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise FeatureError(f"`{twice[0]}` is the name of two features, one of them of a vector's", field="features")
+    sources = sorted(reader.sources, key=lambda each: each.name)
+    if (width := sum(each.width for each in sources)) > COLUMNS_MAX:
+        raise FeatureError(f"{width} columns of published features, at most {COLUMNS_MAX}", field="features")
+    by_scope = (tuple(each for each in sources if each.scope == scope) for scope in PUBLISHED_SCOPES)
+    return Declared((*FEATURES, *custom), custom, tuple(keys), Published(*by_scope))
 
 
 def duration_ms(text: str) -> int:
@@ -142,6 +154,7 @@ class _Reader:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.features: list[Feature] = []
         self.accumulators: dict[str, Accumulator] = {}
+        self.sources: list[Source] = []
         self._vocabulary = vocabulary
 
     def read(self, scope: str, name: str, table: FeatureTable) -> None:
@@ -168,7 +181,7 @@ class _Reader:
             "size": lambda: self._size(scope, one),
             "matches": lambda: _matches(scope, one),
         }
-        said = arguments[kinds[0]]()
+        said = {"op": ""} if kinds == ["published"] else arguments[kinds[0]]()
         plain = Feature(
             name=full,
             op=str(said.pop("op")),
@@ -178,7 +191,31 @@ class _Reader:
             default=table.default,
             ttl_ms=one.duration("ttl") if one.has("ttl") else 0,
         )
+        if kinds == ["published"]:
+            self._published(scope, name, one, plain)
+            return
         self.features.append(msgspec.structs.replace(plain, **said))
+
+    def _published(self, scope: str, name: str, one: _Table, plain: Feature) -> None:
+        kind = one.word("published", PUBLISHED_KINDS)
+        if scope not in PUBLISHED_SCOPES:
+            text = f"nothing is published of the scope `{scope}`; scopes are {', '.join(PUBLISHED_SCOPES)}"
+            raise one.refuse("published", text)
+        needed = {"text": ("words",), "vector": ("length",)}.get(kind, ())
+        one.only(("published", *_SHARED_KEYS, *needed), needed)
+        source = Source(
+            name=plain.name,
+            scope="user" if scope == "user" else "item",
+            column=name,
+            kind="text" if kind == "text" else "vector" if kind == "vector" else "number",
+            length=one.length() if kind == "vector" else 0,
+            words=tuple(one.words()) if kind == "text" else (),
+            version=plain.version,
+            default=plain.default,
+            ttl_ms=plain.ttl_ms,
+        )
+        self.sources.append(source)
+        self.features += source.features(plain)
 
     def _aggregate(self, scope: str, one: _Table) -> dict[str, object]:
         name = one.word("aggregate", AGGREGATES)
@@ -387,6 +424,12 @@ class _Table:
         if not (0.0 < strength < 1e12):
             raise self.refuse("prior_strength", f"is {strength:g}, it counts as so many trials: above 0")
         return rate, strength
+
+    def length(self) -> int:
+        length = int(self._values["length"])
+        if not 1 <= length <= LENGTH_MAX:
+            raise self.refuse("length", f"is {length}, a vector has 1 to {LENGTH_MAX} numbers")
+        return length
 
     def words(self) -> list[str]:
         words: list[str] = self._values["words"]

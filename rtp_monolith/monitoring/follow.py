@@ -19,6 +19,7 @@ from rtp_monolith._native import decision_json
 from rtp_monolith.config import Config
 from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.features.declared import declared
+from rtp_monolith.features.published import Restore
 from rtp_monolith.features.spec import Feature
 from rtp_monolith.manifest import claim
 from rtp_monolith.monitoring.skew import AuditReport, Comparison, Logged, decisions_from
@@ -70,8 +71,9 @@ class Follower:
         """Raises DataError."""
         self._followed = followed
         config = followed.config
-        features = declared(config).features if followed.features is None else followed.features
-        self._plan = compile_plan(features)
+        known = declared(config)
+        self._plan = compile_plan(known.features if followed.features is None else followed.features)
+        self._restore = Restore(known.published)
         self._digest = int(config.digest(), 16)
         self._replica = Replica(followed.views, claim(followed.data, config.partitions, create=False), config)
         self._read_at = self._fold_to = self._replica.core.applied
@@ -80,7 +82,7 @@ class Follower:
     def round(self) -> Round:
         """Folds and compares what came since. Raises DataError `log_truncated` when retention overtook it."""
         followed, replica = self._followed, self._replica
-        comparison, missed = Comparison(self._plan, self._digest, followed.any_plan), 0
+        comparison, missed = Comparison(self._plan, self._digest, followed.any_plan, self._restore), 0
         log = open_log(followed.data, followed.config, read_only=True)
         try:
             end = log.durable()

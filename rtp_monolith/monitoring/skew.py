@@ -22,6 +22,7 @@ from rtp_monolith.errors import DataError
 from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.features.context import context_pairs
 from rtp_monolith.features.declared import declared
+from rtp_monolith.features.published import External, Restore
 from rtp_monolith.features.spec import Feature
 from rtp_monolith.manifest import claim
 from rtp_monolith.records import Context
@@ -72,6 +73,7 @@ class Logged(msgspec.Struct, frozen=True):
     items: list[dict[str, object]]
     plan_digest: int
     features: list[list[float]]
+    external: External | None = None
 
 
 def audit(
@@ -108,8 +110,9 @@ def replay_and_compare(
     try:
         if log.start() > 0:
             raise DataError(f"the log begins at {log.start()}: what came before is gone", code="log_truncated")
-        plan = compile_plan(declared(config).features if features is None else features)
-        comparison = Comparison(plan, int(config.digest(), 16), any_plan)
+        known = declared(config)
+        plan = compile_plan(known.features if features is None else features)
+        comparison = Comparison(plan, int(config.digest(), 16), any_plan, Restore(known.published))
         core = make_core(manifest, config)
         offset = 0
         for decision in sorted(_sampled(log, share, seed), key=lambda each: each.applied_offset):
@@ -123,8 +126,9 @@ def replay_and_compare(
 class Comparison:
     """Counts, decision by decision."""
 
-    def __init__(self, plan: Plan, config_digest: int, any_plan: bool) -> None:
+    def __init__(self, plan: Plan, config_digest: int, any_plan: bool, restore: Restore) -> None:
         self._plan = plan
+        self._restore = restore
         self._names = plan.names
         self._config_digest = f"{config_digest:016x}"
         self._any_plan = any_plan
@@ -148,6 +152,7 @@ class Comparison:
         ids = [str(item["id"]) for item in decision.items[: len(decision.features)]]
         pairs = context_pairs(decision.context)
         ask = core.ask(self._surface, decision.user_id, decision.session_id, decision.as_of_ms, context=pairs)
+        self._restore.give(core, ask, decision.external, ids)
         replayed = core.vectors_of(ask, ids, self._plan).tolist()
         for item_id, served_row, replayed_row in zip(ids, decision.features, replayed, strict=True):
             self._compared += len(self._names)

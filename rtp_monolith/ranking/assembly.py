@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from rtp_monolith.breaker import Breaker
 from rtp_monolith.clock import Clock
 from rtp_monolith.config import Config
 from rtp_monolith.metrics import Metrics
-from rtp_monolith.ranking.budget import Breaker, Gate
+from rtp_monolith.ranking.budget import Gate
 from rtp_monolith.ranking.decision import Decide
 from rtp_monolith.ranking.encode import Encode
 from rtp_monolith.ranking.explore import Explore

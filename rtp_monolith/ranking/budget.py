@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from rtp_monolith.breaker import Breaker
 from rtp_monolith.clock import Clock
 from rtp_monolith.ranking.faults import Faults, Overrun
 
@@ -34,34 +35,6 @@ class Timed(Protocol):
     @property
     def deadline_s(self) -> float: ...
     def step_down(self, code: str) -> None: ...
-
-
-class Breaker:
-    """Closed while all is well; open, for `cooldown_s`, after `failures_max` bad ends in a row; then one try."""
-
-    __slots__ = ("_bad", "_cooldown_s", "_failures_max", "_until_s")
-
-    def __init__(self, failures_max: int, cooldown_s: float) -> None:
-        self._failures_max = failures_max
-        self._cooldown_s = cooldown_s
-        self._bad = 0
-        self._until_s = 0.0
-
-    @property
-    def counting(self) -> bool:
-        """The last end was a bad one."""
-        return self._bad > 0
-
-    def allows(self, now_s: float) -> bool:
-        return self._bad < self._failures_max or now_s >= self._until_s
-
-    def good(self) -> None:
-        self._bad = 0
-
-    def bad(self, now_s: float) -> None:
-        self._bad += 1
-        if self._bad >= self._failures_max:
-            self._until_s = now_s + self._cooldown_s
 
 
 class Gate:

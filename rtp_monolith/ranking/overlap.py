@@ -13,12 +13,14 @@ import msgspec
 
 from rtp_monolith.ranking.guard import Count
 from rtp_monolith.records import RecommendRequest
+from rtp_monolith.state.online.reader import Gathered
 
 WAITING_MAX = 64
 TOP = 10
 
-Again = Callable[[RecommendRequest], tuple[Sequence[str], int, Sequence[str], float]]
-"""The items, state version, steps down and time (ms) of a list made with the bundle in the shadow."""
+Again = Callable[[RecommendRequest, Gathered | None], tuple[Sequence[str], int, Sequence[str], float]]
+"""The items, state version, steps down and time (ms) of a list made with the bundle in the shadow, from what had been
+published for the one that was sent."""
 
 
 class Overlap(msgspec.Struct, frozen=True):
@@ -41,6 +43,7 @@ class Served(msgspec.Struct, frozen=True):
     request: RecommendRequest
     items: tuple[str, ...]
     state_version: int
+    gathered: Gathered | None = None
 
 
 class Shadow:
@@ -64,7 +67,7 @@ class Shadow:
         if not self._waiting:
             return False
         served = self._waiting.popleft()
-        items, version, degraded, took_ms = self._again(served.request)
+        items, version, degraded, took_ms = self._again(served.request, served.gathered)
         if version != served.state_version:
             self._moved += 1
             return True

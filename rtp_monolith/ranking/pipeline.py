@@ -26,6 +26,7 @@ from rtp_monolith.ranking.run import Run
 from rtp_monolith.ranking.stages import StageTimes
 from rtp_monolith.ranking.surfaces import CompiledSurface
 from rtp_monolith.records import RankRequest, RecommendRequest
+from rtp_monolith.state.online.reader import Gathered
 from rtp_monolith.state.shard_state import ShardState
 
 SHADOW_DEADLINE_MS = 100.0
@@ -81,18 +82,32 @@ class Pipeline:
         self._trials.make_again_with(self._again)
         self._models.resume()
 
-    async def recommend(self, request: RecommendRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes:
+    async def recommend(
+        self,
+        request: RecommendRequest,
+        *,
+        deadline_ms: float,
+        degraded: Sequence[str] = (),
+        gathered: Gathered | None = None,
+    ) -> bytes:
         """The JSON of a list of `k` items. Raises UnknownSurface, BadFilter, InvalidField."""
         surface = self._surface(request.surface)
         k = request.k or min(surface.declared.k, self._k_max)
         inside = surface.filter_json(request.context or NO_CONTEXT, request.filter_json)
-        run = self._start(request, surface, k, request.exclude or (), inside, deadline_ms, degraded)
+        run = self._start(request, surface, k, request.exclude or (), inside, deadline_ms, degraded, gathered)
         return self._make(run, _recommended)
 
-    async def rank(self, request: RankRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes:
+    async def rank(
+        self,
+        request: RankRequest,
+        *,
+        deadline_ms: float,
+        degraded: Sequence[str] = (),
+        gathered: Gathered | None = None,
+    ) -> bytes:
         """The JSON of exactly the given items, ordered; unknown ones last. Raises UnknownSurface."""
         surface = self._surface(request.surface)
-        run = self._start(request, surface, len(request.items), (), None, deadline_ms, degraded)
+        run = self._start(request, surface, len(request.items), (), None, deadline_ms, degraded, gathered)
         return self._make(run, _ranked)
 
     def _make(self, run: Run, stages: Callable[[Run, Stages], bytes]) -> bytes:
@@ -106,12 +121,14 @@ class Pipeline:
             self._trials.made(run, len(run.ranked))
         return reply
 
-    def _again(self, request: RecommendRequest) -> tuple[Sequence[str], int, Sequence[str], float]:
+    def _again(
+        self, request: RecommendRequest, gathered: Gathered | None
+    ) -> tuple[Sequence[str], int, Sequence[str], float]:
         """A list that nobody sees: made with the bundle that is tried, not logged, nothing explored."""
         surface = self._surface(request.surface)
         k = request.k or min(surface.declared.k, self._k_max)
         inside = surface.filter_json(request.context or NO_CONTEXT, request.filter_json)
-        run = self._start(request, surface, k, request.exclude or (), inside, SHADOW_DEADLINE_MS, ())
+        run = self._start(request, surface, k, request.exclude or (), inside, SHADOW_DEADLINE_MS, (), gathered)
         run.active, run.is_tried = self._trials.active, True
         with self._trials.lent():
             for stage in (self._do_tried.encode, self._do_tried.recall, self._do_tried.prerank):
@@ -136,6 +153,7 @@ class Pipeline:
         filter_json: bytes | None,
         deadline_ms: float,
         degraded: Sequence[str],
+        gathered: Gathered | None,
     ) -> Run:
         """Resolves a request: its user in memory, its ids as items, the bundle that is served at this moment."""
         times = StageTimes(self._clock.monotonic_s)
@@ -168,6 +186,10 @@ class Pipeline:
             run.step_down("no_items")
         elif run.active is None:
             run.step_down("no_model")
+        if gathered is not None:
+            self._state.core.set_published(ask, gathered.user)
+            run.gathered = gathered
+            degraded = (*degraded, *gathered.degraded)
         for code in degraded:
             run.step_down(code)
         times.done("state")

@@ -10,9 +10,10 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 from rtp_monolith._native import Core, Ranked
+from rtp_monolith.breaker import Breaker
 from rtp_monolith.clock import Clock
 from rtp_monolith.config import Cascade
-from rtp_monolith.ranking.budget import Breaker, Gate
+from rtp_monolith.ranking.budget import Gate
 from rtp_monolith.ranking.faults import FAULTY, STAGES, Faults, InjectedFailure, Overrun
 from rtp_monolith.ranking.reply import SOURCES
 from rtp_monolith.ranking.run import Run

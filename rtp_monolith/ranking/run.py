@@ -12,13 +12,25 @@ from rtp_monolith.ranking.active import Active
 from rtp_monolith.ranking.stages import StageTimes
 from rtp_monolith.ranking.surfaces import CompiledSurface
 from rtp_monolith.records import RankRequest, RecommendRequest
+from rtp_monolith.state.online.reader import Gathered
 
 
 class Run:
     """What the stages read and leave: the request resolved, the candidates, the time left, the steps down."""
 
     __slots__ = (
-        *("active", "ask", "deadline_s", "degraded", "is_filtered", "is_last_list", "is_tried", "k", "propensity"),
+        *(
+            "active",
+            "ask",
+            "deadline_s",
+            "degraded",
+            "gathered",
+            "is_filtered",
+            "is_last_list",
+            "is_tried",
+            "k",
+            "propensity",
+        ),
         *("ranked", "request", "request_id", "rows", "scores", "surface", "times", "unknown", "vector"),
     )
 
@@ -42,6 +54,8 @@ class Run:
         self.deadline_s = deadline_s
         self.times = times
         self.ranked: Ranked
+        self.gathered: Gathered | None = None
+        """What had been published for whom it is."""
         self.vector: NDArray[np.float32] | None = None
         self.is_filtered = False
         self.is_tried = False

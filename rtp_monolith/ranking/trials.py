@@ -180,7 +180,7 @@ class Trials:
         elif self._shadow is not None and isinstance(run.request, RecommendRequest):
             drawn = zlib.crc32(run.request_id.encode()) < trial.share * 2**32
             if drawn and not run.is_last_list:
-                self._shadow.put(Served(run.request, self._items(run), self._core.state_version(run.ask)))
+                self._shadow.put(Served(run.request, self._items(run), self._core.state_version(run.ask), run.gathered))
 
     def _items(self, run: Run) -> tuple[str, ...]:
         """What the list shows, but for what it explores: that is no opinion of the bundle."""

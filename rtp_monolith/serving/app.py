@@ -25,6 +25,7 @@ from rtp_monolith.serving import (
     routes_items,
     routes_lists,
     routes_models,
+    routes_tables,
 )
 from rtp_monolith.serving.bodies import Disconnected, Receive
 from rtp_monolith.serving.cors import Cors
@@ -62,6 +63,7 @@ class App:
             *routes_items.routes(services),
             *routes_models.routes(services),
             *routes_features.routes(services),
+            *routes_tables.routes(services),
             *routes_faults.routes(services),
             *operations.routes(services),
             *pages,

@@ -18,13 +18,14 @@ ERRORS: dict[int, str] = {
     400: "`malformed_body` or `bad_filter`",
     401: "`unauthorized`: no key, or one that is not known",
     403: "`forbidden`: the key does not have the scope",
-    404: "`not_found`, `unknown_item`, `unknown_user`, `unknown_surface`, `unknown_dead_letter` or `bundle_missing`",
-    409: "`bundle_…`: why the bundle does not fit; what was served still is",
+    404: "`not_found`, `unknown_item`, `unknown_user`, `unknown_surface`, `unknown_dead_letter`, "
+    "`unknown_draft` or `bundle_missing`",
+    409: "`bundle_…`: why the bundle does not fit; what was served still is. `no_published_features`",
     413: "`body_too_large`: more than 1 MiB after decompression, or more than 1,000 records",
     415: "`unsupported_media_type`",
-    422: "`missing_field`, `wrong_type`, `too_long`, `unknown_field` or `out_of_range`",
+    422: "`missing_field`, `wrong_type`, `too_long`, `unknown_field`, `out_of_range`, or why a table is not published",
     429: "`rate_limited`, with Retry-After",
-    503: "`overloaded`, with Retry-After",
+    503: "`overloaded`, with Retry-After, or `table_unavailable`",
     504: "`deadline_exceeded`",
 }
 GUARDED = (401, 403, 429)
@@ -331,6 +332,63 @@ def _features() -> Json:
                 (*GUARDED, 503),
             )
         }
+    } | _tables()
+
+
+def _tables() -> Json:
+    scope = _in_path("scope", {"enum": ["user", "item"]}, "whom the rows are of")
+    draft = _in_path("draft", {"type": "integer", "minimum": 1}, "its number")
+    rows = {"type": "object", "properties": {"rows": {"type": "integer"}}, "required": ["rows"]}
+    begun = {"type": "object", "properties": {"draft": {"type": "integer"}}, "required": ["draft"]}
+    refusals = (400, *GUARDED, 404, 409, 413, 415, 422, 503)
+    return {
+        "/v1/features/tables": {
+            "get": _operation(
+                "listTables",
+                "The versions of published features that lists read. Scope `admin`.",
+                _ok("The versions", _ref("TableListing")),
+                (*GUARDED, 409, 503),
+            )
+        },
+        "/v1/features/tables/{scope}": {
+            "parameters": [scope],
+            "post": _operation(
+                "beginTable",
+                "Begin to publish a table. Scope `admin`.",
+                {"201": {"description": "A draft", "content": _content(begun)}},
+                (*GUARDED, 404, 409, 503),
+            ),
+        },
+        "/v1/features/tables/{scope}/{draft}": {
+            "parameters": [scope, draft],
+            "post": _operation(
+                "addRows",
+                "Add rows to a draft; one that does not fit gives the draft up. Scope `admin`.",
+                _ok("Rows so far", rows),
+                (*refusals, 504),
+                requestBody=_body({"type": "array", "items": {"type": "object"}}, JSON_TYPE, "application/x-ndjson"),
+                parameters=[
+                    ENCODING,
+                    _in_query(
+                        "from", {"type": "integer", "minimum": 0}, "rows so far: a body sent twice is taken once"
+                    ),
+                    _in_query("cells", {"enum": ["text"]}, "numbers may be texts, as cells of CSV are"),
+                ],
+            ),
+            "put": _operation(
+                "publishTable",
+                "Publish a draft: the next list reads it. Scope `admin`.",
+                _ok("What was published", _ref("Published")),
+                refusals,
+                requestBody=_body(_ref("Publication")),
+            ),
+            "delete": _operation(
+                "abortTable",
+                "Give a draft up. Scope `admin`.",
+                {"204": {"description": "It is gone"}},
+                (*GUARDED, 404, 409, 503),
+            ),
+        },
     }
 
 

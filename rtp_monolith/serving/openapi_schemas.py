@@ -324,6 +324,30 @@ SCHEMAS: Json = {
             },
         },
     ),
+    "TableListing": _object(
+        ("tables",),
+        {
+            "tables": _array(
+                _object(
+                    ("scope", "version", "rows", "features", "as_of_ms", "age_s", "ttl_ms", "published_ms"),
+                    {"scope": STRING, "version": STRING, "rows": COUNT, "features": _array(STRING), "age_s": NUMBER}
+                    | {"as_of_ms": TIME_MS, "published_ms": TIME_MS}
+                    | {"ttl_ms": COUNT | {"description": "0 for none"}},
+                )
+            )
+        },
+    ),
+    "Publication": _object(
+        ("version",),
+        {
+            "version": ID | {"description": "a name for people"},
+            "ttl_ms": {"type": ["integer", "null"], "minimum": 1},
+            "as_of_ms": {"type": ["integer", "null"], "description": "when the values were true; else the shard's now"},
+        },
+    ),
+    "Published": _object(
+        ("version", "rows", "features"), {"version": STRING, "rows": COUNT, "features": _array(STRING)}
+    ),
     "Fault": _FAULT,
     "FaultReply": _object(("active", "stages"), {"active": _array(_ref("Fault")), "stages": _array(STRING)}),
     "Error": _object(

@@ -13,9 +13,13 @@ from typing import Literal, Protocol
 import msgspec
 
 from rtp_monolith.errors import Overloaded
+from rtp_monolith.features.published import Scope
 from rtp_monolith.ranking.faults import Faults
 from rtp_monolith.records import IngestReply, RankRequest, RecommendRequest
 from rtp_monolith.serving.bodies import Media
+from rtp_monolith.state.online.publish import Drafts
+from rtp_monolith.state.online.reader import Gathered
+from rtp_monolith.state.online.store import Version
 
 Kind = Literal["events", "items", "users", "new_items", "changed_items", "changed_users"]
 """`new_items` are items of which those that are there already stay as they are and count as duplicates. `changed_…` are
@@ -61,21 +65,51 @@ class State(Protocol):
     def item(self, item_id: str) -> bytes | None: ...
     def user_state(self, key: str) -> bytes | None: ...
     async def reached(self, position: str, timeout_ms: float) -> bool: ...
+    def user_of(self, user_id: str | None, session_id: str) -> str | None: ...
+    def feature_counts(self) -> Sequence[tuple[str, int, int]]: ...
     def stats(self) -> Mapping[str, int | float]: ...
     def close(self) -> None: ...
+
+
+class Online(Protocol):
+    """Tables of published features."""
+
+    @property
+    def drafts(self) -> Drafts: ...
+    async def gather(self, user_id: str | None, left_s: float) -> Gathered: ...
+    async def of_user(self, user_id: str, left_s: float) -> Mapping[str, float]: ...
+    async def start(self) -> None: ...
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None: ...
+    async def refresh(self) -> None: ...
+    async def versions(self) -> Mapping[Scope, Sequence[Version]]: ...
+    def ages_s(self) -> Mapping[str, float]: ...
+    def stats(self) -> Mapping[str, int | float]: ...
+    async def close(self) -> None: ...
 
 
 class Lists(Protocol):
     """The read path. `deadline_ms` is the time left at the call; the answer is the JSON of the reply.
 
     `degraded` are codes found before the call, to be named in the reply: `stale_position` when `min_position` was not
-    reached in time.
+    reached in time. `gathered` is what was awaited of published features.
     """
 
     async def recommend(
-        self, request: RecommendRequest, *, deadline_ms: float, degraded: Sequence[str] = ()
+        self,
+        request: RecommendRequest,
+        *,
+        deadline_ms: float,
+        degraded: Sequence[str] = (),
+        gathered: Gathered | None = None,
     ) -> bytes: ...
-    async def rank(self, request: RankRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes: ...
+    async def rank(
+        self,
+        request: RankRequest,
+        *,
+        deadline_ms: float,
+        degraded: Sequence[str] = (),
+        gathered: Gathered | None = None,
+    ) -> bytes: ...
 
 
 class Models(Protocol):
@@ -109,8 +143,8 @@ class Offline(Protocol):
 
 
 class Shard(msgspec.Struct, frozen=True):
-    """A recovered shard. `faults` only where they were asked for at start, `watch` and `offline` where they are
-    configured."""
+    """A recovered shard. `faults` only where they were asked for at start, `watch`, `offline` and `online` where they
+    are configured."""
 
     state: State
     lists: Lists
@@ -118,6 +152,7 @@ class Shard(msgspec.Struct, frozen=True):
     faults: Faults | None = None
     watch: Watch | None = None
     offline: Offline | None = None
+    online: Online | None = None
 
 
 class Place:

@@ -120,11 +120,16 @@ class Recovery:
             shard.models.attach(asyncio.get_running_loop())
             if shard.watch is not None:
                 shard.watch.attach(asyncio.get_running_loop())
+            if shard.online is not None:
+                await shard.online.start()
+                shard.online.attach(asyncio.get_running_loop())
         except Exception as error:
             self.failure = error
             if shard is not None:
                 if shard.offline is not None:
                     shard.offline.close()
+                if shard.online is not None:
+                    await shard.online.close()
                 shard.state.close()
             self._stop_server()
             return
@@ -134,6 +139,9 @@ class Recovery:
             services.metrics.add_stats(shard.watch.stats)
         if shard.offline is not None:
             services.metrics.add_stats(shard.offline.stats)
+        services.metrics.add_features(shard.state.feature_counts, None if shard.online is None else shard.online.ages_s)
+        if shard.online is not None:
+            services.metrics.add_stats(shard.online.stats)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -149,6 +157,8 @@ class Recovery:
             shard.models.close()
             if shard.offline is not None:
                 await asyncio.to_thread(shard.offline.close)
+            if shard.online is not None:
+                await shard.online.close()
             shard.state.close()
 
 

@@ -15,10 +15,11 @@ from starlette.routing import Route
 
 from rtp_monolith.errors import InvalidField, NotFound, UnknownItem, UnknownUser
 from rtp_monolith.serving.bodies import BATCH_MEDIA, PATCH_MEDIA, media_of
-from rtp_monolith.serving.ports import Kind
+from rtp_monolith.serving.ports import Kind, Online
 from rtp_monolith.serving.replies import Ask, Services
 from rtp_monolith.serving.routes_events import count, ingest, ingest_deadline_s
 
+PUBLISHED_WITHIN_S = 1.0
 _encode = msgspec.json.Encoder().encode
 
 
@@ -73,7 +74,8 @@ def routes(services: Services) -> list[Route]:
         found = services.place.shard().state.user_state(key)
         if found is None:
             raise UnknownUser(f"there is no user or session {key!r}")
-        return _json(found)
+        online = services.place.shard().online
+        return _json(found if online is None else await _with_published(found, online))
 
     return [
         Route("/v1/items", put_items, methods=["PUT"]),
@@ -98,6 +100,14 @@ def _id(request: Request) -> str:
     if not found:
         raise NotFound("the path has no id")
     return found
+
+
+async def _with_published(state: bytes, online: Online) -> bytes:
+    """The state of a user with what batch jobs published, as a list of theirs would read it."""
+    document = msgspec.json.decode(state)
+    if not document["anonymous"]:
+        document["features"].update(await online.of_user(document["user_id"], PUBLISHED_WITHIN_S))
+    return _encode(document)
 
 
 def _json(body: bytes) -> Response:

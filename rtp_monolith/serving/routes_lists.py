@@ -1,7 +1,7 @@
 """`POST /v1/recommend` and `POST /v1/rank`: from a body to a list, within its deadline.
 
-Invariant: whatever must be awaited (the body, `min_position`) is awaited before the turn is taken; the list itself is
-made in one turn. It does not know how a list is made.
+Invariant: whatever must be awaited (the body, `min_position`, published features) is awaited before the turn is taken;
+the list itself is made in one turn. It does not know how a list is made.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from rtp_monolith.serving.replies import Ask, Reply, Services
 
 # Of the time a list has, how much may go into waiting for `min_position`: the rest has to suffice for the list.
 POSITION_WAIT_SHARE = 0.5
+# And of what is then left, how much for published features.
+GATHER_SHARE = 0.5
 STALE = ("stale_position",)
 
 
@@ -52,6 +54,9 @@ async def _list(services: Services, request: RecommendRequest | RankRequest) -> 
         wait_ms = max(0.0, (deadline_s - now()) * 1000 * POSITION_WAIT_SHARE)
         if not await shard.state.reached(request.min_position, wait_ms):
             more["degraded"] = STALE
+    if shard.online is not None:
+        user_id = shard.state.user_of(request.user_id, request.session_id)
+        more["gathered"] = await shard.online.gather(user_id, (deadline_s - now()) * GATHER_SHARE)
     lists = shard.lists
 
     async def work() -> bytes:

@@ -31,6 +31,7 @@ def open_log(data: Path, config: Config, *, read_only: bool = False) -> Log:
 
 
 def make_core(manifest: Manifest, config: Config) -> Core:
+    known = declared(config)
     return Core(
         partitions=manifest.partitions,
         custom_types=list(config.events.custom),
@@ -40,7 +41,8 @@ def make_core(manifest: Manifest, config: Config) -> Core:
         per_item_hour_max=min(config.bots.contributions_per_item_per_hour_max, 255),
         per_hour_max=min(config.bots.contributions_per_hour_max, 65_535),
         embedding_length=config.embedding_length,
-        aggregates=declared(config).aggregates,
+        aggregates=known.aggregates,
+        published=known.published.definitions,
     )
 
 

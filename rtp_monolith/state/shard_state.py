@@ -344,6 +344,13 @@ class ShardState:
         """Brings the records of a request into memory; a linked session's user takes a second look."""
         load_request(self.core, self.store, user_id, session_id)
 
+    def user_of(self, user_id: str | None, session_id: str) -> str | None:
+        """The user whom a request is for: the one it names, else the one whom its session is linked to."""
+        if user_id is None:
+            self.load_request(None, session_id)
+            return self.core.linked_user(session_id)
+        return user_id
+
     def refresh_lists(self) -> None:
         """Popular, trending and new, a share of the work at a time, at most a fiftieth of the time."""
         now_s = self._clock.monotonic_s()
@@ -368,6 +375,10 @@ class ShardState:
             "flushed_records": self._flusher.records,
             "view_bytes": self.store.disk_bytes(),
         }
+
+    def feature_counts(self) -> list[tuple[str, int, int]]:
+        """(feature, values that decisions carried, of those nothing but the default)."""
+        return self.core.feature_counts()
 
     def footprint(self) -> dict[str, int | float]:
         """What a user and an item cost, in bytes. Reads all views: for a stopped shard and for benchmarks."""

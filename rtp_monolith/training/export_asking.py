@@ -82,6 +82,8 @@ class Asking:
             seeds=seeds,
             category=said.category,
             query=said.query,
+            external=seen.external,
+            shown=seen.shown,
         )
         self._encode(ask)
         return ask

@@ -17,6 +17,7 @@ from typing import cast
 import msgspec
 
 from rtp_monolith._native import Log, decision_json
+from rtp_monolith.features.published import External
 from rtp_monolith.records import Context
 
 CHUNK_BYTES = 1 << 20
@@ -68,6 +69,7 @@ class Served(msgspec.Struct, frozen=True):
     items: list[dict[str, object]]
     plan_digest: int
     features: list[list[float]]
+    external: External | None = None
 
 
 class SeenList(msgspec.Struct):
@@ -96,6 +98,16 @@ class SeenList(msgspec.Struct):
     dwelt: dict[str, int] = msgspec.field(default_factory=dict)
     """By item: how long, ms, it was looked at within the click window; a reader with `dwell` knows."""
     later: list[tuple[str, int]] = msgspec.field(default_factory=list)
+
+    @property
+    def external(self) -> External | None:
+        """What was published when it was made, for the items of `shown`."""
+        return None if self.served is None else self.served.external
+
+    @property
+    def shown(self) -> list[str]:
+        """Its decision's items in their order."""
+        return [] if self.served is None else [str(each["id"]) for each in self.served.items]
 
     def show(self, item: str, position: int | None) -> int:
         """The row of an item, a new one unless it has one."""

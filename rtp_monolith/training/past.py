@@ -15,6 +15,8 @@ from types import TracebackType
 from rtp_monolith._native import Ask, Core, Log, SurfacePlan
 from rtp_monolith.config import Config
 from rtp_monolith.errors import DataError
+from rtp_monolith.features.declared import declared
+from rtp_monolith.features.published import External, Restore
 from rtp_monolith.manifest import claim
 from rtp_monolith.state.flusher import Flusher
 from rtp_monolith.state.loading import load_missing
@@ -30,6 +32,7 @@ class Past:
         if log.start() > 0:
             raise DataError(f"the log begins at {log.start()}: what came before is gone", code="log_truncated")
         self.core: Core = make_core(claim(data, config.partitions, create=False), config)
+        self._restore = Restore(declared(config).published)
         self._log = log
         self._users_max = config.state.users_cached_max
         self._surface = SurfacePlan(
@@ -97,11 +100,14 @@ class Past:
         seeds: Sequence[str] = (),
         category: str | None = None,
         query: str | None = None,
+        external: External | None = None,
+        shown: Sequence[str] = (),
     ) -> Ask:
-        """A request of that moment, its user's record in memory; without a surface, one that recalls nothing."""
+        """A request of that moment, its user's record in memory; without a surface, one that recalls nothing.
+        `external` is what its decision carries of published features, for the items `shown`."""
         if self._store is not None:
             self._load(self.core.missing_for_request(user_id, session_id))
-        return self.core.ask(
+        ask = self.core.ask(
             surface or self._surface,
             user_id,
             session_id,
@@ -111,6 +117,8 @@ class Past:
             context=context,
             query=query,
         )
+        self._restore.give(self.core, ask, external, shown)
+        return ask
 
     def _load(self, missing: list[tuple[int, bytes]]) -> None:
         if self._store is not None:

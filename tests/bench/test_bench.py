@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,3 +116,15 @@ def test_a_shard_that_ends_before_it_is_ready_says_why_at_once(tmp_path: Path) -
     assert refused.value.code == "server_failed"
     assert "the server ended with 1" in refused.value.message and "manifest" in refused.value.message
     assert time.monotonic() - began_s < START_S_MAX / 2, "it does not wait until the time is over"
+
+
+def test_what_a_published_row_costs_a_list() -> None:
+    report = run("published", "--seconds", "1", "--rounds", "2", "--items", "100", "--users", "128", "--json")
+    arms = ["plain", "embedded", *(["redis", "cached"] if shutil.which("redis-server") else [])]
+    assert [name for name in report if name not in ("command", "seconds", "machine")] == arms
+    assert report["plain"]["cpu_ratio"] == 1.0
+    for name in arms:
+        assert all(
+            report[name][figure] > 0 for figure in ("lists_per_s", "p99_ms", "shard_cpu_us_per_list", "cpu_ratio")
+        )
+    assert report["plain"]["without_row"] == report["embedded"]["without_row"] == 0

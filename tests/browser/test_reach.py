@@ -169,7 +169,8 @@ def test_every_code_of_the_ladder_has_its_sentence(visit: OpenPage) -> None:
     names = ("encoder", "ann", "recall", "prerank", "ranker", "rerank", "explore")
     stages = [f"{name}_{how}" for name in names for how in ("failed", "slow")]
     others = ["no_model", "no_items", "unknown_items", "decision_not_logged", "stale_position", "source_failed:covis"]
-    codes = [*stages, *others]
+    published = [f"features:{scope}_{how}" for scope in ("user", "item") for how in ("batch", "stale")]
+    codes = [*stages, *others, *published]
     shown = visit(**DESKTOP)
     run = """async codes => {
         const { degradedWords } = await import('/console/words.js');

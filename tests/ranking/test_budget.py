@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from rtp_monolith.breaker import Breaker
 from rtp_monolith.clock import ManualClock
-from rtp_monolith.ranking.budget import SHARE_MIN, Breaker, Gate
+from rtp_monolith.ranking.budget import SHARE_MIN, Gate
 from rtp_monolith.ranking.faults import Fault, Faults
 
 FAILED, SLOW = "ranker_failed", "ranker_slow"

@@ -17,6 +17,7 @@ from rtp_monolith.serving.app import App
 from rtp_monolith.serving.bodies import Media
 from rtp_monolith.serving.ports import Kind, Shard
 from rtp_monolith.serving.process import make_services
+from rtp_monolith.state.online.reader import Gathered
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -100,6 +101,12 @@ class FakeState:
         self.waited_for.append(position)
         return self.reaches
 
+    def user_of(self, user_id: str | None, session_id: str) -> str | None:
+        return user_id
+
+    def feature_counts(self) -> list[tuple[str, int, int]]:
+        return [("item_price", 8, 2)]
+
     def stats(self) -> dict[str, int | float]:
         return {"users": 3, "items": 2, "log_durable_offset": 1024}
 
@@ -112,11 +119,28 @@ class FakeLists:
         self.asked: list[RecommendRequest | RankRequest] = []
         self.deadlines_ms: list[float] = []
         self.degraded: list[Sequence[str]] = []
+        self.gathered: list[Gathered] = []
 
-    async def recommend(self, request: RecommendRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes:
+    async def recommend(
+        self,
+        request: RecommendRequest,
+        *,
+        deadline_ms: float,
+        degraded: Sequence[str] = (),
+        gathered: Gathered | None = None,
+    ) -> bytes:
+        self.gathered += [] if gathered is None else [gathered]
         return self._answer(request, deadline_ms, degraded)
 
-    async def rank(self, request: RankRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes:
+    async def rank(
+        self,
+        request: RankRequest,
+        *,
+        deadline_ms: float,
+        degraded: Sequence[str] = (),
+        gathered: Gathered | None = None,
+    ) -> bytes:
+        self.gathered += [] if gathered is None else [gathered]
         return self._answer(request, deadline_ms, degraded)
 
     def _answer(self, request: RecommendRequest | RankRequest, deadline_ms: float, degraded: Sequence[str]) -> bytes:

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from rtp_monolith.clock import WallClock
 from rtp_monolith.config import parse
 from rtp_monolith.records import RankRequest, RecommendRequest
+from rtp_monolith.serving.ports import Online, Shard
+from rtp_monolith.state.online.reader import Gathered
 from tests.serving.fakes import Shop
 
 ASKED = {"surface": "home", "session_id": "s"}
@@ -217,3 +220,35 @@ async def test_a_queue_that_is_too_long_sheds_and_says_when_to_come_back(path: s
     assert {each.json()["error"]["code"] for each in shed} == {"overloaded"}
     assert {each.headers["retry-after"] for each in shed} == {"1"}
     assert len(shop.lists.asked) == 30 - len(shed)
+
+
+class FakeOnline:
+    """Remembers for whom it was asked and how long it might take."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str | None, float]] = []
+
+    async def gather(self, user_id: str | None, left_s: float) -> Gathered:
+        self.asked.append((user_id, left_s))
+        await asyncio.sleep(0)
+        return Gathered(np.array([4.0], np.float32), ("features:user_batch",))
+
+
+@BOTH
+async def test_published_features_are_awaited_before_the_turn(path: str) -> None:
+    shop, online = Shop(), FakeOnline()
+    shop.services.place.put(Shard(shop.state, shop.lists, shop.models, online=cast(Online, online)))
+    turns: list[int] = []
+    run = shop.services.turns.run
+
+    async def watched(*arguments: Any) -> Any:
+        turns.append(len(online.asked))
+        return await run(*arguments)
+
+    shop.services.turns.run = watched  # type: ignore[method-assign]
+    assert (await shop.ask("POST", path, json=body(path, user_id="u"))).status_code == 200
+    ((user_id, left_s),) = online.asked
+    assert user_id == "u" and 0.02 < left_s <= 0.05, "half of what the list has, 100 ms"
+    assert turns == [1]
+    (gathered,) = shop.lists.gathered
+    assert gathered.user.tolist() == [4.0] and gathered.degraded == ("features:user_batch",)

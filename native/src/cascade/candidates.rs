@@ -7,6 +7,7 @@ use crate::cascade::source;
 use crate::error::{Error, Result};
 use crate::fold::blocks::Plans;
 use crate::fold::contexts::DIMENSIONS;
+use crate::fold::published::Published;
 use crate::fold::state::State;
 use crate::fold::step::{is_positive, Catalog};
 use crate::fold::user::User;
@@ -94,6 +95,7 @@ pub struct Indices {
     pub vectors: VectorTable,
     pub text: TextIndex,
     pub scratch: Scratch,
+    pub published: Published,
 }
 
 /// Asks the sources and merges. The answer still holds what may not be shown. `spent` is asked before each source: once

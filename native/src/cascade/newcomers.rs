@@ -226,6 +226,7 @@ mod tests {
             plan_digest: 0,
             features: crate::matrix::Matrix::default(),
             explored,
+            external: crate::record::External::default(),
         }
     }
 

@@ -193,6 +193,9 @@ impl Shared<'_> {
                     Some(acted.iter().find(|(v, _)| *v == value).map_or(0.0, |(_, n)| f64::from(*n)))
                 });
             }
+            Op::Published(name) => {
+                each(asker.published.as_ref(), rows, put, |published, _, head| published.item(head.hash, *name));
+            }
             Op::ItemNeighbours => each(Some(()), rows, put, |(), item, _| Some(covis.degree(item) as f64)),
             _ => each(None::<()>, rows, put, |(), _, _| None),
         }

@@ -22,6 +22,7 @@ pub mod near;
 pub mod own;
 pub mod persist;
 pub mod plan;
+pub mod published;
 pub mod queue;
 pub mod reading;
 pub mod ring;

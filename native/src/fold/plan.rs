@@ -185,6 +185,8 @@ pub enum Op {
     },
     /// How well a text of the request matches what the item says.
     CrossMatch(TextMatch),
+    /// What was published of the user or the item, by the hash of the feature's name.
+    Published(u64),
     /// A team's own aggregate; whose, says the scope.
     Aggregate(Box<Reading>),
 }

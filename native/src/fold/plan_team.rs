@@ -7,6 +7,7 @@ use crate::fold::counter::Window;
 use crate::fold::fields::{Alike, Word};
 use crate::fold::matching::TextMatch;
 use crate::fold::reading::{hashes_of, Read, Reading};
+use crate::hash::id_hash;
 use crate::recall::text::TextField;
 
 impl Spec {
@@ -31,6 +32,7 @@ impl Spec {
             "user_size" => UserSize { key: self.text(&self.key, "key")? },
             "context_size" => ContextSize { key: self.text(&self.key, "key")? },
             "cross_match" => CrossMatch(self.text_match()?),
+            "user_published" | "item_published" => Published(id_hash(&self.name)),
             "user_aggregate" | "session_aggregate" | "item_aggregate" | "category_aggregate" | "seller_aggregate"
             | "context_aggregate" => Aggregate(Box::new(self.reading()?)),
             other => return Err(self.refuse(format!("unknown operation {other:?}"))),

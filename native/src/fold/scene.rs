@@ -82,6 +82,7 @@ pub fn asker<'a>(state: &'a State, user: &str, session_id: &'a str, as_of_ms: i6
         vectors: None,
         text: None,
         found: &[],
+        published: None,
         as_of_ms,
     }
 }

@@ -10,6 +10,7 @@ use crate::fold::fields::{local_time, profile_size, words_of};
 use crate::fold::near::Near;
 use crate::fold::own::Own;
 use crate::fold::plan::{Feature, Moment, Op, Plan, Scope, Statistic};
+use crate::fold::published::View;
 use crate::fold::shared::rate;
 use crate::fold::state::State;
 use crate::fold::step::Catalog;
@@ -44,6 +45,8 @@ pub struct Asker<'a> {
     pub text: Option<&'a TextIndex>,
     /// What the sources found, in the order of the rows; empty when nothing was asked of them.
     pub found: &'a [Candidate],
+    /// What batch jobs published, when anything is declared to be.
+    pub published: Option<View<'a>>,
     pub as_of_ms: i64,
 }
 
@@ -114,6 +117,10 @@ impl State {
                 out[from + column.at] = values[n];
             }
         }
+        if let Some(published) = &asker.published {
+            let hashes = places.iter().map(|at| blocks.head(*at).hash);
+            published.write(blocks.cross(), hashes, plan.len().max(1), &mut out);
+        }
         out
     }
 
@@ -134,6 +141,8 @@ impl State {
         let until = out.len() + items.len();
         if let Some(values) = self.of_cascade(asker, shared, near, &column.op, items) {
             out.extend(values);
+        } else if matches!(column.op, Op::Published(_)) {
+            // Written row by row when the rows are there; where nothing was published they hold the default.
         } else if let Op::CrossMatch(how) = &column.op {
             let values = asker.matches(self, how, items).into_iter().flatten();
             out.extend(values.map(|value| finite(Some(f64::from(value)), column.default)));
@@ -168,6 +177,10 @@ impl State {
                 profile_size(&shared.profile, key)
             }
             Scope::User if matches!(f.op, Op::UserAttribute { .. }) => attribute(&shared.profile, &f.op),
+            Scope::User if matches!(f.op, Op::Published(_)) => {
+                let Op::Published(name) = &f.op else { return None };
+                asker.published?.user(*name)
+            }
             Scope::User => asker.user.and_then(|u| self.user_value(u, &f.op, asker.as_of_ms)),
             Scope::Session => self.session_value(shared, &f.op, asker.as_of_ms),
             Scope::Context => self.context_value(asker, &f.op),

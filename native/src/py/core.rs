@@ -11,12 +11,14 @@ use crate::event::{self, Media};
 use crate::explore::Tables;
 use crate::fold::caps::CapLimits;
 use crate::fold::persist::user_key;
+use crate::fold::published::Published;
 use crate::fold::queue::Queue;
 use crate::fold::state::{State, StateConfig};
 use crate::hash::{key_hash, Namespace};
 use crate::log::FrameIter;
 use crate::py::error::to_py;
 use crate::py::log::PyLog;
+use crate::py::published::Defaults;
 use crate::record::{Event, Hashes, Kind, Link};
 
 /// Items taken into the text index by one refresh.
@@ -37,6 +39,7 @@ pub struct Core {
     /// Of a bundle that is tried beside the one in use.
     pub prerank_beside: Option<Prerank>,
     pub posteriors: Tables,
+    pub defaults: Defaults,
     custom_types: Vec<String>,
     purchase_requires_trusted: bool,
     event_limits: event::Limits,
@@ -88,7 +91,7 @@ impl Core {
 impl Core {
     #[new]
     #[pyo3(signature = (*, partitions=256, custom_types=vec![], purchase_requires_trusted=false, events_max=1000,
-        props_max=64, per_item_hour_max=5, per_hour_max=500, embedding_length=None, aggregates=None))]
+        props_max=64, per_item_hour_max=5, per_hour_max=500, embedding_length=None, aggregates=None, published=None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         partitions: u16,
@@ -100,6 +103,7 @@ impl Core {
         per_hour_max: u16,
         embedding_length: Option<usize>,
         aggregates: Option<&[u8]>,
+        published: Option<&[u8]>,
     ) -> PyResult<Core> {
         let caps = CapLimits { per_item_hour_max, per_hour_max };
         let item_limits = crate::items::Limits { batch_max: events_max, ..crate::items::Limits::default() };
@@ -113,14 +117,16 @@ impl Core {
         if let Some(json) = aggregates {
             state.define(json).map_err(to_py)?;
         }
+        let published = published.map(Published::define).transpose().map_err(to_py)?.unwrap_or_default();
         Ok(Core {
             state,
             queue: Queue::default(),
             lists: Lists::default(),
-            indices: Indices::default(),
+            indices: Indices { published, ..Indices::default() },
             prerank: None,
             prerank_beside: None,
             posteriors: Tables::default(),
+            defaults: Defaults::default(),
             custom_types,
             purchase_requires_trusted,
             event_limits: event::Limits { events_max, props_max, ..event::Limits::default() },

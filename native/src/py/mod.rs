@@ -6,6 +6,7 @@ mod core;
 mod error;
 mod events;
 pub mod log;
+mod published;
 mod rank;
 mod read;
 mod recall;

@@ -10,6 +10,7 @@ use crate::cascade::prerank::keep_best;
 use crate::cascade::{candidates, source, SOURCES};
 use crate::explore::Prior;
 use crate::fold::plan::Plan;
+use crate::fold::published::{Published, View};
 use crate::fold::state::State;
 use crate::fold::vector::Asker;
 use crate::hash::key_hash;
@@ -17,6 +18,7 @@ use crate::matrix::Matrix;
 use crate::py::core::{refuse, Core};
 use crate::py::error::to_py;
 use crate::py::log::PyLog;
+use crate::py::published::external_json;
 use crate::py::read::Ask;
 use crate::recall::merge::Candidate;
 use crate::recall::vectors::VectorTable;
@@ -78,7 +80,7 @@ pub fn source_names(mask: u32) -> Vec<&'static str> {
 
 impl Ask {
     /// Who asks, for features.
-    fn asker<'a>(&'a self, state: &'a State, vectors: &'a VectorTable) -> Asker<'a> {
+    fn asker<'a>(&'a self, state: &'a State, vectors: &'a VectorTable, published: &'a Published) -> Asker<'a> {
         Asker {
             user: state.user(self.hash),
             own: state.own(self.hash),
@@ -90,6 +92,7 @@ impl Ask {
             vectors: Some(vectors).filter(|v| v.dimension() > 0),
             text: None,
             found: &[],
+            published: View::of(published, &self.given, self.now_ms),
             as_of_ms: self.now_ms,
         }
     }
@@ -101,8 +104,8 @@ impl Core {
         if plan.reads_text() {
             self.indices.text.catch_up(&self.state.catalogue, usize::MAX);
         }
-        self.with_indices(|state, _, Indices { covis, plans, vectors, text, .. }| {
-            let asker = Asker { found, text: Some(text), ..ask.asker(state, vectors) };
+        self.with_indices(|state, _, Indices { covis, plans, vectors, text, published, .. }| {
+            let asker = Asker { found, text: Some(text), ..ask.asker(state, vectors, published) };
             state.vectors(covis, plans.of(plan), plan, &asker, items)
         })
     }
@@ -131,7 +134,9 @@ impl Core {
         let mut items = ranked.indices();
         items.truncate(ROWS_LOGGED_MAX);
         let Some(rows) = rows else {
-            return Ok(Matrix { columns: plan.len(), values: self.feature_rows(ask, &items, &ranked.items, plan) });
+            let values = self.feature_rows(ask, &items, &ranked.items, plan);
+            self.defaults.count(plan, &values);
+            return Ok(Matrix { columns: plan.len(), values });
         };
         let (given, columns) = (rows.shape()[0], rows.shape()[1]);
         if given != ranked.rowed.len() || columns != plan.len() {
@@ -189,8 +194,8 @@ impl Core {
             candidates::fill(&self.state, &self.lists, &rules, &mut ranked.items, k, ask.now_ms);
         }
         if let Some(model) = &mut model {
-            self.with_indices(|state, _, Indices { covis, vectors, .. }| {
-                model.score(state, covis, &ask.asker(state, vectors), &mut ranked.items);
+            self.with_indices(|state, _, Indices { covis, vectors, published, .. }| {
+                model.score(state, covis, &ask.asker(state, vectors, published), &mut ranked.items);
             });
             keep_best(&mut ranked.items, limit);
         }
@@ -321,6 +326,8 @@ impl Core {
         rows: Option<PyReadonlyArray2<'_, f32>>,
     ) -> PyResult<()> {
         let features = self.logged_rows(ask, ranked, plan, rows)?;
+        let (user_values, item_values) = self.external(ask, ranked);
+        self.count_published(&user_values.values, &item_values.values);
         let surface = ask.surface.get();
         let filled = ranked.filled.as_ref();
         let shown = |(at, c): (usize, &Candidate)| Shown {
@@ -347,6 +354,7 @@ impl Core {
             plan_digest: plan.map_or(0, |p| p.plan.digest),
             features,
             explored: filled.map(|f| self.explored(f)),
+            external: self.told(user_values, item_values),
         };
         let mut body = Vec::new();
         decision.encode(&mut body);
@@ -412,7 +420,7 @@ pub fn decision_json<'py>(py: Python<'py>, body: &[u8]) -> PyResult<Bound<'py, P
         "context": serde_json::from_slice::<serde_json::Value>(d.context).unwrap_or_default(),
         "degraded": d.degraded, "items": items, "plan_digest": d.plan_digest,
         "features": d.features.values.chunks_exact(d.features.columns.max(1)).collect::<Vec<_>>(),
-        "explore": explored,
+        "explore": explored, "external": external_json(&d.external),
     });
     Ok(PyBytes::new(py, json.to_string().as_bytes()))
 }

@@ -8,6 +8,7 @@ use pyo3::types::PyBytes;
 use crate::cascade::candidates::{self, Request, Wanted};
 use crate::cascade::eligible::Rules;
 use crate::cascade::SOURCES;
+use crate::fold::published::Given;
 use crate::fold::vector::Asker;
 use crate::hash::{key_hash, Namespace};
 use crate::items::Filter;
@@ -84,6 +85,8 @@ pub struct Ask {
     pub vector: Option<Vec<f32>>,
     /// What an index outside found for it.
     pub nearest: Option<Vec<(u32, f32)>>,
+    /// What batch jobs published of it.
+    pub given: Given,
 }
 
 impl Ask {
@@ -134,6 +137,7 @@ impl Core {
                 vectors: None,
                 text: None,
                 found: &[],
+                published: None,
                 as_of_ms: now_ms,
             };
             plan.plan.named(&state.asker_row(&mut indices.covis, &plan.plan, &asker))
@@ -176,6 +180,7 @@ impl Core {
             query,
             vector: None,
             nearest: None,
+            given: Given::default(),
         })
     }
 

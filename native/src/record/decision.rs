@@ -7,6 +7,7 @@ use crate::codec::{put_bytes, put_i64, put_opt_str, put_str, put_u64, Reader};
 use crate::error::{Error, Result};
 use crate::hash::Namespace;
 use crate::matrix::Matrix;
+use crate::record::external::External;
 
 /// What one reply showed and all that replay needs to make it again.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +36,8 @@ pub struct Decision<'a> {
     pub features: Matrix,
     /// How the explored slot was filled; None when nothing was explored.
     pub explored: Option<Explored<'a>>,
+    /// What batch jobs had published of the user and of what is shown.
+    pub external: External<'a>,
 }
 
 /// One Thompson slot: all that its draw and its propensity are a function of.
@@ -101,6 +104,9 @@ impl<'a> Decision<'a> {
                 explored.encode(out);
             }
         }
+        if !self.external.is_empty() {
+            self.external.encode(out);
+        }
     }
 
     pub fn decode(body: &'a [u8]) -> Result<Decision<'a>> {
@@ -123,6 +129,7 @@ impl<'a> Decision<'a> {
             plan_digest: 0,
             features: Matrix::default(),
             explored: None,
+            external: External::default(),
         };
         for _ in 0..r.u64()? {
             d.degraded.push(r.str()?);
@@ -140,6 +147,10 @@ impl<'a> Decision<'a> {
         // Decisions from before there was a slot to explore end here.
         if !r.is_empty() && r.u8()? == 1 {
             d.explored = Some(Explored::decode(r)?);
+        }
+        // And those of a shard without published features here.
+        if !r.is_empty() {
+            d.external = External::decode(r)?;
         }
         Ok(d)
     }
@@ -190,6 +201,7 @@ impl<'a> Explored<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Told;
 
     #[test]
     fn a_decision_comes_back() {
@@ -211,6 +223,7 @@ mod tests {
             plan_digest: 1,
             features: Matrix { columns: 2, values: vec![1.0, -2.5] },
             explored: None,
+            external: External::default(),
         };
         let mut body = Vec::new();
         d.encode(&mut body);
@@ -230,6 +243,20 @@ mod tests {
         explored.encode(&mut body);
         assert_eq!(Decision::decode(&body).unwrap(), explored);
         for cut in before + 1..body.len() {
+            assert!(Decision::decode(&body[..cut]).is_err());
+        }
+        let without = body.len();
+        let external = External {
+            user: vec![Told { name: "user_tier", width: 0, key: 7 }],
+            user_values: Matrix { columns: 1, values: vec![3.0] },
+            ..External::default()
+        };
+        let published = Decision { external, ..explored.clone() };
+        body.clear();
+        published.encode(&mut body);
+        assert_eq!(Decision::decode(&body).unwrap(), published);
+        assert_eq!(Decision::decode(&body[..without]).unwrap(), explored, "as without published features");
+        for cut in without + 1..body.len() {
             assert!(Decision::decode(&body[..cut]).is_err());
         }
     }
