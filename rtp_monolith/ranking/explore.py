@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 
 from rtp_monolith._native import Core
-from rtp_monolith.config import Explore as Declared
+from rtp_monolith.config_surfaces import Explore as Declared
 from rtp_monolith.ranking.budget import Gate
 from rtp_monolith.ranking.run import Run
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from rtp_monolith._native import SurfacePlan
-from rtp_monolith.config import Config, Surface
+from rtp_monolith.config import Config
+from rtp_monolith.config_surfaces import Surface
 from rtp_monolith.errors import InvalidField
 from rtp_monolith.ranking.value import Value
 from rtp_monolith.records import Context

@@ -7,7 +7,8 @@ know the value of an item, nor who ranks.
 from __future__ import annotations
 
 from rtp_monolith._native import SurfacePlan
-from rtp_monolith.config import Config, SourceName
+from rtp_monolith.config import Config
+from rtp_monolith.config_surfaces import SourceName
 
 
 def surface_plan(config: Config, name: str, alone: SourceName | None = None) -> SurfacePlan:
