@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, field
 
-from rtp_monolith.config_surfaces import Count, Positive, Section, Share, Surface, default_surfaces
+from rtp_monolith.config_surfaces import Count, Positive, Rules, Section, Share, Surface, default_surfaces
 from rtp_monolith.errors import ConfigError
 
 PropKind = Literal["number", "text", "flag"]
@@ -39,6 +39,7 @@ EVENT_TYPES: tuple[str, ...] = (
     "identify",
 )
 
+NO_RULES = msgspec.to_builtins(Rules())
 EventTypeName = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
 
 
@@ -189,6 +190,8 @@ class Cascade(Section, frozen=True):
     breaker_failures: Count = 3
     breaker_cooldown_ms: Positive = 1000.0
     encodings_cached_max: Count = 20_000
+    pages_max: Count = 50_000
+    pages_keep_ms: Positive = 1_800_000.0
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -240,6 +243,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         plain = msgspec.to_builtins(self)
         del plain["keys"], plain["lake"], plain["audit"]["watch"], plain["audit"]["interval_ms"]
         # Left out when empty: decisions logged before a team declared anything stay comparable.
+        del plain["cascade"]["pages_max"], plain["cascade"]["pages_keep_ms"]
+        for surface in plain["surfaces"].values():
+            for name, unsaid in (("rules", NO_RULES), ("diversify", "mmr"), ("stability", None)):
+                if surface[name] == unsaid:
+                    del surface[name]
         for table, names in ((plain, ("features", "features_file")), (plain["events"], ("props", "attributes"))):
             for name in names:
                 if not table[name]:
@@ -261,23 +269,36 @@ def _parse(text: str, source: str, kind: type[_SectionT]) -> _SectionT:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}: not TOML: {error}") from None
     _refuse_unknown(data, msgspec.inspect.type_info(kind), "", source)
-    _check_feature_tables(data.get("features"), source)
+    _check_entries(data, msgspec.inspect.type_info(kind), "", source)
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {str(error).replace('`$.', '`')}") from None
 
 
-def _check_feature_tables(features: object, source: str) -> None:
+def _check_entries(value: object, kind: msgspec.inspect.Type, at: str, source: str) -> None:
     """msgspec does not say in which entry of a table it found what it refuses."""
-    for scope, tables in features.items() if isinstance(features, dict) else ():
-        for name, table in tables.items() if isinstance(tables, dict) else ():
-            try:
-                msgspec.convert(table, FeatureTable)
-            except msgspec.ValidationError as error:
-                said, _, key = str(error).partition(" - at `$.")
-                place = f"features.{scope}.{name}" + (f".{key.rstrip('`')}" if key else "")
-                raise ConfigError(f"{source}: `{place}`: {said}") from None
+    if isinstance(kind, msgspec.inspect.UnionType):
+        for each in kind.types:
+            _check_entries(value, each, at, source)
+    elif isinstance(kind, msgspec.inspect.StructType) and isinstance(value, dict):
+        for one in kind.fields:
+            if one.encode_name in value:
+                _check_entries(value[one.encode_name], one.type, f"{at}.{one.encode_name}".lstrip("."), source)
+    elif isinstance(kind, msgspec.inspect.DictType) and isinstance(value, dict):
+        for key, inner in value.items():
+            place = f"{at}.{key}"
+            _check_entries(inner, kind.value_type, place, source)
+            if isinstance(kind.value_type, msgspec.inspect.StructType):
+                _check_entry(inner, kind.value_type.cls, place, source)
+
+
+def _check_entry(value: object, kind: type, place: str, source: str) -> None:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        said, _, key = str(error).partition(" - at `$")
+        raise ConfigError(f"{source}: `{place}{key.rstrip('`')}`: {said}") from None
 
 
 def load(path: Path | None) -> Config:

@@ -6,10 +6,13 @@ not know the rest of the configuration.
 
 from __future__ import annotations
 
+import difflib
+import re
+from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
 SourceName = Literal[
     "ann", "session_knn", "covis", "same_category", "text", "trending", "popular", "popular_context", "new", "catalogue"
@@ -18,6 +21,10 @@ SourceName = Literal[
 Count = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Place = Annotated[int, Meta(ge=0, le=199)]
+Where = Annotated[str, Meta(min_length=1, max_length=2000)]
+Duration = Annotated[str, Meta(pattern="^[0-9]{1,9}(ms|s|m|h|d)$")]
+DURATION = re.compile("[0-9]{1,9}(ms|s|m|h|d)")
 DEFAULT_VALUE = "0.2*click + 1.0*cart + 3.0*purchase"
 
 
@@ -39,25 +46,92 @@ class Explore(Section, frozen=True):
     an item's click rate is `prior_clicks` of `prior_impressions`.
     """
 
-    slot: Annotated[int, Meta(ge=0, le=199)] = 4
+    slot: Place = 4
     pool: Annotated[int, Meta(ge=1, le=200)] = 20
     impressions_max: Count = 50
     prior_clicks: Positive = 1.0
     prior_impressions: Positive = 20.0
 
 
+class Boost(Section, frozen=True):
+    """Items that pass `where` count `times` as much."""
+
+    where: Where
+    times: Annotated[float, Meta(gt=0, le=1000)]
+
+
+class Pin(Section, frozen=True):
+    """One item at one position from 0, while `where` holds, from `since` until `until`."""
+
+    item: Annotated[str, Meta(min_length=1, max_length=128)]
+    position: Place
+    where: Where | None = None
+    since: Annotated[datetime, Meta(tz=True)] | None = None
+    until: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+class Cap(Section, frozen=True):
+    """At most `most` items of one value of `by` in the list, or in any `within` places one after the other."""
+
+    by: Annotated[str, Meta(min_length=1)]
+    most: Count
+    within: Annotated[int, Meta(ge=2, le=200)] | None = None
+
+
+class Mix(Section, frozen=True):
+    """Shares of the places for the items that pass `where`."""
+
+    where: Where
+    least: Share = 0.0
+    most: Share = 1.0
+
+    def __post_init__(self) -> None:
+        if self.least > self.most:
+            raise ValueError(f"least is {self.least}, most is {self.most}")
+
+
+class Floor(Section, frozen=True):
+    """`share` of the places for sellers that had less than `below` of the impressions of the last seven days."""
+
+    share: Share
+    below: Share
+
+
+class Rules(Section, frozen=True):
+    """What lists keep to, each rule by a name of its own; conditions are those of a team's features."""
+
+    filter: dict[str, Where] = field(default_factory=dict)
+    boost: dict[str, Boost] = field(default_factory=dict)
+    bury: dict[str, Where] = field(default_factory=dict)
+    pin: dict[str, Pin] = field(default_factory=dict)
+    cap: dict[str, Cap] = field(default_factory=dict)
+    mix: dict[str, Mix] = field(default_factory=dict)
+    floor: dict[str, Floor] = field(default_factory=dict)
+
+
+class Stability(Section, frozen=True):
+    """Without new evidence a list stays, for `keep`; with some, no item of it moves further than `moves_max` places."""
+
+    moves_max: Annotated[int, Meta(ge=0, le=199)] = 5
+    keep: Duration = "30m"
+
+
 class Surface(Section, frozen=True):
-    """A place where lists are shown. `diversity` is the weight of MMR, 0 = off.
+    """A place where lists are shown. `diversity` is the weight of the way in `diversify`, 0 = off.
 
     `value` is what an item is worth there, over the ranker's heads, `price` and `attributes.NAME`. `recall_weight` is
     the share of the sources' score in the final one: on a search how well the words match. `within` restricts a list
-    to the category that the request must then name.
+    to the category that the request must then name. `seen` and `bought` are `exclude`, `allow`, or for how long it is
+    hidden what was clicked or bought (`7d`).
     """
 
     sources: Annotated[dict[SourceName, Source], Meta(min_length=1)]
-    seen: Literal["exclude", "allow"] = "exclude"
-    bought: Literal["exclude", "allow"] = "exclude"
+    seen: str = "exclude"
+    bought: str = "exclude"
     diversity: Share = 0.0
+    diversify: Literal["mmr", "dpp"] = "mmr"
+    rules: Rules = field(default_factory=Rules)
+    stability: Stability | None = None
     impressions: Literal["viewed", "served"] = "viewed"
     rank_timeout_ms: Positive | None = None
     k: Annotated[int, Meta(ge=1, le=200)] = 20
@@ -66,6 +140,13 @@ class Surface(Section, frozen=True):
     recall_weight: Share = 0.0
     explore: Explore | None = None
     within: Literal["category"] | None = None
+
+    def __post_init__(self) -> None:
+        for name, again in (("seen", self.seen), ("bought", self.bought)):
+            if again not in ("exclude", "allow") and DURATION.fullmatch(again) is None:
+                near = difflib.get_close_matches(again, ("exclude", "allow"), n=1)
+                meant = f", did you mean `{near[0]}`?" if near else "; there are exclude, allow, and times such as 7d"
+                raise ValueError(f"{name} is {again!r}{meant}")
 
 
 def default_surfaces() -> dict[str, Surface]:

@@ -23,6 +23,10 @@ class Explore:
 
     def __call__(self, run: Run) -> None:
         declared = run.surface.declared.explore
+        if run.stays:
+            # The item was drawn for this list when it was made; the log has that draw again.
+            run.propensity = run.ranked.propensity
+            declared = None
         wanted = declared is not None and run.active is not None and not run.is_last_list
         if declared is not None and wanted and declared.slot < len(run.ranked):
             self._gate.run(run, lambda share: self._explore(run, declared))

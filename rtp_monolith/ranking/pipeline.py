@@ -21,6 +21,7 @@ from rtp_monolith.ranking.assembly import assemble
 from rtp_monolith.ranking.decision import NO_CONTEXT
 from rtp_monolith.ranking.faults import Faults
 from rtp_monolith.ranking.models import Models
+from rtp_monolith.ranking.pages import FIRST, LOST, Page
 from rtp_monolith.ranking.run import Run
 from rtp_monolith.ranking.stages import StageTimes
 from rtp_monolith.ranking.surfaces import CompiledSurface
@@ -56,7 +57,8 @@ class Pipeline:
         surface = self._surface(request.surface)
         k = request.k or min(surface.declared.k, self._k_max)
         inside = surface.filter_json(request.context or NO_CONTEXT, request.filter_json)
-        run = self._start(request, surface, k, request.exclude or (), inside, deadline_ms, degraded)
+        page = self._do.pages.before(request)
+        run = self._start(request, surface, k, request.exclude or (), inside, deadline_ms, degraded, page)
         self._do.encode(run)
         self._do.recall(run)
         self._do.prerank(run)
@@ -65,6 +67,7 @@ class Pipeline:
         self._do.explore(run)
         reply = self._do.decide(run)
         self._do.last.keep(run)
+        self._do.pages.keep(request, run.request_id, page, run.listed)
         return reply
 
     async def rank(self, request: RankRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes:
@@ -93,6 +96,7 @@ class Pipeline:
         filter_json: bytes | None,
         deadline_ms: float,
         degraded: Sequence[str],
+        page: Page = FIRST,
     ) -> Run:
         """Resolves a request: its user in memory, its ids as items, the bundle that is served at this moment."""
         times = StageTimes(self._clock.monotonic_s)
@@ -110,19 +114,21 @@ class Pipeline:
             category=context.category,
             query=context.query,
             context=context_pairs(context),
-            exclude=[*exclude, *seeds],
+            exclude=[*exclude, *seeds, *page.shown],
             filter=filter_json,
         )
         self._requests += 1
         request_id = request.request_id or f"{self._started_ms:x}-{self._requests:x}"
-        run = Run(request, request_id, surface, self._models.active, ask, k, deadline_s, times)
+        run = Run(
+            request, request_id, surface, self._models.active, ask, k, deadline_s, times, self._state.now_ms(), page
+        )
         run.is_filtered = filter_json is not None
         # A model is not missed where there is nothing to rank.
         if self._state.core.items_len == 0:
             run.step_down("no_items")
         elif run.active is None:
             run.step_down("no_model")
-        for code in degraded:
+        for code in (*degraded, LOST) if page.lost else degraded:
             run.step_down(code)
         times.done("state")
         return run

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rtp_monolith._native import Ask, Ranked
 from rtp_monolith.ranking.active import Active
+from rtp_monolith.ranking.pages import FIRST, Page
 from rtp_monolith.ranking.stages import StageTimes
 from rtp_monolith.ranking.surfaces import CompiledSurface
 from rtp_monolith.records import RankRequest, RecommendRequest
@@ -18,8 +19,9 @@ class Run:
     """What the stages read and leave: the request resolved, the candidates, the time left, the steps down."""
 
     __slots__ = (
-        *("active", "ask", "deadline_s", "degraded", "is_filtered", "is_last_list", "k", "propensity", "ranked"),
-        *("request", "request_id", "rows", "scores", "surface", "times", "unknown", "vector"),
+        *("active", "ask", "deadline_s", "degraded", "evidence", "is_filtered", "is_last_list", "k", "listed"),
+        *("made_ms", "ordered", "page", "prerank_limit", "propensity", "ranked", "request", "request_id", "rows"),
+        *("scores", "stays", "surface", "times", "unknown", "vector"),
     )
 
     def __init__(
@@ -32,6 +34,8 @@ class Run:
         k: int,
         deadline_s: float,
         times: StageTimes,
+        made_ms: int,
+        page: Page = FIRST,
     ) -> None:
         self.request = request
         self.request_id = request_id
@@ -41,6 +45,9 @@ class Run:
         self.k = k
         self.deadline_s = deadline_s
         self.times = times
+        self.made_ms = made_ms
+        """When the order of the list was made: before this moment when the list stays what it was."""
+        self.page = page
         self.ranked: Ranked
         self.vector: NDArray[np.float32] | None = None
         self.is_filtered = False
@@ -51,8 +58,16 @@ class Run:
         self.is_last_list = False
         """The candidates are those of an earlier list, in its order."""
         self.propensity: float | None = None
-        self.scores: dict[str, dict[str, float]] | None = {} if request.explain else None
-        """By stage and item, when the reply is to explain itself."""
+        wants = request.explain or (isinstance(request, RecommendRequest) and request.explain_missing is not None)
+        self.scores: dict[str, dict[str, float]] | None = {} if wants else None
+        """By stage and item, each stage in its order, when the reply is to explain itself."""
+        self.prerank_limit = 0
+        self.ordered: Sequence[str] = ()
+        """Then too: the candidates as they came to the re-rank."""
+        self.evidence = 0
+        self.stays = False
+        """The list is the one that the visitor was shown before, place by place."""
+        self.listed: Sequence[str] = ()
 
     @property
     def visitor(self) -> tuple[str, str, bool]:

@@ -1,5 +1,6 @@
 //! The border to Python: one thin file per native concept, no logic.
 
+mod arrange;
 mod columns;
 mod core;
 pub mod error;
