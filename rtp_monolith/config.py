@@ -137,6 +137,18 @@ class Audit(Section, frozen=True):
     interval_ms: Annotated[int, Meta(ge=100)] = 60_000
 
 
+class Canary(Section, frozen=True):
+    """What ends the trial of a bundle by itself, once both sides have made `lists_min` lists: a share of lists that
+    lack a stage `failed_max` above the other side's, a P95 above `latency_ratio_max` times the other side's, clicks per
+    shown item more than `click_drop_max` below it, shown at `z_min` standard errors."""
+
+    lists_min: Count = 500
+    failed_max: Share = 0.02
+    latency_ratio_max: Positive = 2.0
+    click_drop_max: Share = 0.1
+    z_min: Positive = 3.5
+
+
 class Decisions(Section, frozen=True):
     """`vectors_share` of the lists that a bundle ranked carry the rows of what they showed, columns of that bundle."""
 
@@ -206,6 +218,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     state: State = field(default_factory=State)
     recall: Recall = field(default_factory=Recall)
     audit: Audit = field(default_factory=Audit)
+    canary: Canary = field(default_factory=Canary)
     decisions: Decisions = field(default_factory=Decisions)
     cascade: Cascade = field(default_factory=Cascade)
     http: Http = field(default_factory=Http)
@@ -241,7 +254,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def digest(self) -> str:
         """16 hex digits that change with any value that a list can depend on; decisions carry it."""
         plain = msgspec.to_builtins(self)
-        del plain["keys"], plain["lake"], plain["audit"]["watch"], plain["audit"]["interval_ms"]
+        del plain["keys"], plain["lake"], plain["canary"], plain["audit"]["watch"], plain["audit"]["interval_ms"]
         # Left out when empty: decisions logged before a team declared anything stay comparable.
         del plain["cascade"]["pages_max"], plain["cascade"]["pages_keep_ms"]
         for surface in plain["surfaces"].values():

@@ -223,6 +223,8 @@ BUNDLE_CODES: dict[str, int] = {
     "bundle_probe": 409,
     "bundle_shape": 409,
     "bundle_no_previous": 409,
+    "bundle_in_use": 409,
+    "bundle_not_tried": 409,
 }
 """Why a bundle is refused, and the HTTP status of that."""
 FEATURE_CODES: frozenset[str] = frozenset({"bad_definition", "feature_changed", "feature_removed"})

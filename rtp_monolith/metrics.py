@@ -35,6 +35,16 @@ class Histogram:
         self.counts[bisect_left(BOUNDS_MS, ms)] += 1
         self.sum_ms += ms
 
+    def quantile_ms(self, share: float) -> float:
+        """Upper bound of the bucket in which this share of the observations is reached; of the last one the bound below
+        it. 0 without any."""
+        total, reached = sum(self.counts), 0
+        for bound, count in zip(BOUNDS_MS, self.counts, strict=False):
+            reached += count
+            if total and reached >= share * total:
+                return bound
+        return BOUNDS_MS[-1] if total else 0.0
+
     def buckets_s(self) -> list[tuple[str, float]]:
         """Cumulative counts with bounds in seconds, as Prometheus wants them."""
         total = 0

@@ -29,6 +29,8 @@ pub enum Kind {
     Decision = 7,
     /// Body: `Activation`.
     Activation = 8,
+    /// Body: what is tried beside the bundle in use, as JSON of whoever tries it; the latest counts.
+    Trial = 9,
 }
 
 impl Kind {
@@ -42,6 +44,7 @@ impl Kind {
             6 => Kind::Link,
             7 => Kind::Decision,
             8 => Kind::Activation,
+            9 => Kind::Trial,
             _ => return Err(Error::corrupt(0, format!("unknown record kind {v}"))),
         })
     }

@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "evaluate": ("rtp_monolith.cli.evaluate", "evaluate", "Train a session model and judge it on held-out sessions."),
     "features": ("rtp_monolith.cli.features", "features", "List, check and compare features, a team's own too."),
     "tune": ("rtp_monolith.cli.tune", "tune", "Try settings of a session model on validation."),
-    "models": ("rtp_monolith.cli.models", "models", "List, verify and activate model bundles."),
+    "models": ("rtp_monolith.cli.models_trial", "models", "List, verify, try and activate model bundles."),
     "bench": ("rtp_monolith.cli.bench", "bench", "Measure ranking, ingest and visibility."),
     "demo": ("rtp_monolith.cli.demo", "demo", "Serve the generated shop."),
     "simulate": ("rtp_monolith.cli.simulate", "simulate", "Play shoppers of the generated shop against a shard."),

@@ -30,7 +30,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @click.group()
 def models() -> None:
-    """List, verify and activate model bundles."""
+    """List, verify, try and activate model bundles."""
 
 
 def folder_option(command: Command) -> Command:
@@ -57,12 +57,12 @@ def list_(
 ) -> None:
     """The bundles of the folder, the newest last, and which one is served."""
     if url is None and data is None:
-        document: Any = _listing(_needed(folder), None)
+        document: Any = _listing(needed(folder), None)
     elif (target := one_target(url, data, key, config)).url is not None:
         with target.client() as client:
             document = client.call("GET", "/v1/models")
     else:
-        document = _listing(_needed(folder), target)
+        document = _listing(needed(folder), target)
     if as_json:
         emit_json(document)
         return
@@ -94,7 +94,7 @@ def show(
     else:
         from rtp_monolith.ranking import bundle_files
 
-        manifest = bundle_files.read_manifest(bundle_files.folder_of(_needed(folder), name, version))
+        manifest = bundle_files.read_manifest(bundle_files.folder_of(needed(folder), name, version))
         served = None if data is None else _active(one_target(url, data, key, config))
         document = {"active": served == (name, version), "manifest": msgspec.to_builtins(manifest)}
     if as_json:
@@ -114,7 +114,7 @@ def verify(name: str, version: str, as_json: bool, folder: Path | None, config: 
     from rtp_monolith.ranking import bundle, bundle_files
 
     features = declared(load_config(config)).features
-    found = bundle.load(bundle_files.folder_of(_needed(folder), name, version), features)
+    found = bundle.load(bundle_files.folder_of(needed(folder), name, version), features)
     document = {
         "name": name,
         "version": version,
@@ -150,7 +150,7 @@ def activate(
             body = msgspec.json.encode({"name": name, "version": version})
             _say(client.call("POST", "/v1/models/activate", body), as_json)
         return
-    _say(_record(target, _needed(folder), name, version), as_json)
+    _say(_record(target, needed(folder), name, version), as_json)
 
 
 @models.command()
@@ -171,10 +171,11 @@ def rollback(
         before = shard.core.previous_bundle
     if before is None:
         raise BundleError("bundle_no_previous", "no other bundle was active before")
-    _say(_record(target, _needed(folder), *before), as_json)
+    _say(_record(target, needed(folder), *before), as_json)
 
 
-def _needed(folder: Path | None) -> Path:
+def needed(folder: Path | None) -> Path:
+    """The folder of bundles, where a command cannot do without."""
     if folder is None:
         raise click.UsageError("--models is missing")
     return folder
@@ -203,17 +204,23 @@ def _listing(folder: Path, target: Target | None) -> Any:
     return msgspec.to_builtins(Listing(version_of(served), version_of(before), found))
 
 
-def _record(target: Target, folder: Path, name: str, version: str) -> Any:
-    """Verifies a bundle against the shard's configuration and writes the activation into the log of a stopped shard."""
+def fitting(target: Target, folder: Path, name: str, version: str) -> None:
+    """Verifies a bundle against the shard's configuration. Raises BundleError."""
     from rtp_monolith.features.declared import declared
     from rtp_monolith.ranking import bundle, bundle_files
     from rtp_monolith.ranking.active import fit
-    from rtp_monolith.ranking.models import Status, Version, version_of
     from rtp_monolith.ranking.surfaces import compile_surfaces
 
     config = load_config(target.config)
     found = bundle.load(bundle_files.folder_of(folder, name, version), declared(config).features)
     fit(found, compile_surfaces(config), 1)
+
+
+def _record(target: Target, folder: Path, name: str, version: str) -> Any:
+    """Verifies a bundle against the shard's configuration and writes the activation into the log of a stopped shard."""
+    from rtp_monolith.ranking.models import Status, Version, version_of
+
+    fitting(target, folder, name, version)
     assert target.data is not None
     with open_shard(target.data, target.config) as shard:
         shard.record_activation_sync(name, version)

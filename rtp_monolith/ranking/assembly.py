@@ -14,7 +14,6 @@ from rtp_monolith.ranking.explore import Explore
 from rtp_monolith.ranking.faults import Faults
 from rtp_monolith.ranking.last_lists import LastLists
 from rtp_monolith.ranking.nearest import Nearest
-from rtp_monolith.ranking.pages import Pages
 from rtp_monolith.ranking.prerank import Prerank
 from rtp_monolith.ranking.rank import Rank
 from rtp_monolith.ranking.recall import Recall
@@ -33,15 +32,20 @@ class Stages(msgspec.Struct, frozen=True):
     explore: Explore
     decide: Decide
     last: LastLists
-    pages: Pages
 
 
 def assemble(
-    state: ShardState, config: Config, clock: Clock, metrics: Metrics, faults: Faults, nearest: Nearest
+    state: ShardState,
+    config: Config,
+    clock: Clock,
+    metrics: Metrics,
+    faults: Faults,
+    nearest: Nearest,
+    last: LastLists,
 ) -> Stages:
+    """Stages with breakers and costs of their own; `last` may be shared."""
     limits = config.cascade
     core = state.core
-    last = LastLists()
 
     def breaker() -> Breaker:
         return Breaker(limits.breaker_failures, limits.breaker_cooldown_ms / 1000)
@@ -65,5 +69,4 @@ def assemble(
         Explore(core, gate("explore", limits.explore_budget_ms, "explore"), clock.wall_ms()),
         Decide(state, config, clock, metrics, log_gate),
         last,
-        Pages(clock, requests_max=limits.pages_max, keep_ms=limits.pages_keep_ms),
     )

@@ -174,6 +174,8 @@ def _check_sizes(encoder: Encoder, ranker: Ranker, columns: int) -> None:
                 raise refuse("bundle_shape", f"the ranker does not answer {n} rows with {n}")
     except BundleError:
         raise
+    except ArithmeticError as error:
+        raise refuse("bundle_not_finite", str(error)) from None
     except Exception as error:  # as above
         raise refuse("bundle_shape", f"the graphs do not take every size: {str(error)[:300]}") from None
 

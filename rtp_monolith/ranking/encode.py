@@ -1,6 +1,7 @@
 """First stage: the session's items as one vector, from the cache when the session is as it was, and what is near it.
 
-Up to a large catalogue what is near is found by recall's own scan; beyond, by a graph that is asked here.
+Up to a large catalogue what is near is found by recall's own scan; beyond, by a graph that is asked here. The graph is
+of the bundle in use, so a bundle that is tried beside it has recall's scan at any size.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Encode:
         if active is not None and run.surface.reads_session:
             self._gate.run(run, lambda share: self._encode(run, active))
             wanted = run.surface.declared.sources.get("ann")
-            if wanted is not None and run.vector is not None and self._nearest.graph is not None:
+            if wanted is not None and run.vector is not None and self._nearest.graph is not None and not run.is_tried:
                 self._ann_gate.run(run, lambda share: self._ask_graph(run, wanted.quota))
         run.times.done("encode")
 

@@ -26,6 +26,7 @@ from rtp_monolith.ranking import bundle_files
 from rtp_monolith.ranking.active import Active, fit
 from rtp_monolith.ranking.bundle import Bundle, load
 from rtp_monolith.ranking.surfaces import CompiledSurface, compile_surfaces
+from rtp_monolith.ranking.trials import BY_HAND, NEEDS_ANOTHER, Report, Role, Trial, Trials, checked_share
 from rtp_monolith.ranking.upkeep import Upkeep
 from rtp_monolith.state.shard_state import ShardState
 
@@ -79,6 +80,8 @@ class Models:
         self.surfaces: Mapping[str, CompiledSurface] = compile_surfaces(config)
         self.active: Active | None = None
         self.upkeep = Upkeep(state.core, config, clock)
+        self.trials = Trials(state, config.canary, clock)
+        self._clock = clock
         self._state = state
         self._metrics = metrics
         self._folder = folder
@@ -106,7 +109,12 @@ class Models:
                     raise ConfigError(error.message) from None
                 log.warning("bundle %s/%s is not served: %s: %s", name, version, error.code, error.message)
             else:
-                return
+                break
+
+    def resume(self) -> None:
+        """Goes on with what was tried beside it. Before anybody asks for a list."""
+        if self.active is not None:
+            self.trials.resume(self._prepare, lambda active: self._stage_part(active.bundle, slice(None)))
 
     def _refuse_removal(self, name: str, version: str) -> None:
         manifest = bundle_files.read_manifest(self._path(name, version))
@@ -119,19 +127,20 @@ class Models:
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Keeps up from now on what the lists search in."""
         self.upkeep.attach(loop)
+        self.trials.attach(loop)
 
     def close(self) -> None:
+        self.trials.close()
         self.upkeep.close()
 
     async def activate(self, name: str, version: str) -> Status:
         """Serves this bundle from the next request on. Raises BundleError; then everything is as before."""
         async with self._one_at_a_time:
             active = await asyncio.to_thread(self._prepare, name, version)
+            if self.trials.trial is not None:
+                await self.trials.end(f"{name}/{version} was activated")
             await self._stage(active.bundle)
-            before = self.active
-            if before is not None and self._state.core.active_bundle is None:
-                # It was chosen, not activated: a rollback has to find it.
-                await self._state.record_activation(before.model.name, before.model.version)
+            await self._write_down_what_was_chosen()
             await self._state.record_activation(name, version)
             self._state.core.adopt_vectors()
             self._serve(active)
@@ -143,6 +152,35 @@ class Models:
         if previous is None:
             raise BundleError("bundle_no_previous", "no other bundle was active before")
         return await self.activate(previous.name, previous.version)
+
+    async def try_out(self, role: Role, name: str, version: str, share: float) -> Report:
+        """Shows this bundle to a share of the people, or makes a share of the lists again with it, unseen. What was
+        tried before ends. Raises BundleError, InvalidField `out_of_range`; then everything is as before."""
+        checked_share(share)
+        async with self._one_at_a_time:
+            if self.status().active in (None, Version(name, version)):
+                raise BundleError("bundle_in_use", NEEDS_ANOTHER)
+            active = await asyncio.to_thread(self._prepare, name, version)
+            if self.trials.trial is not None:
+                await self.trials.end(f"{name}/{version} is tried")
+            await self._stage(active.bundle)
+            await self._write_down_what_was_chosen()
+            return await self.trials.begin(Trial(role, name, version, share, self._clock.wall_ms()), active)
+
+    async def _write_down_what_was_chosen(self) -> None:
+        """A bundle that was chosen at start, not activated: a rollback has to find it, and so has the next start."""
+        served = self.active
+        if served is not None and self._state.core.active_bundle is None:
+            await self._state.record_activation(served.model.name, served.model.version)
+
+    async def end_trial(self) -> Report:
+        """Raises BundleError `bundle_not_tried`."""
+        async with self._one_at_a_time:
+            return await self.trials.end(BY_HAND)
+
+    def trial(self) -> Report:
+        """What is tried, and how it does."""
+        return self.trials.report()
 
     def previous(self) -> Version | None:
         """The bundle that was active before this one."""
@@ -173,7 +211,8 @@ class Models:
         if self.active is None:
             return {"encodings_cached": 0, "encoding_hits": 0, "encoding_misses": 0}
         kept = self.active.encodings
-        return {"encodings_cached": len(kept), "encoding_hits": kept.hits, "encoding_misses": kept.misses}
+        found = {"encodings_cached": len(kept), "encoding_hits": kept.hits, "encoding_misses": kept.misses}
+        return found | self.trials.stats()
 
     def _path(self, name: str, version: str) -> Path:
         if self._folder is None:
@@ -190,9 +229,11 @@ class Models:
     async def _stage(self, bundle: Bundle) -> None:
         """Item vectors of many items take a while to encode, so lists are made between two parts of them."""
         for start in range(0, max(1, len(bundle.items)), STAGED_ROWS):
-            part = slice(start, start + STAGED_ROWS)
-            self._state.core.stage_vectors(bundle.items[part], bundle.vectors[part], first=start == 0)
+            self._stage_part(bundle, slice(start, start + STAGED_ROWS))
             await asyncio.sleep(0)
+
+    def _stage_part(self, bundle: Bundle, part: slice) -> None:
+        self._state.core.stage_vectors(bundle.items[part], bundle.vectors[part], first=not part.start)
 
     def _use(self, active: Active) -> None:
         """Before anybody asks for a list."""

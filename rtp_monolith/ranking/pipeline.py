@@ -10,23 +10,49 @@ of one bundle. It does not know HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rtp_monolith.clock import Clock
 from rtp_monolith.config import Config
 from rtp_monolith.errors import UnknownSurface
 from rtp_monolith.features.context import context_pairs
 from rtp_monolith.metrics import Metrics
-from rtp_monolith.ranking.assembly import assemble
+from rtp_monolith.ranking.assembly import Stages, assemble
 from rtp_monolith.ranking.decision import NO_CONTEXT
 from rtp_monolith.ranking.faults import Faults
+from rtp_monolith.ranking.last_lists import LastLists
 from rtp_monolith.ranking.models import Models
-from rtp_monolith.ranking.pages import FIRST, LOST, Page
+from rtp_monolith.ranking.pages import FIRST, LOST, Page, Pages
 from rtp_monolith.ranking.run import Run
 from rtp_monolith.ranking.stages import StageTimes
 from rtp_monolith.ranking.surfaces import CompiledSurface
 from rtp_monolith.records import RankRequest, RecommendRequest
 from rtp_monolith.state.shard_state import ShardState
+
+SHADOW_DEADLINE_MS = 100.0
+"""For a list that nobody waits for; a bundle that needs longer steps down here as it would in use."""
+
+
+def _recommended(run: Run, do: Stages) -> bytes:
+    do.encode(run)
+    do.recall(run)
+    do.prerank(run)
+    do.rank(run)
+    do.rerank(run)
+    do.explore(run)
+    reply = do.decide(run)
+    do.last.keep(run)
+    return reply
+
+
+def _ranked(run: Run, do: Stages) -> bytes:
+    assert isinstance(run.request, RankRequest)
+    do.encode(run)
+    do.recall.given(run, run.request.ids())
+    do.rank(run)
+    if run.unknown:
+        run.step_down("unknown_items")
+    return do.decide(run)
 
 
 class Pipeline:
@@ -48,38 +74,58 @@ class Pipeline:
         self._k_max = config.limits.k_max
         self._requests = 0
         self._started_ms = clock.wall_ms()
-        self._do = assemble(
-            state, config, clock, metrics, Faults(clock) if faults is None else faults, self._models.upkeep.nearest
-        )
+        faults = Faults(clock) if faults is None else faults
+        nearest, last = self._models.upkeep.nearest, LastLists()
+        self._do = assemble(state, config, clock, metrics, faults, nearest, last)
+        self._do_tried = assemble(state, config, clock, metrics, Faults(clock), nearest, last)
+        limits = config.cascade
+        self._pages = Pages(clock, requests_max=limits.pages_max, keep_ms=limits.pages_keep_ms)
+        self._trials = self._models.trials
+        self._trials.make_again_with(self._again)
+        self._models.resume()
 
     async def recommend(self, request: RecommendRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes:
         """The JSON of a list of `k` items. Raises UnknownSurface, BadFilter, InvalidField."""
         surface = self._surface(request.surface)
         k = request.k or min(surface.declared.k, self._k_max)
         inside = surface.filter_json(request.context or NO_CONTEXT, request.filter_json)
-        page = self._do.pages.before(request)
+        page = self._pages.before(request)
         run = self._start(request, surface, k, request.exclude or (), inside, deadline_ms, degraded, page)
-        self._do.encode(run)
-        self._do.recall(run)
-        self._do.prerank(run)
-        self._do.rank(run)
-        self._do.rerank(run)
-        self._do.explore(run)
-        reply = self._do.decide(run)
-        self._do.last.keep(run)
-        self._do.pages.keep(request, run.request_id, page, run.listed)
+        reply = self._make(run, _recommended)
+        self._pages.keep(request, run.request_id, page, run.listed)
         return reply
 
     async def rank(self, request: RankRequest, *, deadline_ms: float, degraded: Sequence[str] = ()) -> bytes:
         """The JSON of exactly the given items, ordered; unknown ones last. Raises UnknownSurface."""
         surface = self._surface(request.surface)
         run = self._start(request, surface, len(request.items), (), None, deadline_ms, degraded)
-        self._do.encode(run)
-        self._do.recall.given(run, request.ids())
-        self._do.rank(run)
-        if run.unknown:
-            run.step_down("unknown_items")
-        return self._do.decide(run)
+        return self._make(run, _ranked)
+
+    def _make(self, run: Run, stages: Callable[[Run, Stages], bytes]) -> bytes:
+        """The list by the bundle in use, or by the one that is tried on this visitor."""
+        if not run.is_tried:
+            reply = stages(run, self._do)
+        else:
+            with self._trials.lent():
+                reply = stages(run, self._do_tried)
+        if self._trials.trial is not None:
+            self._trials.made(run, len(run.ranked))
+        return reply
+
+    def _again(self, request: RecommendRequest) -> tuple[Sequence[str], int, Sequence[str], float]:
+        """A list that nobody sees: made with the bundle that is tried, not logged, nothing explored."""
+        surface = self._surface(request.surface)
+        k = request.k or min(surface.declared.k, self._k_max)
+        inside = surface.filter_json(request.context or NO_CONTEXT, request.filter_json)
+        run = self._start(request, surface, k, request.exclude or (), inside, SHADOW_DEADLINE_MS, ())
+        run.active, run.is_tried, run.is_apart = self._trials.active, True, True
+        with self._trials.lent():
+            for stage in (self._do_tried.encode, self._do_tried.recall, self._do_tried.prerank):
+                stage(run)
+            self._do_tried.rank(run)
+            self._do_tried.rerank(run)
+            shown = [item for item, _, _ in self._state.core.shown(run.ranked)[:k]]
+        return shown, self._state.core.state_version(run.ask), run.degraded, run.times.elapsed_ms()
 
     def _surface(self, name: str) -> CompiledSurface:
         surface = self._surfaces.get(name)
@@ -119,9 +165,11 @@ class Pipeline:
         )
         self._requests += 1
         request_id = request.request_id or f"{self._started_ms:x}-{self._requests:x}"
-        run = Run(
-            request, request_id, surface, self._models.active, ask, k, deadline_s, times, self._state.now_ms(), page
-        )
+        tried = None if self._trials.trial is None else self._trials.of(ask)
+        active = self._models.active if tried is None else tried
+        made_ms = self._state.now_ms()
+        run = Run(request, request_id, surface, active, ask, k, deadline_s, times, made_ms, page)
+        run.is_tried = tried is not None
         run.is_filtered = filter_json is not None
         # A model is not missed where there is nothing to rank.
         if self._state.core.items_len == 0:

@@ -5,6 +5,7 @@ Invariant: a row's probabilities do not depend on the other rows. It does not kn
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +24,8 @@ class Ranker:
         self.heads = tuple(heads)
 
     def score(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities [n, heads] of rows [n, columns]."""
+        """Probabilities [n, heads] of rows [n, columns]. Raises ArithmeticError when one is not a finite number."""
         made: NDArray[np.float32] = self._session.run(["probabilities"], {"rows": rows})[0]
+        if not math.isfinite(made.sum()):
+            raise ArithmeticError("the ranker gave something that is no number")
         return made

@@ -39,7 +39,7 @@ class Rerank:
     def _before(self, run: Run) -> Ranked | None:
         """The list that this one may differ from so far; it is the list again when nothing speaks against it."""
         keep_ms = run.surface.keep_ms
-        if keep_ms is None or run.page.shown:
+        if keep_ms is None or run.page.shown or run.is_apart:
             return None
         run.evidence = hash((self._core.evidence(run.ask), run.k, None if run.active is None else run.active.label))
         kept = self._last.seen(run)

@@ -19,9 +19,9 @@ class Run:
     """What the stages read and leave: the request resolved, the candidates, the time left, the steps down."""
 
     __slots__ = (
-        *("active", "ask", "deadline_s", "degraded", "evidence", "is_filtered", "is_last_list", "k", "listed"),
-        *("made_ms", "ordered", "page", "prerank_limit", "propensity", "ranked", "request", "request_id", "rows"),
-        *("scores", "stays", "surface", "times", "unknown", "vector"),
+        *("active", "ask", "deadline_s", "degraded", "evidence", "is_apart", "is_filtered", "is_last_list", "is_tried"),
+        *("k", "listed", "made_ms", "ordered", "page", "prerank_limit", "propensity", "ranked", "request"),
+        *("request_id", "rows", "scores", "stays", "surface", "times", "unknown", "vector"),
     )
 
     def __init__(
@@ -51,6 +51,8 @@ class Run:
         self.ranked: Ranked
         self.vector: NDArray[np.float32] | None = None
         self.is_filtered = False
+        self.is_tried = False
+        """`active` is not the bundle in use but the one that is tried beside it."""
         self.unknown: Sequence[str] = ()
         self.degraded: list[str] = []
         self.rows: NDArray[np.float32] | None = None
@@ -65,6 +67,8 @@ class Run:
         self.ordered: Sequence[str] = ()
         """Then too: the candidates as they came to the re-rank."""
         self.evidence = 0
+        self.is_apart = False
+        """Nobody sees the list: it is not measured by the one before."""
         self.stays = False
         """The list is the one that the visitor was shown before, place by place."""
         self.listed: Sequence[str] = ()

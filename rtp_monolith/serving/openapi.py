@@ -263,6 +263,7 @@ def _dead_letters() -> Json:
 
 def _models() -> Json:
     status = _ok("What is served, and what a rollback would serve", _ref("ModelStatus"))
+    tried = _ok("What is tried, and why the last trial ended", _ref("TrialReport"))
     refusals = (*GUARDED, 404, 409, 503)
     return {
         "/v1/models": {
@@ -298,6 +299,24 @@ def _models() -> Json:
             "post": _operation(
                 "rollbackModel", "Serve the bundle that was served before this one. Scope `admin`.", status, refusals
             )
+        },
+        "/v1/models/trial": {
+            "get": _operation(
+                "getTrial",
+                "What is tried beside the bundle in use, and how it does. Scope `admin`.",
+                tried,
+                (*GUARDED, 503),
+            ),
+            "post": _operation(
+                "tryModel",
+                "Show a bundle to a share of the people, or make a share of the lists again with it. Scope `admin`.",
+                tried,
+                (400, 413, 415, 422, *refusals),
+                requestBody=_body(_ref("ModelTrial")),
+            ),
+            "delete": _operation(
+                "endTrial", "Everybody sees the bundle in use again. Scope `admin`.", tried, (*GUARDED, 409, 503)
+            ),
         },
     }
 

@@ -150,6 +150,41 @@ _LIST_REPLY = _object(
 )
 _MODEL_VERSION = _object(("name", "version"), {"name": ID, "version": ID})
 _MODEL_OR_NONE: Json = {"oneOf": [_ref("ModelVersion"), {"type": "null"}]}
+_TRIAL: Json = {
+    "role": {"enum": ["canary", "shadow"]},
+    "name": ID,
+    "version": ID,
+    "share": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+}
+_UNDER_WAY = _object(("role", "name", "version", "share", "since_ms"), _TRIAL | {"since_ms": TIME_MS})
+_SIDE = _object(
+    ("lists", "failed", "shown", "clicks", "p95_ms"),
+    {
+        "lists": COUNT,
+        "failed": COUNT | {"description": "lists that had to do without a stage of the bundle"},
+        "shown": COUNT | {"description": "items in lists"},
+        "clicks": COUNT | {"description": "clicks of the people on this side"},
+        "p95_ms": NUMBER,
+    },
+)
+_OVERLAP = _object(
+    ("lists", "failed", "overlap", "first_same", "p95_ms", "moved", "skipped"),
+    {
+        "lists": COUNT | {"description": "made again"},
+        "failed": COUNT,
+        "overlap": NUMBER | {"description": "mean share of the first ten items that both show"},
+        "first_same": NUMBER,
+        "p95_ms": NUMBER,
+        "moved": COUNT | {"description": "not compared: the user did something meanwhile"},
+        "skipped": COUNT | {"description": "not made: too many waited"},
+    },
+)
+
+
+def _or_none(schema: Json) -> Json:
+    return {"oneOf": [schema, {"type": "null"}]}
+
+
 _STATUS: Json = {"active": _MODEL_OR_NONE, "previous": _MODEL_OR_NONE}
 _FAULT = _object(
     (),
@@ -252,6 +287,19 @@ SCHEMAS: Json = {
     ),
     "ModelVersion": _MODEL_VERSION,
     "ModelStatus": _object(("active", "previous"), _STATUS),
+    "ModelTrial": _object(("role", "name", "version", "share"), _TRIAL),
+    "TrialReport": _object(
+        ("trial", "stays", "tried", "overlap", "ended"),
+        {
+            "trial": _or_none(_UNDER_WAY),
+            "stays": _or_none(_SIDE),
+            "tried": _or_none(_SIDE),
+            "overlap": _or_none(_OVERLAP),
+            "ended": _or_none(
+                _object(("trial", "reason", "at_ms"), {"trial": _UNDER_WAY, "reason": STRING, "at_ms": INTEGER})
+            ),
+        },
+    ),
     "ModelListing": _object(
         ("active", "previous", "bundles"),
         _STATUS

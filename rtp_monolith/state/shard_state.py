@@ -161,6 +161,14 @@ class ShardState:
         """`record_activation` for commands that work on a stopped shard."""
         self._answer_sync(self._guard(self.core.submit_activation, self.log, name, version, self.wall_ms()))
 
+    async def record_trial(self, body: bytes) -> None:
+        """Writes down what is tried beside that bundle; it is on disk when this returns. Raises Overloaded."""
+        await self._answer(self._guard(self.core.submit_trial, self.log, body, self.wall_ms()))
+
+    def record_trial_sync(self, body: bytes) -> None:
+        """`record_trial` for commands that work on a stopped shard."""
+        self._answer_sync(self._guard(self.core.submit_trial, self.log, body, self.wall_ms()))
+
     def _submit_patch(self, item_id: str, body: bytes) -> int:
         return self.core.submit_item_patch(self.log, item_id, body, self.wall_ms())
 

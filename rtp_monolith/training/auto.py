@@ -174,7 +174,7 @@ def choose(
     tell("auto: session-kNN is blended in, and the second model, as far as validation says so and the time allows")
     weigh = weigh and seen.gaps and not {"gaps", "actions"} & set(changes)
     own = {**changes, "gaps": False, "actions": 0} if weigh else changes
-    encoders = [encoder(name, seen, seed, clock, tell, None, own, False) for name in names]
+    encoders = [encoder(name, seen, seed + at, clock, tell, None, own, False) for at, name in enumerate(names)]
     if weigh:
         said = f" and {seen.actions} actions" if seen.actions else ""
         tell(f"auto: clicks have times{said}: a third model is the first one with them, if the time allows")
@@ -189,16 +189,17 @@ NEURAL = (
     *("sasrec", "sasrec-dot", "sasrec-cosine", "core", "gru4rec", "session-graph", "two-tower", "bst"),
 )  # fmt: skip
 NAMES = ("auto", *COUNTING, *NEURAL)
+NEURAL_MAX = 4
 
 
 def is_name(name: str) -> bool:
-    """A model, or neural models and at most one `session-knn` joined by `+`: a blend."""
+    """A model, or up to `NEURAL_MAX` neural models and at most one `session-knn` joined by `+`: a blend."""
     if name in NAMES:
         return True
     parts = name.split("+")
     neural = [each for each in parts if each in NEURAL]
     others = [each for each in parts if each not in NEURAL]
-    return 1 <= len(neural) <= 2 and len(set(parts)) == len(parts) and others in ([], ["session-knn"])
+    return 1 <= len(neural) <= NEURAL_MAX and len(set(parts)) == len(parts) and others in ([], ["session-knn"])
 
 
 def is_teacher(name: str) -> bool:
@@ -235,5 +236,6 @@ def make(
     if name in NEURAL:
         return encoder(name, seen, seed, clock, tell, checkpoints, changes, weigh)
     knn = NearSessions(clock, tell) if "session-knn" in name.split("+") else None
-    encoders = [encoder(each, seen, seed, clock, tell, None, changes, weigh) for each in parts]
+    # Models that begin alike end alike: with seeds of their own they err apart, which is what a blend lives on.
+    encoders = [encoder(each, seen, seed + at, clock, tell, None, changes, weigh) for at, each in enumerate(parts)]
     return Mixture(encoders, knn, clock, tell)

@@ -21,7 +21,7 @@ from rtp_monolith.training.models.session_knn import SessionKnn
 from rtp_monolith.training.protocols import Cases
 from rtp_monolith.training.scoring import BLOCK_ROWS, Scorer, hide
 
-WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0)
 SHARPNESS = (30.0, 300.0, 3_000.0)
 SHARES = (0.3, 0.5, 0.7)
 GAIN_MIN = 1.002
@@ -95,12 +95,24 @@ def tune(
 ) -> tuple[Mix, dict[Mix, float]]:
     """The mix with the best validation NDCG, and the NDCG of everything tried; gains below GAIN_MIN go to the simpler.
 
-    First the shares of the neural models, then the weight of session-kNN beside the best of those.
+    First the shares of the neural models, one more joining those before it at a time (Caruana et al., "Ensemble
+    Selection from Libraries of Models", ICML 2004), then the weight of session-kNN beside the best of those.
     """
     alone = [Mix(tuple(float(n == place) for n in range(len(neural)))) for place in range(len(neural))]
-    shared = [Mix((share, 1.0 - share)) for share in SHARES] if len(neural) == 2 else []
-    tried = _judged(neural, None, cases, known, k, [*alone, *shared])
+    tried = _judged(neural, None, cases, known, k, alone)
     best = _simplest_good(tried)
+    while 0.0 in best.shares:
+        joined = [
+            Mix(tuple(share * kept + (1.0 - share) * (n == place) for n, kept in enumerate(best.shares)))
+            for place, own in enumerate(best.shares)
+            for share in SHARES
+            if own == 0.0
+        ]
+        more = _judged(neural, None, cases, known, k, joined)
+        tried |= more
+        if (better := _simplest_good({best: tried[best], **more})) == best:
+            break
+        best = better
     if knn is not None:
         beside = [Mix(best.shares, weight, sharpness) for weight in WEIGHTS[1:] for sharpness in SHARPNESS]
         beside.append(Mix((0.0,) * len(neural), 1.0))

@@ -109,7 +109,8 @@ def trial(request: Request, prepared: Prepared, began_s: float, clock: Clock, te
 
     def ask_before(scorer: Scorer, data: Data) -> None:
         tell("testing what was learned without validation")
-        before.update(_figures(_measure(scorer, parts.test(data.known), data)))
+        asked = parts.test(data.known)
+        before.update(_figures(_measure(scorer, asked, data)) | _alone(scorer, asked, data))
 
     asked_before = ask_before if request.detail else None
     made = learn(request, parts, prepared.described, clock, tell, before_refit=asked_before)
@@ -139,11 +140,7 @@ def trial(request: Request, prepared: Prepared, began_s: float, clock: Clock, te
         report["chosen"] = made.learner.document()
         if before:
             report["without_refit"] = before
-        if isinstance(made.scorer, Blend) and len(alone := made.scorer.alone()) > 1:
-            names = made.learner.name.split("+")
-            report["parts"] = [
-                {"name": name} | _figures(_measure(part, cases, data)) for name, part in zip(names, alone, strict=True)
-            ]
+        report |= _alone(made.scorer, cases, data)
     return Tested(report, cases, ranks)
 
 
@@ -194,6 +191,12 @@ def fit_data(prepared: Prepared, k: int) -> Data:
 def _measure(scorer: Scorer, cases: Cases, data: Data) -> Metrics:
     popular = Popularity.of(data.sessions, data.items)
     return measure(scorer, cases, popular, data.known, data.k, data.trained)
+
+
+def _alone(scorer: Scorer, cases: Cases, data: Data) -> dict[str, object]:
+    """What the parts of a blend do by themselves, in the order of the blend's name; nothing for another scorer."""
+    parts = scorer.alone() if isinstance(scorer, Blend) else []
+    return {"parts": [_figures(_measure(part, cases, data)) for part in parts]} if len(parts) > 1 else {}
 
 
 def _figures(metrics: Metrics) -> dict[str, object]:

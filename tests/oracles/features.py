@@ -1,12 +1,13 @@
-"""Features in plain loops over all events ever accepted: slow, obvious, and nothing shared with the fold.
+"""Features in plain loops over the events ever accepted: slow, obvious, and nothing shared with the fold.
 
-Invariant: it keeps the events themselves and counts again for every question. It knows the published resolution of
-windows (docs/features.md), that items and categories are seen at the end of the minute, and no cap, no bound but that
-of the last-K list.
+Invariant: it keeps the events themselves, by user, item and category, and counts again for every question. It knows the
+published resolution of windows (docs/features.md), that items and categories are seen at the end of the minute, and no
+cap, no bound but that of the last-K list.
 """
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -57,8 +58,8 @@ def in_window(times: Sequence[int], window: str, now: int) -> int:
 def decayed(times: Sequence[int], half_life: int, now: int) -> float:
     """Each event has the age of the middle of the finest bucket that still holds it, or of the edge of them all."""
     total = 0.0
+    newest = max(times, default=0)
     for t in times:
-        newest = max(times)
         age = max(0, now - newest) + 8 * DAY
         for width, buckets in BUCKETS.values():
             if t // width > newest // width - buckets:
@@ -74,12 +75,14 @@ def rate(hits: int, trials: int, prior: float, strength: float) -> float:
 
 @dataclass
 class Oracle:
-    """`items`: {id: {"price", "category"}}."""
+    """`items`: {id: {"price", "category"}}. `of` are the events of a user, an item or a category, in log order; `pairs`
+    how often two items were wanted together, each way."""
 
     items: Mapping[str, Mapping[str, object]]
-    events: list[Event] = field(default_factory=list)
+    count: int = 0
+    of: dict[tuple[str, object], list[Event]] = field(default_factory=lambda: defaultdict(list))
     recent: dict[str, list[Entry]] = field(default_factory=dict)
-    pairs: list[tuple[str, str]] = field(default_factory=list)
+    pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, event: Event) -> None:
         """An accepted event, in the order of the log."""
@@ -92,10 +95,12 @@ class Oracle:
                     entry.dwell_ms += event.dwell_ms
                     break
         if event.kind in ACTIONS:
-            mine.append(Entry(event, len(self.events), event.dwell_ms))
+            mine.append(Entry(event, self.count, event.dwell_ms))
             mine.sort(key=lambda entry: (entry.event.ts, entry.seq))
             del mine[: max(0, len(mine) - LAST_K)]
-        self.events.append(event)
+        self.count += 1
+        for owner in (("user", event.user), ("item", event.item), ("category", self.items[event.item]["category"])):
+            self.of[owner].append(event)
 
     def _pair(self, mine: list[Entry], event: Event) -> None:
         """With the last ten different items wanted in the session, an hour apart at most; not when seen before."""
@@ -110,31 +115,25 @@ class Oracle:
             near = abs(entry.event.ts - event.ts) <= HOUR
             if near and entry.event.item not in others and len(others) < PAIRS_MAX:
                 others.append(entry.event.item)
-        self.pairs += [(other, event.item) for other in others]
-        self.pairs += [(event.item, other) for other in others]
+        self.pairs.update((other, event.item) for other in others)
+        self.pairs.update((event.item, other) for other in others)
 
-    def _times(
-        self, kind: str, *, user: str | None = None, item: str | None = None, category: object = None
-    ) -> list[int]:
-        found = []
-        for e in self.events:
-            if e.kind != kind or (user and e.user != user) or (item and e.item != item):
-                continue
-            if category is None or self.items[e.item]["category"] == category:
-                found.append(e.ts)
-        return found
+    def _times(self, kind: str, **owner: object) -> list[int]:
+        """Of the events of one owner: `user`, `item` or `category`."""
+        ((scope, name),) = owner.items()
+        return [e.ts for e in self.of[scope, name] if e.kind == kind]
 
     def _trend(self, now: int, **where: object) -> float:
         hour = week = 0
         for kind in ("click", "view", "add_to_cart", "purchase"):
-            times = self._times(kind, **where)  # type: ignore[arg-type]
+            times = self._times(kind, **where)
             hour += in_window(times, "1h", now)
             week += in_window(times, "7d", now)
         expected = max(week, hour) / 168
         return max(0.0, hour - expected) / (expected + 1) ** 0.5
 
     def _popularity(self, now: int, **where: object) -> float:
-        return sum(w * decayed(self._times(k, **where), 3 * DAY, now) for k, w in WEIGHTS.items())  # type: ignore[arg-type]
+        return sum(w * decayed(self._times(k, **where), 3 * DAY, now) for k, w in WEIGHTS.items())
 
     def _covisitation(self, wanted: Sequence[str], item: str) -> float:
         """`wanted`: latest first."""
@@ -143,16 +142,15 @@ class Oracle:
         total, weight = 0.0, 1.0
         for step, seed in enumerate(wanted):
             if seed not in wanted[:step]:
-                leaving = sum(a == seed for a, _ in self.pairs)
-                together = sum(pair == (seed, item) for pair in self.pairs)
-                total += weight * together / (leaving + 10) ** 0.5
+                leaving = sum(n for (a, _), n in self.pairs.items() if a == seed)
+                total += weight * self.pairs[seed, item] / (leaving + 10) ** 0.5
             weight *= 0.8
-        return total / (sum(b == item for _, b in self.pairs) + 10) ** 0.5
+        return total / (sum(n for (_, b), n in self.pairs.items() if b == item) + 10) ** 0.5
 
     def of_user(self, user: str, now: int) -> dict[str, float]:
         clicks = self._times("click", user=user)
-        prices = [float(str(self.items[e.item]["price"])) for e in self.events if e.user == user and e.kind in WANTED]
-        dwells = [e.dwell_ms for e in self.events if e.user == user and e.kind == "dwell"]
+        prices = [float(str(self.items[e.item]["price"])) for e in self.of["user", user] if e.kind in WANTED]
+        dwells = [e.dwell_ms for e in self.of["user", user] if e.kind == "dwell"]
         mean = sum(prices) / len(prices) if prices else 0.0
         return {
             **{f"user_clicks_{w}": in_window(clicks, w, now) for w in BUCKETS},
@@ -172,11 +170,11 @@ class Oracle:
     def of_item(self, item: str, now: int) -> dict[str, float]:
         now = end_of_minute(now)
         clicks = self._times("click", item=item)
-        dwells = [e.dwell_ms for e in self.events if e.item == item and e.kind == "dwell"]
+        dwells = [e.dwell_ms for e in self.of["item", item] if e.kind == "dwell"]
         category = self.items[item]["category"]
 
         def week(kind: str, **where: object) -> int:
-            return in_window(self._times(kind, **where), "7d", now)  # type: ignore[arg-type]
+            return in_window(self._times(kind, **where), "7d", now)
 
         return {
             **{f"item_clicks_{w}": in_window(clicks, w, now) for w in BUCKETS},

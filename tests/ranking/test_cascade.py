@@ -76,7 +76,7 @@ def test_the_session_is_encoded_once_however_often_it_looks(open_shop: OpenShop)
     shop.did("click", "i2")
     shop.home()
     assert (kept.encodings.hits, kept.encodings.misses) == (1, 2)
-    assert shop.models.stats() == {"encodings_cached": 2, "encoding_hits": 1, "encoding_misses": 2}
+    assert shop.models.stats() == {"encodings_cached": 2, "encoding_hits": 1, "encoding_misses": 2, "trial_share": 0.0}
 
 
 def test_a_session_of_ten_thousand_clicks_is_a_session(open_shop: OpenShop) -> None:

@@ -143,6 +143,15 @@ class FakeModels:
     async def rollback(self) -> object:
         return self._answer("rollback")
 
+    async def try_out(self, role: str, name: str, version: str, share: float) -> object:
+        return self._answer("try_out", role, name, version, str(share))
+
+    async def end_trial(self) -> object:
+        return self._answer("end_trial")
+
+    def trial(self) -> object:
+        return self._answer("trial")
+
     def listing(self) -> object:
         return self._answer("listing")
 

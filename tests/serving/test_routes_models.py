@@ -17,6 +17,9 @@ async def test_each_route_asks_the_models() -> None:
         ("GET", "/v1/models/demo/1.2", None),
         ("POST", "/v1/models/activate", {"name": "demo", "version": "1.2"}),
         ("POST", "/v1/models/rollback", None),
+        ("GET", "/v1/models/trial", None),
+        ("POST", "/v1/models/trial", {"role": "canary", "name": "demo", "version": "1.2", "share": 0.1}),
+        ("DELETE", "/v1/models/trial", None),
     ):
         answer = await shop.ask(method, path, json=body)
         assert (answer.status_code, answer.json()) == (200, {"active": None, "previous": None})
@@ -25,6 +28,9 @@ async def test_each_route_asks_the_models() -> None:
         ("described", "demo", "1.2"),
         ("activate", "demo", "1.2"),
         ("rollback",),
+        ("trial",),
+        ("try_out", "canary", "demo", "1.2", "0.1"),
+        ("end_trial",),
     ]
 
 
@@ -53,6 +59,22 @@ async def test_a_body_that_is_no_version_is_refused(body: bytes, code: tuple[int
     shop = Shop()
     headers = {"content-type": "application/json"}
     assert await shop.code("POST", "/v1/models/activate", content=body, headers=headers) == code
+    assert shop.models.asked == []
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"role": "hero"}, "wrong_type"),
+        ({"share": "half"}, "wrong_type"),
+        ({"share": None}, "wrong_type"),
+        ({"who": "me"}, "unknown_field"),
+    ],
+)
+async def test_a_body_that_is_no_trial_is_refused(change: dict[str, object], code: str) -> None:
+    shop = Shop()
+    body = {"role": "canary", "name": "a", "version": "1", "share": 0.1} | change
+    assert await shop.code("POST", "/v1/models/trial", json=body) == (422, code)
     assert shop.models.asked == []
 
 

@@ -58,3 +58,20 @@ def test_it_survives_a_restart_a_lost_view_and_a_rebuild(tmp_path: Path) -> None
     book = Book(tmp_path)
     assert bundles(book.shard) == expected
     book.shard.close()
+
+
+def test_what_is_tried_is_kept_like_the_activations(tmp_path: Path) -> None:
+    book = Book(tmp_path)
+    assert bytes(book.shard.core.trial) == b""
+    for body in (b'{"trial": 1}', b'{"trial": 2}'):
+        book.shard.record_trial_sync(body)
+    activate(book.shard, "shop", "1")
+    assert bytes(book.shard.core.trial) == b'{"trial": 2}'
+    book.reopen()
+    assert (bytes(book.shard.core.trial), bundles(book.shard)) == (b'{"trial": 2}', [("shop", "1"), None])
+    book.shard.close()
+    assert verify(tmp_path, book.config).equal
+    discard(tmp_path / VIEWS)
+    book = Book(tmp_path)
+    assert bytes(book.shard.core.trial) == b'{"trial": 2}', "from the log alone"
+    book.shard.close()

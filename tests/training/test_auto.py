@@ -83,7 +83,16 @@ def test_names_that_are_models(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "+", "sasrek", "auto+core", "core+core", "session-knn+item-knn", "core+popularity", "core+sasrec+gru4rec"],
+    [
+        "",
+        "+",
+        "sasrek",
+        "auto+core",
+        "core+core",
+        "session-knn+item-knn",
+        "core+popularity",
+        "core+sasrec+gru4rec+bst+two-tower",
+    ],
 )
 def test_names_that_are_none(name: str) -> None:
     assert not auto.is_name(name)

@@ -69,6 +69,15 @@ def test_two_independent_models_are_better_than_one() -> None:
     assert tried[best] > max(tried[Mix((1.0, 0.0))], tried[Mix((0.0, 1.0))])
 
 
+def test_models_join_one_at_a_time_as_long_as_it_helps() -> None:
+    three = [Fixed(1.0, seed) for seed in (1, 2, 3)]
+    best, tried = blend.tune([*three, Fixed(50.0, 4)], None, asked(), ALL, 3)
+    assert all(0.0 < share < 1.0 for share in best.shares[:3]) and best.shares[3] == 0.0
+    assert sum(best.shares) == pytest.approx(1.0)
+    pairs = [ndcg for mix, ndcg in tried.items() if mix.shares.count(0.0) == 2]
+    assert tried[best] > max(pairs), "three are better than any two of them"
+
+
 def test_a_model_that_knows_nothing_gets_no_share() -> None:
     best, _ = blend.tune([Fixed(0.05, 1), Fixed(50.0, 2)], None, asked(), ALL, 3)
     assert best.shares == (1.0, 0.0)

@@ -30,6 +30,7 @@ pub mod said;
 #[cfg(test)]
 pub mod scene;
 pub mod shared;
+pub mod split;
 pub mod state;
 pub mod step;
 pub mod timed_ring;

@@ -34,7 +34,7 @@ mod space {
 }
 
 pub const META_KEY: &[u8] = &[space::META];
-const LAYOUT: u64 = 2;
+const LAYOUT: u64 = 3;
 /// Room that is enough for most records, so that encoding one does not grow its bytes step by step.
 const USER_BYTES_USUAL: usize = 512;
 const STATS_BYTES_USUAL: usize = 128;
@@ -256,6 +256,7 @@ impl State {
             put_str(&mut out, name);
             put_str(&mut out, version);
         }
+        put_bytes(&mut out, &self.trial);
         self.aggregates.encode_meta(&mut out);
         out
     }
@@ -327,11 +328,10 @@ impl State {
             let (source, hash) = (r.u64()?, r.u64()?);
             self.links_due.insert(source, (hash, r.bytes()?.to_vec()));
         }
-        // Views that were written before there were activations end here.
-        let activations = if r.is_empty() { 0 } else { r.u64()? };
-        for _ in 0..activations {
+        for _ in 0..r.u64()? {
             self.activations.push((r.str()?.to_owned(), r.str()?.to_owned()));
         }
+        self.trial = r.bytes()?.to_vec();
         Ok(())
     }
 

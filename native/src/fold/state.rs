@@ -16,6 +16,7 @@ use crate::fold::marks::Marks;
 use crate::fold::own::{Aggregates, Own};
 use crate::fold::persist::Change;
 use crate::fold::shared::{Categories, Stats, SERVED};
+use crate::fold::split::Split;
 use crate::fold::step::{step, Contribution, Outcome, Told};
 use crate::fold::user::{EventIds, User};
 use crate::hash::{key_hash, Namespace};
@@ -126,6 +127,10 @@ pub struct State {
     pub users_total: u64,
     /// Bundles in the order of their activation, the latest first: (name, version), at most `ACTIVATIONS_MAX`.
     pub activations: Vec<(String, String)>,
+    /// Body of the latest trial record; empty before the first.
+    pub trial: Vec<u8>,
+    /// How people are split while a bundle is tried; of this process, not of the log.
+    pub split: Option<Split>,
     /// Links folded on the session's side and not yet on the user's, by source offset.
     pub links_due: BTreeMap<u64, (u64, Vec<u8>)>,
     pub admissions: u64,
@@ -169,6 +174,8 @@ impl State {
             decisions_total: 0,
             users_total: 0,
             activations: Vec::new(),
+            trial: Vec::new(),
+            split: None,
             links_due: BTreeMap::new(),
             admissions: 0,
             dirty: Dirty::default(),
@@ -201,6 +208,7 @@ impl State {
             Kind::Link => self.fold_link(&Link::decode(body)?)?,
             Kind::Decision => self.fold_decision(&Decision::decode(body)?),
             Kind::Activation => self.fold_activation(&Activation::decode(body)?),
+            Kind::Trial => self.trial = body.to_vec(),
         }
         self.applied = frame.end;
         self.dirty.any = true;
@@ -247,6 +255,9 @@ impl State {
             self.users_total += u64::from(first);
             self.events_now_ms = self.events_now_ms.max(event.ts_ms);
             self.global.add_at(event.event_type as u8, &told.when);
+            if let Some(split) = self.split.as_mut().filter(|_| event.event_type == EventType::Click) {
+                split.clicked(hash);
+            }
             for c in contributions.drain(..) {
                 self.contribute(told, c);
             }

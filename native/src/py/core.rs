@@ -34,6 +34,8 @@ pub struct Core {
     pub lists: Lists,
     pub indices: Indices,
     pub prerank: Option<Prerank>,
+    /// Of a bundle that is tried beside the one in use.
+    pub prerank_beside: Option<Prerank>,
     pub posteriors: Tables,
     custom_types: Vec<String>,
     purchase_requires_trusted: bool,
@@ -117,6 +119,7 @@ impl Core {
             lists: Lists::default(),
             indices: Indices::default(),
             prerank: None,
+            prerank_beside: None,
             posteriors: Tables::default(),
             custom_types,
             purchase_requires_trusted,

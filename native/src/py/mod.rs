@@ -1,9 +1,10 @@
 //! The border to Python: one thin file per native concept, no logic.
 
 mod arrange;
+pub mod bundles;
 mod columns;
 mod core;
-pub mod error;
+mod error;
 mod events;
 pub mod log;
 mod rank;

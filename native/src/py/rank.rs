@@ -6,7 +6,7 @@ use pyo3::types::PyBytes;
 
 use crate::cascade::candidates::Indices;
 use crate::cascade::newcomers::{self, Filled, Slot};
-use crate::cascade::prerank::{keep_best, Prerank};
+use crate::cascade::prerank::keep_best;
 use crate::cascade::{candidates, source, SOURCES};
 use crate::explore::Prior;
 use crate::fold::plan::Plan;
@@ -20,7 +20,7 @@ use crate::py::log::PyLog;
 use crate::py::read::Ask;
 use crate::recall::merge::Candidate;
 use crate::recall::vectors::VectorTable;
-use crate::record::{Activation, Arm, Decision, Explored, Kind, Shown};
+use crate::record::{Arm, Decision, Explored, Kind, Shown};
 
 /// Rows of features that a decision carries; a longer list is logged without those of its tail.
 const ROWS_LOGGED_MAX: usize = 50;
@@ -186,18 +186,6 @@ impl Core {
 
 #[pymethods]
 impl Core {
-    /// The light model of the bundle in use, None without one; `plan` knows its columns. Raises `bad_prerank`.
-    #[pyo3(signature = (json, plan=None))]
-    fn set_prerank(&mut self, json: Option<&[u8]>, plan: Option<&PyPlan>) -> PyResult<()> {
-        let Some(json) = json else {
-            self.prerank = None;
-            return Ok(());
-        };
-        let plan = plan.ok_or_else(|| refuse("bad_prerank", "plan", "a model needs the plan of its columns".into()))?;
-        self.prerank = Some(Prerank::parse(json, &plan.plan).map_err(to_py)?);
-        Ok(())
-    }
-
     /// Drops what may not be shown, fills from the catalogue when fewer than `k` are left, and keeps the best `limit`:
     /// by the light model when there is one and `light`, else by what the sources say.
     #[pyo3(signature = (ask, ranked, limit, k, light=true))]
@@ -386,26 +374,6 @@ impl Core {
     fn submit_decisions(&mut self, log: &PyLog) -> PyResult<()> {
         let Core { state, queue, .. } = self;
         queue.submit_deferred(state, &log.log).map_err(to_py)
-    }
-
-    /// Hands an activation to the log; once it is folded, `active_bundle` is this one.
-    fn submit_activation(&mut self, log: &PyLog, name: &str, version: &str, received_ms: i64) -> PyResult<u64> {
-        let mut body = Vec::new();
-        Activation { name, version }.encode(&mut body);
-        let records = [(Kind::Activation, 0, &body[..])];
-        self.queue.submit_records(&mut self.state, &log.log, &records, received_ms, true).map_err(to_py)
-    }
-
-    /// (name, version) of the bundle that was activated last.
-    #[getter]
-    fn active_bundle(&self) -> Option<(String, String)> {
-        self.state.activations.first().cloned()
-    }
-
-    /// The bundle that was in use before that one.
-    #[getter]
-    fn previous_bundle(&self) -> Option<(String, String)> {
-        self.state.activations.get(1).cloned()
     }
 }
 

@@ -155,6 +155,21 @@ impl VectorTable {
         found
     }
 
+    /// What was staged is complete: it is to be kept beside the present vectors, and lent in their place.
+    pub fn hold(&mut self) {
+        if let Some(table) = &mut self.staged {
+            table.owed = table.origins.len();
+        }
+    }
+
+    /// What was staged and the present vectors change places; nothing happens when nothing was staged.
+    pub fn swap(&mut self) {
+        if let Some(mut other) = self.staged.take() {
+            std::mem::swap(self, &mut *other);
+            self.staged = Some(other);
+        }
+    }
+
     fn of(dimension: usize) -> VectorTable {
         VectorTable { dimension, codes: Codes::new(dimension), ..VectorTable::default() }
     }

@@ -195,6 +195,36 @@ fn what_is_staged_in_parts_becomes_what_is_set_at_once() {
 }
 
 #[test]
+fn what_is_held_beside_is_lent_and_both_follow_the_catalogue() {
+    let mut c = Catalogue::default();
+    ["a", "b", "bare"].iter().for_each(|id| assert!(put(&mut c, id, &["m"], true) < 3));
+    let mut table = VectorTable::default();
+    table.set(&c, &["a", "b"], &[1.0, 3.0], 1).unwrap();
+    table.swap();
+    assert_eq!(table.row(0), Some(&[1.0][..]), "nothing is held");
+    table.stage(&c, &["a", "b", "late"], &[1.0, 2.0, 5.0, 6.0, 7.0, 8.0], 2).unwrap();
+    table.hold();
+    table.refresh(&c, &[]);
+    table.swap();
+    assert_eq!((table.dimension(), table.row(1), table.row(2)), (2, Some(&[5.0, 6.0][..]), Some(&[3.0, 4.0][..])));
+    let late = put(&mut c, "late", &["w"], true);
+    c.delete("a");
+    table.refresh(&c, &[0, late]);
+    assert_eq!(
+        (table.row(late), table.may_be_found(0), table.may_be_found(late)),
+        (Some(&[7.0, 8.0][..]), false, true)
+    );
+    table.swap();
+    assert_eq!((table.dimension(), table.row(1), table.may_be_found(0)), (1, Some(&[3.0][..]), false));
+    assert_eq!(table.row(late), None, "no vector and nobody of its category has one");
+    table.swap();
+    table.swap();
+    table.unstage();
+    table.swap();
+    assert_eq!(table.dimension(), 1);
+}
+
+#[test]
 fn an_index_outside_is_told_of_every_change_once() {
     let mut c = Catalogue::default();
     for id in ["a", "b", "c"] {
