@@ -79,8 +79,10 @@ class NearSessions:
     name = "session-knn"
     epochs = 0.0
     GRID: tuple[tuple[str, tuple[float, ...]], ...] = (
+        ("with_latest", (False, True)),
         ("max_items_in_session", (2, 4, 8)),
         ("neighborhood_size_k", (50, 100, 250, 500)),
+        ("reach", (0.0, 1.0, 2.0, 4.0, 8.0)),
         ("m_most_recent_sessions", (500, 1000, 2500)),
         ("idf_weighting", (0.0, 1.0)),
     )
@@ -106,9 +108,7 @@ class NearSessions:
                     value == getattr(self.settings, name) and best >= 0.0
                 ) or self.clock.monotonic_s() + took_s > until_s:
                     continue
-                tried = msgspec.convert(
-                    {**msgspec.structs.asdict(self.settings), name: value}, KnnSettings, strict=False
-                )
+                tried = msgspec.structs.replace(self.settings, **{name: value})
                 began_s = self.clock.monotonic_s()
                 ndcg = judged(made.fresh().with_settings(tried), cases, data)
                 took_s = self.clock.monotonic_s() - began_s

@@ -17,6 +17,9 @@ QUERY_SHAPES = [
     {"m_most_recent_sessions": 500, "neighborhood_size_k": 50, "max_items_in_session": 2, "idf_weighting": 1.0},
     {"m_most_recent_sessions": 5, "neighborhood_size_k": 3, "max_items_in_session": 4, "idf_weighting": 0.0},
     {"m_most_recent_sessions": 12, "neighborhood_size_k": 6, "max_items_in_session": 14, "idf_weighting": 2.5},
+    {"neighborhood_size_k": 9, "max_items_in_session": 3, "with_latest": True},
+    {"neighborhood_size_k": 9, "max_items_in_session": 3, "reach": 1.5},
+    {"neighborhood_size_k": 4, "max_items_in_session": 5, "with_latest": True, "reach": 4.0, "idf_weighting": 0.0},
 ]
 
 

@@ -44,6 +44,8 @@ class VmisKnn:
         neighborhood_size_k: int = 50,
         max_items_in_session: int = 2,
         idf_weighting: float = 1.0,
+        with_latest: bool = False,
+        reach: float = 0.0,
     ) -> list[tuple[int, float]]:
         window = list(items[max(0, len(items) - max_items_in_session) :])
         if not window:
@@ -71,9 +73,12 @@ class VmisKnn:
             held = self.sessions[key].items
             latest_shared = min(back for item, back in distance.items() if item in held)
             weight = 1.0 - 0.1 * latest_shared if latest_shared < 100 else 0.0
-            for item in held:
-                votes[item] = votes.get(item, 0.0) + weight * similarity[key]
-        votes.pop(window[-1], None)
+            (here,) = (at for at, item in enumerate(held) if distance.get(item) == latest_shared)
+            for at, item in enumerate(held):
+                fading = math.exp(-max(0, abs(at - here) - 1) / reach) if reach else 1.0
+                votes[item] = votes.get(item, 0.0) + weight * similarity[key] * fading
+        if not with_latest:
+            votes.pop(window[-1], None)
         if idf_weighting != 0.0:
             pairs = sum(len(s.items) for s in self.sessions.values())
             for item in votes:

@@ -68,7 +68,13 @@ impl SurfacePlan {
             };
             wanted.push(Wanted { source: at as u8, quota, weight });
         }
-        let knn = KnnParams { m_most_recent_sessions, neighborhood_size_k, max_items_in_session, idf_weighting };
+        let knn = KnnParams {
+            m_most_recent_sessions,
+            neighborhood_size_k,
+            max_items_in_session,
+            idf_weighting,
+            ..KnnParams::default()
+        };
         Ok(SurfacePlan {
             name,
             sources: wanted,

@@ -67,7 +67,7 @@ impl SessionKnn {
 
     #[pyo3(signature = (
         items, n, *, exclude=None, m_most_recent_sessions=500, neighborhood_size_k=50, max_items_in_session=2,
-        idf_weighting=1.0
+        idf_weighting=1.0, with_latest=false, reach=0.0
     ))]
     #[allow(clippy::too_many_arguments)] // the parameters of the paper, by keyword
     fn query(
@@ -80,10 +80,18 @@ impl SessionKnn {
         neighborhood_size_k: usize,
         max_items_in_session: usize,
         idf_weighting: f64,
+        with_latest: bool,
+        reach: f64,
     ) -> PyResult<Vec<(u32, f32)>> {
         let items = items.as_slice()?;
-        let params =
-            knn::KnnParams { m_most_recent_sessions, neighborhood_size_k, max_items_in_session, idf_weighting };
+        let params = knn::KnnParams {
+            m_most_recent_sessions,
+            neighborhood_size_k,
+            max_items_in_session,
+            idf_weighting,
+            with_latest,
+            reach,
+        };
         let mut out = Vec::new();
         py.detach(|| self.index.query(items, exclude, &params, n, &mut out));
         Ok(out)

@@ -25,12 +25,15 @@ TAIL = 1e-6
 
 
 class KnnSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The parameters of the paper."""
+    """The parameters of the paper, and two beyond it that it leaves off: `with_latest`, the latest item may come again;
+    `reach`, over how many places what a neighbour did beside the shared item fades (STAN, Garg et al., SIGIR 2019)."""
 
     m_most_recent_sessions: int = 1000
     neighborhood_size_k: int = 100
     max_items_in_session: int = 4
     idf_weighting: float = 1.0
+    with_latest: bool = False
+    reach: float = 0.0
 
 
 class SessionKnn:

@@ -49,11 +49,23 @@ pub struct KnnParams {
     pub max_items_in_session: usize,
     /// Factor on ln(pairs / sessions of the item); 0 switches the weighting off.
     pub idf_weighting: f64,
+    /// Beyond the paper: the latest item may come again. Who counts what comes next wants it, who recommends may not.
+    pub with_latest: bool,
+    /// Beyond the paper, 0 switches it off: in a neighbour, what stands farther than one place from the latest shared item
+    /// counts by exp(-places beyond / reach) (STAN, Garg et al., SIGIR 2019).
+    pub reach: f64,
 }
 
 impl Default for KnnParams {
     fn default() -> Self {
-        KnnParams { m_most_recent_sessions: 500, neighborhood_size_k: 50, max_items_in_session: 2, idf_weighting: 1.0 }
+        KnnParams {
+            m_most_recent_sessions: 500,
+            neighborhood_size_k: 50,
+            max_items_in_session: 2,
+            idf_weighting: 1.0,
+            with_latest: false,
+            reach: 0.0,
+        }
     }
 }
 

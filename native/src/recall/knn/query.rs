@@ -40,6 +40,8 @@ struct Neighbour {
     /// Place by session time among the m most recent, 0 for the newest.
     recency: u32,
     distance: usize,
+    /// The latest shared item.
+    shared: u32,
     similarity: f64,
 }
 
@@ -101,6 +103,9 @@ impl SessionKnn {
     ///    idf_weighting * ln(pairs / sessions of the item), counted over the whole index; without the factor when
     ///    idf_weighting is 0.
     /// 5. The latest item itself is not returned; earlier ones of the session may be.
+    ///
+    /// `with_latest` leaves out step 5, and with a `reach` a vote of step 4 is smaller for items that stand farther from
+    /// the latest shared one: a session's items stand in the order in which it touched them last.
     ///
     /// Where the reference leaves ties of equal times to the order of its file, the key decides here.
     /// `m_most_recent_sessions` counts as at most half of `posting_max`.
@@ -164,13 +169,15 @@ impl SessionKnn {
             let Some(newest) = cursors.iter().max_by_key(|c| c.rank) else { return };
             let slot = newest.slot;
             let recency = neighbours.len() as u32;
-            let mut found = Neighbour { slot, recency, distance: usize::MAX, similarity: 0.0 };
+            let mut found = Neighbour { slot, recency, distance: usize::MAX, shared: 0, similarity: 0.0 };
             cursors.retain_mut(|cursor| {
                 if cursor.slot != slot {
                     return true;
                 }
                 found.similarity += cursor.decay;
-                found.distance = found.distance.min(cursor.distance);
+                if cursor.distance < found.distance {
+                    (found.distance, found.shared) = (cursor.distance, cursor.item as u32);
+                }
                 cursor.advance(&self.postings[cursor.item].entries, &self.clocks, exclude)
             });
             neighbours.push(found);
@@ -182,14 +189,21 @@ impl SessionKnn {
         let neighbours = std::mem::take(&mut scratch.neighbours);
         for neighbour in &neighbours {
             let vote = match_weight(neighbour.distance) * neighbour.similarity;
-            for &item in &self.sessions[neighbour.slot as usize].items {
-                scratch.add(item & !PENDING, vote);
+            let items = &self.sessions[neighbour.slot as usize].items;
+            if params.reach > 0.0 {
+                let here = items.iter().position(|item| item & !PENDING == neighbour.shared).unwrap_or(0);
+                for (at, item) in items.iter().enumerate() {
+                    let beyond = at.abs_diff(here).saturating_sub(1) as f64;
+                    scratch.add(item & !PENDING, vote * (-beyond / params.reach).exp());
+                }
+            } else {
+                items.iter().for_each(|item| scratch.add(item & !PENDING, vote));
             }
         }
         scratch.neighbours = neighbours;
         scratch.scored.clear();
         for &item in &scratch.found {
-            if item == latest {
+            if item == latest && !params.with_latest {
                 continue;
             }
             let mut score = scratch.sums[item as usize];
