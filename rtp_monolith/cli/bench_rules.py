@@ -20,6 +20,7 @@ from rtp_monolith._native import Ask, Core, Ranked
 from rtp_monolith.clock import WallClock
 from rtp_monolith.config import Config, parse
 from rtp_monolith.config_surfaces import Rules
+from rtp_monolith.ranking.prerank import CHOICE
 from rtp_monolith.state.shard_state import ShardState
 from rtp_monolith.state.surface import surface_plan
 
@@ -51,7 +52,7 @@ EVERYTHING = "mmr_and_all_rules"
 
 
 def rules(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """µs of a list by variant, the median of `rounds`, and what each adds to the list without rules."""
+    """µs of a list by variant, the median of `rounds`, and what each adds to the list without rules, the floor."""
     variants = dict(VARIANTS)
     head = "[surfaces.x]\ndiversity = 0.35\nstability = { moves_max = 5 }\n"
     others = [text for name, text in VARIANTS.items() if "rules" in text and name != "cap_window"]
@@ -69,7 +70,7 @@ def rules(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
         "k": K,
         "rounds": rounds,
         "floor": {"list_us": us["none"]},
-        **{name: {"list_us": value, "added_us": round(value - us["none"], 1)} for name, value in us.items()},
+        "lists": {name: {"list_us": value, "added_us": round(value - us["none"], 1)} for name, value in us.items()},
     }
 
 
@@ -97,7 +98,8 @@ def _measure(state: ShardState, config: Config, rounds: int) -> float:
     rng = np.random.default_rng(1)
     # As `ranking/surfaces.py` has it: what declares no more than MMR goes the short way.
     rules = msgspec.structs.replace(surface.rules, filter={})
-    plain = surface.diversify == "mmr" and surface.stability is None and rules == Rules()
+    bare = rules == Rules()
+    plain = surface.diversify == "mmr" and surface.stability is None and bare
     last: Ranked | None = None
     taken = []
     for _ in range(rounds + 1):
@@ -105,16 +107,20 @@ def _measure(state: ShardState, config: Config, rounds: int) -> float:
         core.prerank(ask, ranked, CANDIDATES, K)
         core.set_scores(ranked, rng.random(len(ranked)).astype(np.float32))
         moves_max = None if surface.stability is None else surface.stability.moves_max
-        taken.append(_seconds(core, ask, ranked, plain, last, moves_max))
+        taken.append(_seconds(core, ask, ranked, plain, bare, last, moves_max))
         last = ranked
     return round(median(taken[1:]) * 1e6, 1)
 
 
-def _seconds(core: Core, ask: Ask, ranked: Ranked, plain: bool, last: Ranked | None, moves_max: int | None) -> float:
+def _seconds(
+    core: Core, ask: Ask, ranked: Ranked, plain: bool, bare: bool, last: Ranked | None, moves_max: int | None
+) -> float:
     began = perf_counter()
     core.prerank(ask, ranked, CANDIDATES, K)
     if plain:
         core.diversify(ask, ranked, K)
     else:
+        if bare:
+            ranked.truncate(CHOICE * K)
         core.arrange(ask, ranked, K, last, moves_max)
     return perf_counter() - began

@@ -9,6 +9,7 @@ from __future__ import annotations
 from rtp_monolith._native import Core, Ranked
 from rtp_monolith.ranking.budget import Gate
 from rtp_monolith.ranking.last_lists import LastLists
+from rtp_monolith.ranking.prerank import CHOICE
 from rtp_monolith.ranking.run import Run
 
 
@@ -26,13 +27,17 @@ class Rerank:
         run.times.done("rerank")
 
     def _rerank(self, run: Run) -> None:
-        if run.surface.is_plain:
+        surface = run.surface
+        if surface.is_plain:
             self._core.diversify(run.ask, run.ranked, run.k)
             return
         before = self._before(run)
         if run.stays:
             return
-        stability = run.surface.declared.stability
+        if surface.is_bare:
+            # What stands further down would not rise to the first `k` for being different.
+            run.ranked.truncate(CHOICE * run.k)
+        stability = surface.declared.stability
         moves_max = None if stability is None else stability.moves_max
         self._core.arrange(run.ask, run.ranked, run.k, before, moves_max, run.scores is not None)
 

@@ -23,8 +23,10 @@ class CompiledSurface(msgspec.Struct, frozen=True):
     value: Value
     keep_ms: int | None
     """How long a list may stay without new evidence; None where lists are not kept."""
+    is_bare: bool
+    """No rule has a say in the order of a list."""
     is_plain: bool
-    """Nothing is declared of the order of a list but the weight of MMR."""
+    """Nor is there anything else to it but the weight of MMR."""
 
     @property
     def chooses(self) -> bool:
@@ -68,5 +70,6 @@ def _compiled(config: Config, name: str, surface: Surface) -> CompiledSurface:
         surface_plan(config, name),
         Value(surface.value, f"surfaces.{name}.value"),
         keep,
+        rules == Rules(),
         keep is None and surface.diversify == "mmr" and rules == Rules(),
     )
