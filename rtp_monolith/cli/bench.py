@@ -184,6 +184,16 @@ def recall_command(items: str, dimension: int, k: int, seconds: float, graph: bo
     show({"command": "recall", "k": k, "dimension": dimension, "machine": host, **named}, as_json)
 
 
+@bench.command("rules")
+@click.option("--rounds", type=click.IntRange(1), default=400, show_default=True, help="Lists of each variant.")
+@json_option
+def rules_command(rounds: int, as_json: bool) -> None:
+    """What each rule of a surface costs a list of 200 candidates."""
+    from rtp_monolith.cli.bench_rules import rules
+
+    show({"command": "rules", "machine": machine(), **rules(rounds, progress)}, as_json)
+
+
 @bench.command("train")
 @click.option("--items", type=click.IntRange(2), default=10_000, show_default=True)
 @click.option("--sessions", type=click.IntRange(32), default=640, show_default=True, help="Of 51 clicks, in a round.")

@@ -97,8 +97,8 @@ impl State {
                 .map_or(0, |u| u.counts.iter().filter(|(t, _)| is_positive(*t)).map(|(_, c)| c.total()).sum()),
             last_category: last.and_then(|hash| self.facts.facts(hash).categories.first().copied()),
             last_brand: last_item.and_then(|item| item.brand),
-            clicked: user.filter(|_| needs(|op| matches!(op, Op::CrossClicked))).map(|u| u.clicked.lookup()),
-            bought: user.filter(|_| needs(|op| matches!(op, Op::CrossBought))).map(|u| u.bought.lookup()),
+            clicked: user.filter(|_| needs(|op| matches!(op, Op::CrossClicked))).map(|u| u.clicked.lookup(None, 0)),
+            bought: user.filter(|_| needs(|op| matches!(op, Op::CrossBought))).map(|u| u.bought.lookup(None, 0)),
             acted: user.filter(|_| needs(|op| matches!(op, Op::CrossMinutesSince))).map(|u| {
                 let mut acted = Lookup::with_room(u.recent.len());
                 u.recent.iter().for_each(|r| acted.put(r.item, r.ts_ms));

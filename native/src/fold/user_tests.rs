@@ -17,7 +17,7 @@ fn busy(seed: u64) -> User {
         let session = u.session_mut(&format!("s{}", n % 4), T + n as i64).number;
         u.insert_recent(recent(seed + n, T + n as i64, session));
         u.count_category(n % 40, 1, T + n as i64);
-        u.clicked.insert(seed + n);
+        u.clicked.insert(seed + n, 60_000 * (20_000 + seed as i64));
         u.dedupe.insert((seed + n) << 20);
     }
     cart_add(&mut u.session_mut("s1", T).cart, 5, 2);
