@@ -318,7 +318,7 @@ mod tests {
         for json in [
             &br#"{"user": []}"#[..],
             br#"{"user": [], "item": [{"name": "x", "width": 0, "key": "zz"}]}"#,
-            br#"{"user": [], "item": [{"name": "x", "width": 4097, "key": "00000000000000aa"}]}"#,
+            br#"{"user": [], "item": [{"name": "x", "width": -1, "key": "00000000000000aa"}]}"#,
         ] {
             assert!(Published::define(json).is_err());
         }

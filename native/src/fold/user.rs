@@ -25,9 +25,8 @@ const LINKS_MAX: usize = 16;
 /// Layout 1 ends before the minutes of what was clicked and bought.
 const LAYOUT: u8 = 2;
 
-/// Bound of an encoded record in bytes, ids at their longest and every number at its largest; a busy shopper with
-/// 36-character ids stays under 4,096.
-pub const BYTES_MAX: usize = 26_624;
+/// Bound of an encoded record in bytes, ids and numbers at their largest; a busy shopper's stays under 4,096.
+pub const BYTES_MAX: usize = 29_696;
 
 /// The event ids that a key remembers.
 pub type EventIds = HashRing<256, 6>;

@@ -58,8 +58,10 @@ fn the_largest_record_is_within_its_bound() {
         let number = session.number;
         u.insert_recent(Recent { dwell_ms: u32::MAX, ..recent(far, i64::MIN / 4 + n as i64, number) });
         u.dedupe.insert(far);
-        u.clicked.insert(far);
-        u.bought.insert(far);
+        // Steps between two minutes are written: the largest are from one end of time to the other.
+        let swing = if n % 2 == 0 { i64::MIN } else { i64::MAX };
+        u.clicked.insert(far, swing);
+        u.bought.insert(far, swing);
         u.count_category(far, u32::MAX, i64::MIN / 4);
         u.count_custom(&format!("{}{n:03}", "c".repeat(61)), u64::MAX / 2);
         u.remember_order(far, vec![far; 2 * ORDER_ITEMS_MAX]);

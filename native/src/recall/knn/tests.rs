@@ -72,7 +72,8 @@ fn m_keeps_the_recent_and_k_the_similar() {
 
 #[test]
 fn the_latest_item_may_come_again_and_what_stands_near_it_counts_more() {
-    let mut index = filled(LIMITS, &[(1, 1, 10), (1, 2, 20), (1, 3, 30), (1, 4, 40)]);
+    let roomy = KnnLimits { session_items_max: 10, ..LIMITS };
+    let mut index = filled(roomy, &[(1, 1, 10), (1, 2, 20), (1, 3, 30), (1, 4, 40)]);
     let plain = KnnParams { idf_weighting: 0.0, ..KnnParams::default() };
     assert_eq!(ask(&mut index, &[2], &plain), [(1, 0.9), (3, 0.9), (4, 0.9)]);
     let again = KnnParams { with_latest: true, ..plain };
