@@ -217,7 +217,9 @@ impl Blocks {
         for (at, Feature { op, scope, default, .. }) in plan.features.iter().enumerate() {
             let column = Column { at, op: op.clone(), default: *default };
             let (columns, kept) = match scope {
-                Scope::Item if *op != Op::ItemNeighbours && !matches!(op, Op::Published(_)) => (&mut blocks.columns, &mut blocks.weights),
+                Scope::Item if *op != Op::ItemNeighbours && !matches!(op, Op::Published(_)) => {
+                    (&mut blocks.columns, &mut blocks.weights)
+                }
                 Scope::Category => (&mut blocks.categories.columns, &mut blocks.categories.weights),
                 Scope::Seller => (&mut blocks.sellers.columns, &mut blocks.sellers.weights),
                 Scope::Item | Scope::Cross => {
