@@ -16,11 +16,9 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, field
 
+from rtp_monolith.config_surfaces import Count, Positive, Rules, Section, Share, Surface, default_surfaces
 from rtp_monolith.errors import ConfigError
 
-SourceName = Literal[
-    "ann", "session_knn", "covis", "same_category", "text", "trending", "popular", "popular_context", "new", "catalogue"
-]
 PropKind = Literal["number", "text", "flag"]
 ValueKind = Literal["number", "text", "flag", "texts"]
 Scope = Literal["events", "lists", "items", "users", "admin"]
@@ -42,23 +40,16 @@ EVENT_TYPES: tuple[str, ...] = (
     "identify",
 )
 
-Count = Annotated[int, Meta(ge=1)]
-Positive = Annotated[float, Meta(gt=0)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-DEFAULT_VALUE = "0.2*click + 1.0*cart + 3.0*purchase"
+NO_RULES = msgspec.to_builtins(Rules())
 EventTypeName = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file."""
 
 
 class Events(Section, frozen=True):
     """`props` and `attributes` say what a team's own props of events and attributes of items hold, for its features."""
 
-    custom: Annotated[list[EventTypeName], Meta(max_length=64)] = []
-    props: dict[str, PropKind] = {}
-    attributes: dict[str, ValueKind] = {}
+    custom: Annotated[list[EventTypeName], Meta(max_length=64)] = field(default_factory=list)
+    props: dict[str, PropKind] = field(default_factory=dict)
+    attributes: dict[str, ValueKind] = field(default_factory=dict)
     purchase_requires_server_key: bool = False
 
 
@@ -210,52 +201,9 @@ class ApiKey(Section, frozen=True):
 class Http(Section, frozen=True):
     """`allowed_origins` are the pages of other origins that may call from a browser; `["*"]` allows all."""
 
-    allowed_origins: list[str] = []
+    allowed_origins: list[str] = field(default_factory=list)
     keep_alive_s: Count = 75
     shutdown_s: Count = 10
-
-
-class Source(Section, frozen=True):
-    """How many candidates a source of recall may bring, and the weight of its score in the merge."""
-
-    quota: Count = 100
-    weight: Annotated[float, Meta(ge=0)] = 1.0
-
-
-class Explore(Section, frozen=True):
-    """One place of a list given to a new item by Thompson sampling. `slot` is a position from 0.
-
-    The pool is the `pool` newest items that may be shown and were seen less than `impressions_max` times; the prior of
-    an item's click rate is `prior_clicks` of `prior_impressions`.
-    """
-
-    slot: Annotated[int, Meta(ge=0, le=199)] = 4
-    pool: Annotated[int, Meta(ge=1, le=200)] = 20
-    impressions_max: Count = 50
-    prior_clicks: Positive = 1.0
-    prior_impressions: Positive = 20.0
-
-
-class Surface(Section, frozen=True):
-    """A place where lists are shown. `diversity` is the weight of MMR, 0 = off.
-
-    `value` is what an item is worth there, over the ranker's heads, `price` and `attributes.NAME`. `recall_weight` is
-    the share of the sources' score in the final one: on a search how well the words match. `within` restricts a list
-    to the category that the request must then name.
-    """
-
-    sources: Annotated[dict[SourceName, Source], Meta(min_length=1)]
-    seen: Literal["exclude", "allow"] = "exclude"
-    bought: Literal["exclude", "allow"] = "exclude"
-    diversity: Share = 0.0
-    impressions: Literal["viewed", "served"] = "viewed"
-    rank_timeout_ms: Positive | None = None
-    k: Annotated[int, Meta(ge=1, le=200)] = 20
-    rank: Literal["model", "off"] = "model"
-    value: Annotated[str, Meta(min_length=1, max_length=500)] = DEFAULT_VALUE
-    recall_weight: Share = 0.0
-    explore: Explore | None = None
-    within: Literal["category"] | None = None
 
 
 class Cascade(Section, frozen=True):
@@ -274,39 +222,8 @@ class Cascade(Section, frozen=True):
     breaker_failures: Count = 3
     breaker_cooldown_ms: Positive = 1000.0
     encodings_cached_max: Count = 20_000
-
-
-def default_surfaces() -> dict[str, Surface]:
-    """`home` and `product`, as a shard has them without `--config`."""
-    return {
-        "home": Surface(
-            sources={
-                "ann": Source(quota=500, weight=0.8),
-                "session_knn": Source(quota=200, weight=1.0),
-                "covis": Source(quota=200, weight=0.6),
-                "same_category": Source(quota=200, weight=0.5),
-                "popular_context": Source(quota=100, weight=0.3),
-                "trending": Source(quota=100, weight=0.2),
-                "popular": Source(quota=200, weight=0.1),
-                "new": Source(quota=50, weight=0.05),
-                "catalogue": Source(quota=200, weight=0.01),
-            },
-            diversity=0.2,
-            explore=Explore(),
-        ),
-        "product": Surface(
-            sources={
-                "ann": Source(quota=300, weight=0.5),
-                "session_knn": Source(quota=200, weight=0.8),
-                "covis": Source(quota=300, weight=1.0),
-                "same_category": Source(quota=200, weight=0.5),
-                "popular_context": Source(quota=100, weight=0.3),
-                "popular": Source(quota=100, weight=0.1),
-                "catalogue": Source(quota=200, weight=0.01),
-            },
-            diversity=0.1,
-        ),
-    }
+    pages_max: Count = 50_000
+    pages_keep_ms: Positive = 1_800_000.0
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -370,6 +287,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
                 if table[name] is None:
                     del table[name]
         # Left out when empty: decisions logged before a team declared anything stay comparable.
+        del plain["cascade"]["pages_max"], plain["cascade"]["pages_keep_ms"]
+        for surface in plain["surfaces"].values():
+            for name, unsaid in (("rules", NO_RULES), ("diversify", "mmr"), ("stability", None)):
+                if surface[name] == unsaid:
+                    del surface[name]
         for table, names in ((plain, ("features", "features_file")), (plain["events"], ("props", "attributes"))):
             for name in names:
                 if not table[name]:
@@ -391,23 +313,36 @@ def _parse(text: str, source: str, kind: type[_SectionT]) -> _SectionT:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}: not TOML: {error}") from None
     _refuse_unknown(data, msgspec.inspect.type_info(kind), "", source)
-    _check_feature_tables(data.get("features"), source)
+    _check_entries(data, msgspec.inspect.type_info(kind), "", source)
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {str(error).replace('`$.', '`')}") from None
 
 
-def _check_feature_tables(features: object, source: str) -> None:
+def _check_entries(value: object, kind: msgspec.inspect.Type, at: str, source: str) -> None:
     """msgspec does not say in which entry of a table it found what it refuses."""
-    for scope, tables in features.items() if isinstance(features, dict) else ():
-        for name, table in tables.items() if isinstance(tables, dict) else ():
-            try:
-                msgspec.convert(table, FeatureTable)
-            except msgspec.ValidationError as error:
-                said, _, key = str(error).partition(" - at `$.")
-                place = f"features.{scope}.{name}" + (f".{key.rstrip('`')}" if key else "")
-                raise ConfigError(f"{source}: `{place}`: {said}") from None
+    if isinstance(kind, msgspec.inspect.UnionType):
+        for each in kind.types:
+            _check_entries(value, each, at, source)
+    elif isinstance(kind, msgspec.inspect.StructType) and isinstance(value, dict):
+        for one in kind.fields:
+            if one.encode_name in value:
+                _check_entries(value[one.encode_name], one.type, f"{at}.{one.encode_name}".lstrip("."), source)
+    elif isinstance(kind, msgspec.inspect.DictType) and isinstance(value, dict):
+        for key, inner in value.items():
+            place = f"{at}.{key}"
+            _check_entries(inner, kind.value_type, place, source)
+            if isinstance(kind.value_type, msgspec.inspect.StructType):
+                _check_entry(inner, kind.value_type.cls, place, source)
+
+
+def _check_entry(value: object, kind: type, place: str, source: str) -> None:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        said, _, key = str(error).partition(" - at `$")
+        raise ConfigError(f"{source}: `{place}{key.rstrip('`')}`: {said}") from None
 
 
 def load(path: Path | None) -> Config:
@@ -428,7 +363,7 @@ class FeaturesFile(Section, frozen=True):
     """A file of features alone; what `events` says there is added to the configuration."""
 
     events: Events = field(default_factory=Events)
-    features: dict[str, dict[str, FeatureTable]] = {}
+    features: dict[str, dict[str, FeatureTable]] = field(default_factory=dict)
 
 
 def parse_features(text: str, source: str) -> FeaturesFile:

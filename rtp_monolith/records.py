@@ -18,6 +18,7 @@ ID_CHARS_MAX = 128
 TEXT_CHARS_MAX = 1024
 K_MAX = 200
 RANK_ITEMS_MAX = 1000
+EXPLAIN_MISSING_MAX = 50
 
 Id = Annotated[str, msgspec.Meta(max_length=ID_CHARS_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_CHARS_MAX)]
@@ -61,7 +62,8 @@ class Context(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class RecommendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`POST /v1/recommend`. Without `k` a list is as long as its surface says. `filter` stays the text it came as."""
+    """`POST /v1/recommend`. Without `k` a list is as long as its surface says. `filter` stays the text it came as.
+    `after` is the `request_id` of the page before."""
 
     surface: Id
     session_id: Id
@@ -72,11 +74,13 @@ class RecommendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     exclude: list[Id] | None = None
     min_position: Text | None = None
     explain: bool = False
+    explain_missing: Annotated[list[Id], msgspec.Meta(max_length=EXPLAIN_MISSING_MAX)] | None = None
     request_id: Id | None = None
+    after: Id | None = None
 
     def __post_init__(self) -> None:
         _require(self, ("surface", "session_id"))
-        _empty_is_missing(self, ("user_id", "min_position", "request_id"))
+        _empty_is_missing(self, ("user_id", "min_position", "request_id", "after"))
 
     @property
     def filter_json(self) -> bytes | None:

@@ -75,8 +75,19 @@ def test_a_file_replaces_what_it_names_and_leaves_the_rest(tmp_path: Path) -> No
             "unknown key `surfaces.home.explore.solt`, did you mean `slot`?",
         ),
         (f"{HOME}\nrecall_wieght = 0.1\n{POPULAR}", "did you mean `recall_weight`?"),
-        (f"{HOME}\nexplore = {{ slot = 200 }}\n{POPULAR}", "Expected `int` <= 199 - at `surfaces[...].explore.slot`"),
+        (f"{HOME}\nexplore = {{ slot = 200 }}\n{POPULAR}", "`surfaces.home.explore.slot`: Expected `int` <= 199"),
         (f"{HOME}\nrank = 'best'\n{POPULAR}", "Invalid enum value 'best'"),
+        (f"{HOME}\nseen = 'exlude'\n{POPULAR}", "`surfaces.home`: seen is 'exlude', did you mean `exclude`?"),
+        (f"{HOME}\nbought = '7 days'\n{POPULAR}", "bought is '7 days'; there are exclude, allow, and times such as 7d"),
+        (f"{POPULAR}\n[surfaces.home.rules.caps.x]", "unknown key `surfaces.home.rules.caps`, did you mean `cap`?"),
+        (
+            f"{POPULAR}\n[surfaces.home.rules.cap.x]\nby = 'seller'\nmost = 0",
+            "`surfaces.home.rules.cap.x.most`: Expected `int` >= 1",
+        ),
+        (
+            f"{POPULAR}\n[surfaces.home.rules.mix.x]\nwhere = 'a'\nleast = 0.5\nmost = 0.1",
+            "`surfaces.home.rules.mix.x`: least is 0.5, most is 0.1",
+        ),
         (f"{HOME}\nk = 0\n{POPULAR}", "Expected `int` >= 1"),
         ("[surfaces.home.sources.texts]\nquota = 1", "did you mean `text`?"),
         ("partitions = 'many'", "Expected `int`, got `str` - at `partitions`"),
@@ -125,3 +136,12 @@ def test_the_digest_changes_with_a_value_and_not_with_a_key() -> None:
     assert plain.digest() != parse("[limits]\nk_max = 100").digest()
     assert plain.digest() == msgspec.convert(msgspec.to_builtins(plain), Config).digest()
     assert len(plain.digest()) == 16
+
+
+def test_rules_are_part_of_the_digest_and_their_absence_is_not() -> None:
+    shown = f"{HOME}\n{{}}\n{POPULAR}"
+    plain = parse(shown.format(""))
+    for said in ("stability = {}", "diversify = 'dpp'", "rules = { bury = { x = 'item.price > 9' } }", "seen = '7d'"):
+        assert parse(shown.format(said)).digest() != plain.digest(), said
+    assert parse(shown.format("rules = {}\ndiversify = 'mmr'")).digest() == plain.digest()
+    assert parse("[cascade]\npages_max = 7").digest() == Config().digest()

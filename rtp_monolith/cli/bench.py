@@ -146,6 +146,25 @@ def dataset_command(data: Path, as_json: bool, config: Path | None) -> None:
     show({"command": "dataset", "machine": machine(), **dataset(data, load_config(config), progress)}, as_json)
 
 
+@bench.command("features")
+@click.option("--items", type=click.IntRange(min=10), default=20_000, show_default=True)
+@click.option("--users", type=click.IntRange(min=10), default=1_000, show_default=True, help="Of 144 events each.")
+@click.option("--lists", type=click.IntRange(min=1), default=2_000, show_default=True)
+@json_option
+@config_option
+def features_command(items: int, users: int, lists: int, as_json: bool, config: Path | None) -> None:
+    """What the rows of a list, a step of a person and the record of one cost, on one core."""
+    from rtp_monolith.cli import bench_bundle
+    from rtp_monolith.cli.bench_features import features
+    from rtp_monolith.config import parse
+
+    loaded = parse(bench_bundle.SURFACES) if config is None else load_config(config)
+    host = machine()
+    with Cores.choose().load_here():
+        found = features(loaded, items, users, lists, progress)
+    show({"command": "features", "machine": host, **found}, as_json)
+
+
 @bench.command("recall")
 @click.option("--items", default="10000,100000,1000000", show_default=True, help="Sizes, separated by commas.")
 @click.option("--dimension", type=click.IntRange(1, 4096), default=64, show_default=True)
@@ -163,6 +182,16 @@ def recall_command(items: str, dimension: int, k: int, seconds: float, graph: bo
     reports = recall(sizes, dimension, k, seconds, Shape() if graph else None, progress)
     named = {f"{report['vectors']}_{report['items']}": report for report in reports}
     show({"command": "recall", "k": k, "dimension": dimension, "machine": host, **named}, as_json)
+
+
+@bench.command("rules")
+@click.option("--rounds", type=click.IntRange(1), default=400, show_default=True, help="Lists of each variant.")
+@json_option
+def rules_command(rounds: int, as_json: bool) -> None:
+    """What each rule of a surface costs a list of 200 candidates."""
+    from rtp_monolith.cli.bench_rules import rules
+
+    show({"command": "rules", "machine": machine(), **rules(rounds, progress)}, as_json)
 
 
 @bench.command("train")

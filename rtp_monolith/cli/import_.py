@@ -7,6 +7,8 @@ temporary folder.
 
 from __future__ import annotations
 
+import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,12 +20,24 @@ import click
 import msgspec
 
 from rtp_monolith.cli.output import FAILED, Finished, emit_json, json_option, progress, table
-from rtp_monolith.cli.sinks import Answer, Send, Wire, folder_sink, http_sink, send_ahead, send_in_turn
+from rtp_monolith.cli.sinks import (
+    Answer,
+    Remove,
+    Send,
+    Wire,
+    folder_remove,
+    folder_sink,
+    http_remove,
+    http_sink,
+    send_ahead,
+    send_in_turn,
+)
 from rtp_monolith.cli.target import Target, data_options, one_target, open_shard, url_options
 from rtp_monolith.ingest.batches import Batch, Encoded, pack
 from rtp_monolith.ingest.coerce import CellRefused, moment
 from rtp_monolith.ingest.columns import ColumnReport, Columns, Kind
-from rtp_monolith.ingest.files import FileError, Format, RowRefused, detect_format, read_rows
+from rtp_monolith.ingest.compacted import Superseded, Unread, latest_records
+from rtp_monolith.ingest.files import FileError, Format, Record, RowRefused, detect_format, read_rows
 from rtp_monolith.ingest.sessions import MADE_END_MS, RefusedLine, click_event, is_timed, read_clicks
 
 EXAMPLES_MAX = 10
@@ -40,8 +54,9 @@ class Example(msgspec.Struct, frozen=True):
     message: str
 
 
-class ImportReport(msgspec.Struct, frozen=True):
-    """What became of a file. Rows are counted from 1; `made` says how many fields were filled in by us."""
+class ImportReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of a file. Rows are counted from 1; `made` says how many fields were filled in by us. Of a compacted
+    stream, `superseded` rows have a later record of their key and `removed` ones took an item away."""
 
     kind: Source
     file: str
@@ -59,6 +74,8 @@ class ImportReport(msgspec.Struct, frozen=True):
     position: str
     took_s: float
     rows_per_s: float
+    superseded: int = 0
+    removed: int = 0
 
 
 class Counts:
@@ -72,6 +89,8 @@ class Counts:
         self.examples: list[Example] = []
         self.next_row = 1
         self.position = ""
+        self.superseded = 0
+        self.removed = 0
 
     def refuse(self, row: int, code: str, message: str) -> None:
         self.rejected[code] = self.rejected.get(code, 0) + 1
@@ -110,6 +129,38 @@ def item_records(*files: Path) -> Iterator[Encoded]:
             yield Encoded(len(seen), msgspec.json.encode({"id": one.item_id}), "")
 
 
+def stream_records(path: Path, kind: Kind, columns: Columns, counts: Counts, remove: Remove) -> Iterator[Encoded]:
+    """The last record of each key of a compacted stream. Items that it takes away are taken away on the way: no other
+    record of the stream that counts has their key."""
+    for one in latest_records(path):
+        counts.rows += 1
+        if isinstance(one, Superseded):
+            counts.superseded += 1
+            continue
+        if isinstance(one, Unread):
+            counts.refuse(one.number, one.why.code, one.why.message)
+            continue
+        if one.value is None and kind == "items":
+            remove(one.key)
+            counts.removed += 1
+            continue
+        gone = {"id": one.key, "attributes": {}, "features": {}}
+        yield from _encoded(
+            one.number, gone if one.value is None else columns.record(one.number, one.value), "", counts
+        )
+
+
+def _encoded(number: int, made: Record | RowRefused, key: str, counts: Counts) -> Iterator[Encoded]:
+    """The record as JSON, or nothing but a refusal."""
+    if isinstance(made, RowRefused):
+        counts.refuse(number, made.code, made.message)
+        return
+    try:
+        yield Encoded(number, msgspec.json.encode(made), key)
+    except (UnicodeEncodeError, ValueError, TypeError) as error:
+        counts.refuse(number, "malformed_row", str(error))
+
+
 def table_records(
     path: Path, form: Format, kind: Kind, columns: Columns, skip: int, counts: Counts
 ) -> Iterator[Encoded]:
@@ -119,16 +170,10 @@ def table_records(
             continue
         counts.rows += 1
         made = row.cells if isinstance(row.cells, RowRefused) else columns.record(row.number, row.cells)
-        if isinstance(made, RowRefused):
-            counts.refuse(row.number, made.code, made.message)
-            continue
-        try:
-            body = msgspec.json.encode(made)
-        except (UnicodeEncodeError, ValueError, TypeError) as error:
-            counts.refuse(row.number, "malformed_row", str(error))
-            continue
-        key = str(made.get("user_id") or made.get("session_id") or "") if kind == "events" else ""
-        yield Encoded(row.number, body, key)
+        key = ""
+        if kind == "events" and not isinstance(made, RowRefused):
+            key = str(made.get("user_id") or made.get("session_id") or "")
+        yield from _encoded(row.number, made, key, counts)
 
 
 def run_import(
@@ -145,7 +190,8 @@ def run_import(
                 told = now
                 tell(f"{counts.rows} rows, {counts.accepted} accepted, {counts.rows / (now - started):.0f} rows/s")
     except BaseException:
-        tell(f"stopped; all rows before {counts.next_row} are answered, go on with --skip-rows {counts.next_row - 1}")
+        again = "run it again" if kind.startswith("changed") else f"go on with --skip-rows {counts.next_row - 1}"
+        tell(f"stopped; all rows before {counts.next_row} are answered, {again}")
         raise
     return time.perf_counter() - started
 
@@ -189,14 +235,28 @@ def _columns(kind: Kind, form: Format, options: Mapping[str, Any]) -> Columns:
         raise click.UsageError(str(error)) from None
 
 
-def _sink(stack: ExitStack, target: Target | None, config: Path | None) -> Send:
+def _sink(stack: ExitStack, target: Target | None, config: Path | None) -> tuple[Send, Remove]:
     """The place to send to; without a target a shard on a temporary folder, for a dry run."""
     if target is not None and target.url is not None:
-        return http_sink(stack.enter_context(target.client()))
+        client = stack.enter_context(target.client())
+        return http_sink(client), http_remove(client)
     if target is not None and target.data is not None:
-        return folder_sink(stack.enter_context(open_shard(target.data, config, create=True)))
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rtp-dry-run-")))
-    return folder_sink(stack.enter_context(open_shard(folder, config, create=True)))
+        folder = target.data
+    else:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rtp-dry-run-")))
+    state = stack.enter_context(open_shard(folder, config, create=True))
+    return folder_sink(state), folder_remove(state)
+
+
+def _spooled(stack: ExitStack, file: Path) -> Path:
+    """The file; standard input, which can be walked once only, goes to a temporary one first."""
+    if str(file) != "-":
+        return file
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rtp-stream-"))
+    spooled = Path(folder) / "stdin.jsonl"
+    with spooled.open("wb") as out:
+        shutil.copyfileobj(sys.stdin.buffer, out)
+    return spooled
 
 
 def _show(report: ImportReport) -> None:
@@ -205,6 +265,8 @@ def _show(report: ImportReport) -> None:
         f"{report.file}: {report.rows} rows, {report.accepted} {head}accepted, {report.duplicates} duplicates, "
         f"{sum(report.rejected.values())} rejected, {report.rows_per_s:.0f} rows/s"
     )
+    if report.format == "compacted":
+        click.echo(f"superseded by a later row: {report.superseded}, taken away: {report.removed}")
     if report.columns:
         header = ("column", "field", "type", "taken", "empty", "refused", "example")
         rows = [
@@ -229,34 +291,44 @@ def _import(source: Source, file: Path, options: Mapping[str, Any]) -> None:
     target = None if dry_run else one_target(url, data, options["key"], options["config"])
     counts = Counts()
     kind: Kind = "events" if source == "sessions" else source
+    wire: Wire = kind
     columns: Columns | None = None
     skip: int = options["skip_rows"]
+    ahead = target is not None and target.url is not None
     form: str
     made: tuple[str, ...]
-    if source == "sessions":
-        form = "tsv" if is_timed(file) else "lines"
-        records = session_records(file, options["end_ms"], skip, counts)
-        made = ("event_id",) if form == "tsv" else ("event_id", "session_id", "ts_ms")
-    else:
-        chosen = cast(Format, options["form"] or detect_format(file))
-        form, made = chosen, ()
-        columns = _columns(kind, chosen, options)
-        records = table_records(file, chosen, kind, columns, skip, counts)
     with ExitStack() as stack:
-        send = _sink(stack, target, options["config"])
-        ahead = target is not None and target.url is not None
-        if source == "sessions" and options["bare_items"]:
-            run_import(send, "new_items", item_records(file), Counts(), ahead=ahead, tell=progress)
-        took_s = run_import(send, kind, records, counts, ahead=ahead, tell=progress)
+        if source == "sessions":
+            form = "tsv" if is_timed(file) else "lines"
+            records = session_records(file, options["end_ms"], skip, counts)
+            made = ("event_id",) if form == "tsv" else ("event_id", "session_id", "ts_ms")
+            send, _ = _sink(stack, target, options["config"])
+            if options["bare_items"]:
+                run_import(send, "new_items", item_records(file), Counts(), ahead=ahead, tell=progress)
+        elif options.get("compacted"):
+            form, made, wire = "compacted", (), "changed_items" if kind == "items" else "changed_users"
+            stream = _spooled(stack, file)
+            columns = _columns(kind, "jsonl", options)
+            send, remove = _sink(stack, target, options["config"])
+            # What is taken away and what is put go over one connection, in turn.
+            ahead, records = False, stream_records(stream, kind, columns, counts, remove)
+        else:
+            chosen = cast(Format, options["form"] or detect_format(file))
+            form, made = chosen, ()
+            columns = _columns(kind, chosen, options)
+            records = table_records(file, chosen, kind, columns, skip, counts)
+            send, _ = _sink(stack, target, options["config"])
+        took_s = run_import(send, wire, records, counts, ahead=ahead, tell=progress)
     reports = columns.reports() if columns is not None else []
     filled = columns.made if columns is not None else dict.fromkeys(made, counts.rows)
     report = ImportReport(
         source, file.name, form, dry_run, counts.rows, counts.accepted, counts.duplicates, counts.rejected,
         counts.examples, reports, [c.column for c in reports if not c.field], filled, counts.next_row,
         "" if dry_run else counts.position, round(took_s, 3), round(counts.rows / max(took_s, 1e-9), 1),
+        counts.superseded, counts.removed,
     )  # fmt: skip
     _show_or_emit(report, options["as_json"])
-    if counts.rows and not counts.accepted and not counts.duplicates:
+    if counts.rows and not counts.accepted and not counts.duplicates and not counts.removed:
         raise Finished(FAILED)
 
 
@@ -271,8 +343,22 @@ def _common_options(command: Command) -> Command:
     made = click.option("--skip-rows", type=click.IntRange(min=0), default=0, help="Rows already imported.")(command)
     made = click.option("--dry-run", is_flag=True, help="Say what would happen, write nothing.")(made)
     made = json_option(url_options(data_options(made)))
-    path = click.Path(exists=True, dir_okay=False, path_type=Path)
-    return click.argument("file", type=path)(made)
+    path = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+    return click.argument("file", type=path, callback=_stream_or_file)(made)
+
+
+def _stream_or_file(ctx: click.Context, option: click.Parameter, file: Path) -> Path:
+    """A table is read from a file: its format is told from its first bytes, and a broken one goes on at a row."""
+    if str(file) == "-" and not ctx.params.get("compacted"):
+        raise click.BadParameter("standard input is read with --compacted only")
+    if ctx.params.get("compacted") and ctx.params.get("skip_rows"):
+        raise click.UsageError("--compacted needs no --skip-rows: what is there already is not written again")
+    return file
+
+
+def _compacted_option(command: Command) -> Command:
+    words = "The file, or - for standard input, is a stream of {key, value, ts}: the last of each key counts."
+    return click.option("--compacted", is_flag=True, is_eager=True, help=words)(command)
 
 
 def _table_options(command: Command) -> Command:
@@ -299,6 +385,7 @@ def events(file: Path, **options: Any) -> None:
 
 @import_.command()
 @_table_options
+@_compacted_option
 @_common_options
 def items(file: Path, **options: Any) -> None:
     """Items; unknown columns become attributes."""
@@ -307,6 +394,7 @@ def items(file: Path, **options: Any) -> None:
 
 @import_.command()
 @_table_options
+@_compacted_option
 @_common_options
 def users(file: Path, **options: Any) -> None:
     """Users; unknown columns become attributes."""

@@ -6,6 +6,7 @@ shard is halved, in order, until it fits. It does not know what the records are.
 
 from __future__ import annotations
 
+import urllib.parse
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from rtp_monolith.state.shard_state import ShardState
 
 BATCHES_AHEAD_MAX = 4
-Wire = Kind | Literal["new_items"]
+Wire = Kind | Literal["new_items", "changed_items", "changed_users"]
 ROUTES: dict[Wire, tuple[str, str]] = {
     "events": ("POST", "/v1/events"),
     "items": ("PUT", "/v1/items"),
     "new_items": ("PUT", "/v1/items?only=new"),
     "users": ("PUT", "/v1/users"),
+    "changed_items": ("PUT", "/v1/items?only=changed"),
+    "changed_users": ("PUT", "/v1/users?only=changed"),
 }
 
 
@@ -49,6 +52,8 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 Send = Callable[[Wire, Batch], Answer]
+Remove = Callable[[str], None]
+"""Takes an item out of the catalogue, if it is there."""
 
 
 def http_sink(client: Client) -> Send:
@@ -59,6 +64,17 @@ def http_sink(client: Client) -> Send:
         return msgspec.convert(document, Answer)
 
     return lambda kind, batch: _fitting(once, kind, batch)
+
+
+def http_remove(client: Client) -> Remove:
+    return lambda item_id: client.call("DELETE", f"/v1/items/{urllib.parse.quote(item_id, safe='')}")
+
+
+def folder_remove(state: ShardState) -> Remove:
+    def remove(item_id: str) -> None:
+        state.delete_item_sync(item_id)
+
+    return remove
 
 
 def folder_sink(state: ShardState) -> Send:

@@ -13,10 +13,11 @@ from rtp_monolith.ranking.decision import Decide
 from rtp_monolith.ranking.encode import Encode
 from rtp_monolith.ranking.explore import Explore
 from rtp_monolith.ranking.faults import Faults
+from rtp_monolith.ranking.last_lists import LastLists
 from rtp_monolith.ranking.nearest import Nearest
 from rtp_monolith.ranking.prerank import Prerank
 from rtp_monolith.ranking.rank import Rank
-from rtp_monolith.ranking.recall import LastLists, Recall
+from rtp_monolith.ranking.recall import Recall
 from rtp_monolith.ranking.rerank import Rerank
 from rtp_monolith.state.shard_state import ShardState
 
@@ -65,7 +66,7 @@ def assemble(
         Recall(core, gate("recall", limits.recall_budget_ms, "recall"), limits, clock, faults, last),
         Prerank(core, gate("prerank", limits.prerank_budget_ms, "prerank"), limits.ranked_max),
         Rank(core, gate("rank", limits.rank_budget_ms, "ranker")),
-        Rerank(core, gate("rerank", limits.rerank_budget_ms, "rerank")),
+        Rerank(core, gate("rerank", limits.rerank_budget_ms, "rerank"), last),
         Explore(core, gate("explore", limits.explore_budget_ms, "explore"), clock.wall_ms()),
         Decide(state, config, clock, metrics, log_gate),
         last,

@@ -11,6 +11,7 @@ list was made.
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import msgspec
 
@@ -20,9 +21,10 @@ from rtp_monolith.config import Config
 from rtp_monolith.metrics import Metrics
 from rtp_monolith.ranking import explain
 from rtp_monolith.ranking.budget import Gate
+from rtp_monolith.ranking.missing import missing
 from rtp_monolith.ranking.reply import EXPLORED, EXPLORED_BIT, NO_MODEL, Item, Reply, encode_reply, source_names
 from rtp_monolith.ranking.run import Run
-from rtp_monolith.records import Context
+from rtp_monolith.records import Context, RecommendRequest
 from rtp_monolith.state.shard_state import ShardState
 
 NO_CONTEXT = Context()
@@ -60,11 +62,13 @@ class Decide:
                 as_of_ms=self._state.now_ms(),
                 took_ms=round(run.times.elapsed_ms(), 3),
                 stages=run.times.reply(),
+                missing=self._missing(run),
             )
         )
 
     def _items(self, run: Run) -> list[Item]:
         shown = self._core.shown(run.ranked)
+        run.listed = [id for id, _, _ in shown]
         items = [Item(id, score, at, source_names(mask)) for at, (id, score, mask) in enumerate(shown)]
         if run.propensity is not None:
             at = next(at for at, (_, _, mask) in enumerate(shown) if mask & EXPLORED_BIT)
@@ -73,6 +77,12 @@ class Decide:
         if run.request.explain:
             items = explain.attach(self._core, self._state.plan, run, items)
         return items
+
+    def _missing(self, run: Run) -> list[dict[str, Any]] | msgspec.UnsetType:
+        request = run.request
+        if not isinstance(request, RecommendRequest) or request.explain_missing is None:
+            return msgspec.UNSET
+        return missing(self._core, run, request.explain_missing)
 
     def _decide(self, run: Run) -> None:
         plan = self._plan(run)

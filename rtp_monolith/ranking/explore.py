@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 
 from rtp_monolith._native import Core
-from rtp_monolith.config import Explore as Declared
+from rtp_monolith.config_surfaces import Explore as Declared
 from rtp_monolith.ranking.budget import Gate
 from rtp_monolith.ranking.run import Run
 
@@ -23,6 +23,10 @@ class Explore:
 
     def __call__(self, run: Run) -> None:
         declared = run.surface.declared.explore
+        if run.stays:
+            # The item was drawn for this list when it was made; the log has that draw again.
+            run.propensity = run.ranked.propensity
+            declared = None
         wanted = declared is not None and run.active is not None and not run.is_last_list
         if declared is not None and wanted and declared.slot < len(run.ranked):
             self._gate.run(run, lambda share: self._explore(run, declared))

@@ -20,8 +20,9 @@ from rtp_monolith.metrics import Metrics
 from rtp_monolith.ranking.assembly import Stages, assemble
 from rtp_monolith.ranking.decision import NO_CONTEXT
 from rtp_monolith.ranking.faults import Faults
+from rtp_monolith.ranking.last_lists import LastLists
 from rtp_monolith.ranking.models import Models
-from rtp_monolith.ranking.recall import LastLists
+from rtp_monolith.ranking.pages import FIRST, LOST, Page, Pages
 from rtp_monolith.ranking.run import Run
 from rtp_monolith.ranking.stages import StageTimes
 from rtp_monolith.ranking.surfaces import CompiledSurface
@@ -78,6 +79,8 @@ class Pipeline:
         nearest, last = self._models.upkeep.nearest, LastLists()
         self._do = assemble(state, config, clock, metrics, faults, nearest, last)
         self._do_tried = assemble(state, config, clock, metrics, Faults(clock), nearest, last)
+        limits = config.cascade
+        self._pages = Pages(clock, requests_max=limits.pages_max, keep_ms=limits.pages_keep_ms)
         self._trials = self._models.trials
         self._trials.make_again_with(self._again)
         self._models.resume()
@@ -94,8 +97,11 @@ class Pipeline:
         surface = self._surface(request.surface)
         k = request.k or min(surface.declared.k, self._k_max)
         inside = surface.filter_json(request.context or NO_CONTEXT, request.filter_json)
-        run = self._start(request, surface, k, request.exclude or (), inside, deadline_ms, degraded, gathered)
-        return self._make(run, _recommended)
+        page = self._pages.before(request)
+        run = self._start(request, surface, k, request.exclude or (), inside, deadline_ms, degraded, gathered, page)
+        reply = self._make(run, _recommended)
+        self._pages.keep(request, run.request_id, page, run.listed)
+        return reply
 
     async def rank(
         self,
@@ -129,7 +135,7 @@ class Pipeline:
         k = request.k or min(surface.declared.k, self._k_max)
         inside = surface.filter_json(request.context or NO_CONTEXT, request.filter_json)
         run = self._start(request, surface, k, request.exclude or (), inside, SHADOW_DEADLINE_MS, (), gathered)
-        run.active, run.is_tried = self._trials.active, True
+        run.active, run.is_tried, run.is_apart = self._trials.active, True, True
         with self._trials.lent():
             for stage in (self._do_tried.encode, self._do_tried.recall, self._do_tried.prerank):
                 stage(run)
@@ -154,6 +160,7 @@ class Pipeline:
         deadline_ms: float,
         degraded: Sequence[str],
         gathered: Gathered | None,
+        page: Page = FIRST,
     ) -> Run:
         """Resolves a request: its user in memory, its ids as items, the bundle that is served at this moment."""
         times = StageTimes(self._clock.monotonic_s)
@@ -171,14 +178,15 @@ class Pipeline:
             category=context.category,
             query=context.query,
             context=context_pairs(context),
-            exclude=[*exclude, *seeds],
+            exclude=[*exclude, *seeds, *page.shown],
             filter=filter_json,
         )
         self._requests += 1
         request_id = request.request_id or f"{self._started_ms:x}-{self._requests:x}"
         tried = None if self._trials.trial is None else self._trials.of(ask)
         active = self._models.active if tried is None else tried
-        run = Run(request, request_id, surface, active, ask, k, deadline_s, times)
+        made_ms = self._state.now_ms()
+        run = Run(request, request_id, surface, active, ask, k, deadline_s, times, made_ms, page)
         run.is_tried = tried is not None
         run.is_filtered = filter_json is not None
         # A model is not missed where there is nothing to rank.
@@ -190,7 +198,7 @@ class Pipeline:
             self._state.core.set_published(ask, gathered.user)
             run.gathered = gathered
             degraded = (*degraded, *gathered.degraded)
-        for code in degraded:
+        for code in (*degraded, LOST) if page.lost else degraded:
             run.step_down(code)
         times.done("state")
         return run

@@ -6,6 +6,11 @@ from rtp_monolith._native import Core
 from rtp_monolith.ranking.budget import Gate
 from rtp_monolith.ranking.run import Run
 
+EVERY = 1 << 20
+"""More candidates than recall ever brings."""
+CHOICE = 5
+"""Candidates for each place of a list whose rules choose; where the sources find fewer, the catalogue adds some."""
+
 
 class Prerank:
     """Leaves at most `ranked_max` candidates, at least `k` where the catalogue has that many."""
@@ -22,9 +27,17 @@ class Prerank:
         light = run.active is not None and declared.rank == "model" and declared.recall_weight == 0
         if run.is_last_list or not self._gate.run(run, lambda share: self._prerank(run, limit, share, light)):
             self._prerank(run, limit, 1.0, light=False)
-        if run.scores is not None:
-            run.note("prerank", self._core.shown(run.ranked))
         run.times.done("prerank")
 
     def _prerank(self, run: Run, limit: int, share: float, light: bool) -> None:
-        self._core.prerank(run.ask, run.ranked, max(run.k, int(limit * share)), run.k, light)
+        limit = max(run.k, int(limit * share))
+        # Rules that choose among items need items to choose among.
+        wanted = min(limit, CHOICE * run.k) if run.surface.chooses else run.k
+        if run.scores is None:
+            self._core.prerank(run.ask, run.ranked, limit, wanted, light)
+            return
+        # Who asks why is told of those that were cut too.
+        self._core.prerank(run.ask, run.ranked, EVERY, wanted, light)
+        run.note("prerank", self._core.shown(run.ranked))
+        run.prerank_limit = limit
+        run.ranked.truncate(limit)

@@ -6,41 +6,21 @@ who has none gets what the next stage takes from the catalogue, the popular firs
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 
-from rtp_monolith._native import Core, Ranked
+from rtp_monolith._native import Core
 from rtp_monolith.breaker import Breaker
 from rtp_monolith.clock import Clock
 from rtp_monolith.config import Cascade
 from rtp_monolith.ranking.budget import Gate
 from rtp_monolith.ranking.faults import FAULTY, STAGES, Faults, InjectedFailure, Overrun
+from rtp_monolith.ranking.last_lists import LastLists
 from rtp_monolith.ranking.reply import SOURCES
 from rtp_monolith.ranking.run import Run
 
 EVERY_SOURCE = (1 << len(SOURCES)) - 1
 SOURCE_SHARE = 0.4
 """Of the time that recall has left, how much one stalled source may use."""
-LAST_LISTS_MAX = 10_000
-
-
-class LastLists:
-    """The latest list of each visitor and surface, for when there is no other. The one not used longest goes first."""
-
-    def __init__(self, size_max: int = LAST_LISTS_MAX) -> None:
-        self._size_max = size_max
-        self._kept: OrderedDict[tuple[str, str, bool], Ranked] = OrderedDict()
-
-    def keep(self, run: Run) -> None:
-        if run.is_given:
-            return
-        self._kept[run.visitor] = run.ranked
-        self._kept.move_to_end(run.visitor)
-        if len(self._kept) > self._size_max:
-            self._kept.popitem(last=False)
-
-    def of(self, run: Run) -> Ranked | None:
-        return self._kept.pop(run.visitor, None)
 
 
 class Recall:
@@ -77,10 +57,10 @@ class Recall:
         run.ranked = ranked = self._core.recall(run.ask, budget_us, failing)
         if any(not failing >> SOURCES.index(name) & 1 for name in ranked.skipped):
             run.step_down(self._gate.slow)
-        if len(ranked) > self._candidates_max:
-            ranked.truncate(self._candidates_max)
         if run.scores is not None:
             run.note("recall", self._core.shown(ranked))
+        if len(ranked) > self._candidates_max:
+            ranked.truncate(self._candidates_max)
 
     def _failing(self, run: Run) -> int:
         """Bits of the sources that are left out: those told to fail or stall, and those that did so of late."""

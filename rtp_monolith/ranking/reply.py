@@ -46,7 +46,7 @@ NO_MODEL = Model("none", "0")
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """Without a bundle `model` is `NO_MODEL`; times are ms."""
+    """Without a bundle `model` is `NO_MODEL`; times are ms. `missing` answers `explain_missing`."""
 
     request_id: str
     items: list[Item]
@@ -58,6 +58,7 @@ class Reply(msgspec.Struct, frozen=True):
     as_of_ms: int
     took_ms: float
     stages: dict[str, float]
+    missing: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
 
 
 @lru_cache(maxsize=1024)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rtp_monolith._native import Ask, Ranked
 from rtp_monolith.ranking.active import Active
+from rtp_monolith.ranking.pages import FIRST, Page
 from rtp_monolith.ranking.stages import StageTimes
 from rtp_monolith.ranking.surfaces import CompiledSurface
 from rtp_monolith.records import RankRequest, RecommendRequest
@@ -19,19 +20,9 @@ class Run:
     """What the stages read and leave: the request resolved, the candidates, the time left, the steps down."""
 
     __slots__ = (
-        *(
-            "active",
-            "ask",
-            "deadline_s",
-            "degraded",
-            "gathered",
-            "is_filtered",
-            "is_last_list",
-            "is_tried",
-            "k",
-            "propensity",
-        ),
-        *("ranked", "request", "request_id", "rows", "scores", "surface", "times", "unknown", "vector"),
+        *("active", "ask", "deadline_s", "degraded", "evidence", "gathered", "is_apart", "is_filtered", "is_last_list"),
+        *("is_tried", "k", "listed", "made_ms", "ordered", "page", "prerank_limit", "propensity", "ranked", "request"),
+        *("request_id", "rows", "scores", "stays", "surface", "times", "unknown", "vector"),
     )
 
     def __init__(
@@ -44,6 +35,8 @@ class Run:
         k: int,
         deadline_s: float,
         times: StageTimes,
+        made_ms: int,
+        page: Page = FIRST,
     ) -> None:
         self.request = request
         self.request_id = request_id
@@ -53,6 +46,9 @@ class Run:
         self.k = k
         self.deadline_s = deadline_s
         self.times = times
+        self.made_ms = made_ms
+        """When the order of the list was made: before this moment when the list stays what it was."""
+        self.page = page
         self.ranked: Ranked
         self.gathered: Gathered | None = None
         """What had been published for whom it is."""
@@ -67,8 +63,18 @@ class Run:
         self.is_last_list = False
         """The candidates are those of an earlier list, in its order."""
         self.propensity: float | None = None
-        self.scores: dict[str, dict[str, float]] | None = {} if request.explain else None
-        """By stage and item, when the reply is to explain itself."""
+        wants = request.explain or (isinstance(request, RecommendRequest) and request.explain_missing is not None)
+        self.scores: dict[str, dict[str, float]] | None = {} if wants else None
+        """By stage and item, each stage in its order, when the reply is to explain itself."""
+        self.prerank_limit = 0
+        self.ordered: Sequence[str] = ()
+        """Then too: the candidates as they came to the re-rank."""
+        self.evidence = 0
+        self.is_apart = False
+        """Nobody sees the list: it is not measured by the one before."""
+        self.stays = False
+        """The list is the one that the visitor was shown before, place by place."""
+        self.listed: Sequence[str] = ()
 
     @property
     def visitor(self) -> tuple[str, str, bool]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from rtp_monolith._native import SurfacePlan
-from rtp_monolith.config import Config, Surface
+from rtp_monolith.config import Config
+from rtp_monolith.config_surfaces import Rules, Surface
 from rtp_monolith.errors import InvalidField
 from rtp_monolith.ranking.value import Value
 from rtp_monolith.records import Context
 from rtp_monolith.state.surface import surface_plan
+from rtp_monolith.state.surface_rules import cooldown_ms
 
 
 class CompiledSurface(msgspec.Struct, frozen=True):
@@ -19,6 +21,18 @@ class CompiledSurface(msgspec.Struct, frozen=True):
     declared: Surface
     plan: SurfacePlan
     value: Value
+    keep_ms: int | None
+    """How long a list may stay without new evidence; None where lists are not kept."""
+    is_bare: bool
+    """No rule has a say in the order of a list."""
+    is_plain: bool
+    """Nor is there anything else to it but the weight of MMR."""
+
+    @property
+    def chooses(self) -> bool:
+        """A list may need other items than the best."""
+        rules = self.declared.rules
+        return bool(rules.cap or rules.mix or rules.floor)
 
     @property
     def reads_session(self) -> bool:
@@ -43,12 +57,19 @@ class CompiledSurface(msgspec.Struct, frozen=True):
 
 def compile_surfaces(config: Config) -> dict[str, CompiledSurface]:
     """Every declared surface. Raises ConfigError for a value that is no expression, `unknown_source` for a source."""
-    return {
-        name: CompiledSurface(
-            name,
-            surface,
-            surface_plan(config, name),
-            Value(surface.value, f"surfaces.{name}.value"),
-        )
-        for name, surface in config.surfaces.items()
-    }
+    return {name: _compiled(config, name, surface) for name, surface in config.surfaces.items()}
+
+
+def _compiled(config: Config, name: str, surface: Surface) -> CompiledSurface:
+    keep = None if surface.stability is None else cooldown_ms(surface.stability.keep, f"surfaces.{name}.stability.keep")
+    # Filters are asked when it is decided what may be shown.
+    rules = msgspec.structs.replace(surface.rules, filter={})
+    return CompiledSurface(
+        name,
+        surface,
+        surface_plan(config, name),
+        Value(surface.value, f"surfaces.{name}.value"),
+        keep,
+        rules == Rules(),
+        keep is None and surface.diversify == "mmr" and rules == Rules(),
+    )

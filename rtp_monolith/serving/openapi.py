@@ -168,7 +168,7 @@ def _items() -> Json:
                 reply,
                 BATCH_ERRORS,
                 requestBody=_body(batch, JSON_TYPE, "application/x-ndjson"),
-                parameters=[ENCODING],
+                parameters=[ENCODING, _in_query("only", {"enum": ["new", "changed"]}, "what else is a duplicate")],
             )
         },
         "/v1/items/{id}": {
@@ -210,7 +210,7 @@ def _users() -> Json:
                 _ok("What became of each user", _ref("IngestReply")),
                 BATCH_ERRORS,
                 requestBody=_body(batch, JSON_TYPE, "application/x-ndjson"),
-                parameters=[ENCODING],
+                parameters=[ENCODING, _in_query("only", {"enum": ["changed"]}, "parts are taken whole, others stay")],
             )
         },
         "/v1/users/{id}/state": {

@@ -141,6 +141,10 @@ _LIST_REPLY = _object(
         "as_of_ms": TIME_MS,
         "took_ms": NUMBER,
         "stages": {"type": "object", "additionalProperties": NUMBER, "description": "ms of each stage"},
+        "missing": _array(
+            _object(("id", "reason"), {"id": STRING, "reason": STRING}, closed=False),
+            description="an answer for each id of explain_missing",
+        ),
     },
     closed=False,
 )
@@ -249,6 +253,8 @@ SCHEMAS: Json = {
             "k": {"type": "integer", "minimum": 1, "maximum": 200, "default": 20},
             "filter": _ref("Filter"),
             "exclude": _array(ID),
+            "after": ID | {"description": "`request_id` of the page before: the list goes on behind what it showed"},
+            "explain_missing": _array(ID, maxItems=50, description="say of these why they are not in the list"),
         },
     ),
     "RankRequest": _object(

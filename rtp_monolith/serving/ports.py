@@ -21,8 +21,9 @@ from rtp_monolith.state.online.publish import Drafts
 from rtp_monolith.state.online.reader import Gathered
 from rtp_monolith.state.online.store import Version
 
-Kind = Literal["events", "items", "users", "new_items"]
-"""`new_items` are items of which those that are there already stay as they are and count as duplicates."""
+Kind = Literal["events", "items", "users", "new_items", "changed_items", "changed_users"]
+"""`new_items` are items of which those that are there already stay as they are and count as duplicates. `changed_…` are
+records taken whole, the last of each id; those that change nothing are not written and count as duplicates."""
 
 
 class Letter(Protocol):

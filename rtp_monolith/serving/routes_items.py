@@ -6,6 +6,8 @@ not known here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,19 +28,16 @@ def routes(services: Services) -> list[Route]:
 
     async def put(request: Request, kind: Kind) -> Response:
         ask = Ask(services, request.scope, request.receive)
-        caller = ask.caller("users" if kind == "users" else "items")
+        caller = ask.caller("users" if kind.endswith("users") else "items")
         media = media_of(ask.headers.get(b"content-type"), BATCH_MEDIA)
         body = await ask.body()
         return _json(_encode(await ingest(services, kind, body, media, trusted=caller.trusted)))
 
     async def put_items(request: Request) -> Response:
-        only = request.query_params.get("only")
-        if only not in (None, "new"):
-            raise InvalidField("out_of_range", f"only={only!r}: there is only=new", "only")
-        return await put(request, "items" if only is None else "new_items")
+        return await put(request, _only(request, {None: "items", "new": "new_items", "changed": "changed_items"}))
 
     async def put_users(request: Request) -> Response:
-        return await put(request, "users")
+        return await put(request, _only(request, {None: "users", "changed": "changed_users"}))
 
     async def get_item(request: Request) -> Response:
         Ask(services, request.scope, request.receive).caller("items")
@@ -86,6 +85,14 @@ def routes(services: Services) -> list[Route]:
         Route("/v1/users", put_users, methods=["PUT"]),
         Route("/v1/users/{id:path}/state", user_state, methods=["GET"]),
     ]
+
+
+def _only(request: Request, kinds: Mapping[str | None, Kind]) -> Kind:
+    only = request.query_params.get("only")
+    if only not in kinds:
+        known = " or ".join(f"only={each}" for each in kinds if each is not None)
+        raise InvalidField("out_of_range", f"only={only!r}: there is {known}", "only")
+    return kinds[only]
 
 
 def _id(request: Request) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rtp_monolith.config import Surface
+from rtp_monolith.config_surfaces import Surface
 from rtp_monolith.errors import InvalidField, UnknownSurface
 from rtp_monolith.records import RankRequest, RecommendRequest, read_rank, read_recommend
 from rtp_monolith.serving.bodies import JSON_MEDIA, media_of

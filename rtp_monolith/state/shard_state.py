@@ -22,6 +22,7 @@ from rtp_monolith.ingest.dead_letters import DeadLetters
 from rtp_monolith.manifest import claim
 from rtp_monolith.records import IngestReply, Rejected
 from rtp_monolith.state import position
+from rtp_monolith.state.changed import changed_items, changed_users
 from rtp_monolith.state.flusher import Flusher
 from rtp_monolith.state.introduced import Introduced, introduce, refuse_changed
 from rtp_monolith.state.introduced import read as read_introduced
@@ -31,7 +32,7 @@ from rtp_monolith.state.store import ViewStore
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Kind = Literal["events", "items", "users", "new_items"]
+Kind = Literal["events", "items", "users", "new_items", "changed_items", "changed_users"]
 Media = Literal["json", "ndjson", "msgpack"]
 Refusal = tuple[int, str | None, str, str, bytes]
 
@@ -149,9 +150,12 @@ class ShardState:
         return self._reply(await self._answer(self._guard(self._submit_patch, item_id, body)), [])
 
     async def delete_item(self, item_id: str) -> IngestReply:
-        """Takes an item out of the catalogue; also one that is not there."""
-        ticket = self._guard(self.core.submit_item_delete, self.log, item_id, self.wall_ms())
-        return self._reply(await self._answer(ticket), [])
+        """Takes an item out of the catalogue. One that is not there needs no record that it is gone."""
+        return self._reply(await self._answer(self._submit_delete(item_id)), [])
+
+    def delete_item_sync(self, item_id: str) -> IngestReply:
+        """`delete_item` for commands that work on a stopped shard."""
+        return self._reply(self._answer_sync(self._submit_delete(item_id)), [])
 
     async def record_activation(self, name: str, version: str) -> None:
         """Writes down which bundle is served; it is on disk when this returns. Raises Overloaded."""
@@ -168,6 +172,11 @@ class ShardState:
     def record_trial_sync(self, body: bytes) -> None:
         """`record_trial` for commands that work on a stopped shard."""
         self._answer_sync(self._guard(self.core.submit_trial, self.log, body, self.wall_ms()))
+
+    def _submit_delete(self, item_id: str) -> int | None:
+        if self.item(item_id) is None:
+            return None
+        return self._guard(self.core.submit_item_delete, self.log, item_id, self.wall_ms())
 
     def _submit_patch(self, item_id: str, body: bytes) -> int:
         return self.core.submit_item_patch(self.log, item_id, body, self.wall_ms())
@@ -188,20 +197,29 @@ class ShardState:
                 # A session just loaded may be linked to a user who is not in memory yet.
                 self._load(self.core.missing_for_events(batch))
             return self._guard(self.core.submit_events, self.log, batch), rejected, 0
-        ndjson = media == "ndjson"
-        if kind in ("items", "new_items"):
-            items, rejected = self.core.parse_items(body, ndjson)
+        if kind in ("users", "changed_users"):
+            return self._submit_users(kind, body, media, now)
+        items, rejected = self.core.parse_items(body, media == "ndjson")
+        if kind == "changed_items":
+            bodies = changed_items(self.core, [(item_id, json) for _, item_id, json in items])
+        else:
             bodies = [json for _, item_id, json in items if kind == "items" or self.item(item_id) is None]
-            held = len(items) - len(bodies)
-            if not bodies:
-                return None, rejected, held
-            return self._guard(self.core.submit_items, self.log, bodies, now), rejected, held
-        users, rejected = self.core.parse_users(body, ndjson)
-        if not users:
-            return None, rejected, 0
-        self._load(self.core.missing_for_users([user_id for _, user_id, _ in users]))
+        held = len(items) - len(bodies)
+        if not bodies:
+            return None, rejected, held
+        return self._guard(self.core.submit_items, self.log, bodies, now), rejected, held
+
+    def _submit_users(self, kind: Kind, body: bytes, media: Media, now: int) -> tuple[int | None, list[Refusal], int]:
+        users, rejected = self.core.parse_users(body, media == "ndjson")
         records = [(user_id, json) for _, user_id, json in users]
-        return self._guard(self.core.submit_users, self.log, records, now), rejected, 0
+        self._load(self.core.missing_for_users([user_id for user_id, _ in records]))
+        held = 0
+        if kind == "changed_users":
+            records = changed_users(self.core, records)
+            held = len(users) - len(records)
+        if not records:
+            return None, rejected, held
+        return self._guard(self.core.submit_users, self.log, records, now), rejected, held
 
     def _guard(self, submit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The log may have failed: nothing is accepted until it can be written again."""

@@ -119,6 +119,19 @@ class SeenList(msgspec.Struct):
             self.labels.append([0, 0, 0])
         return at
 
+    def show_all(self, items: tuple[str, ...], positions: tuple[int | None, ...]) -> None:
+        """`show` of one after another; nearly always each is new, and each is there once."""
+        first = len(self.items)
+        where = {item: at for at, item in enumerate(items, first)}
+        if len(where) == len(items) and self.where.keys().isdisjoint(items):
+            self.where.update(where)
+            self.items += items
+            self.positions += [at if said is None else said for at, said in enumerate(positions, first)]
+            self.labels += [[0, 0, 0] for _ in items]
+            return
+        for item, position in zip(items, positions, strict=True):
+            self.show(item, position)
+
 
 class _Person:
     """A user key: which list showed it an item last, and whether it clicked it there."""
@@ -172,6 +185,7 @@ class ListReader:
         self._until = log.end() if until is None else until
         self._types = (*READ, "dwell") if dwell else READ
         self._windows = windows
+        self._longest_ms = windows.longest_ms
         self._bound = int(share * 2**64)
         self._seed = seed
         self._refunds = refunds(log, self._until)
@@ -238,9 +252,7 @@ class ListReader:
 
     def _take(self, event: _Event) -> None:
         offset, kind, user, session_id, items, ts_ms, _, position, props = event
-        self.now_ms = max(self.now_ms, ts_ms)
-        session = self._session(session_id, user)
-        session.last_ms = session.person.last_ms = max(session.last_ms, ts_ms)
+        session = self._happened(session_id, user, ts_ms)
         if kind == "impression":
             seen = self._list(offset, session, event)
             seen.show(items[0], position)
@@ -264,19 +276,29 @@ class ListReader:
     def _show(self, events: _Impressions) -> None:
         """What `_take` does with impressions of one list, one after another."""
         offset, _, user, session_id, items, times, request_id, positions, props = events
-        session = self._session(session_id, user)
-        latest_ms = max(times)
-        self.now_ms = max(self.now_ms, latest_ms)
-        session.last_ms = session.person.last_ms = max(session.last_ms, latest_ms)
+        session = self._happened(session_id, user, max(times))
         first = (offset, "impression", user, session_id, items[:1], times[0], request_id, positions[0], props)
         seen = self._list(offset, session, first)
+        seen.show_all(items, positions)
         touched, claimed_ms = session.person.touched, self._windows.conversion_ms
         shown = (seen, False)
-        for item, position, ts_ms in zip(items, positions, times, strict=True):
-            seen.show(item, position)
+        if touched.keys().isdisjoint(items):
+            touched.update(dict.fromkeys(items, shown))
+            return
+        for item, ts_ms in zip(items, times, strict=True):
             before = touched.get(item)
             if before is None or not before[1] or ts_ms - before[0].as_of_ms > claimed_ms:
                 touched[item] = shown
+
+    def _happened(self, session_id: str, user: str | None, ts_ms: int) -> _Session:
+        """The session of what happens at a moment, which is then the latest seen."""
+        session = self._session(session_id, user)
+        if ts_ms > self.now_ms:
+            self.now_ms = ts_ms
+        if ts_ms < session.last_ms:
+            ts_ms = session.last_ms
+        session.last_ms = session.person.last_ms = ts_ms
+        return session
 
     def _session(self, session_id: str, user: str | None) -> _Session:
         session = self._sessions.get(session_id)
@@ -307,7 +329,7 @@ class ListReader:
             self._attach(seen, served)
         self._open[key] = seen
         session.followed.append(seen)
-        while session.followed[0].as_of_ms < ts_ms - self._windows.longest_ms:
+        while session.followed[0].as_of_ms < ts_ms - self._longest_ms:
             session.followed.popleft()
         self._number += 1
         heapq.heappush(self._heap, (seen.offset, self._number, seen))
@@ -341,15 +363,16 @@ class ListReader:
         if seen is None or not 0 <= ts_ms - seen.as_of_ms <= window_ms:
             return None
         # A list is final at a place of the log, wherever the pieces end in which the log is read.
-        return seen if self.now_ms <= seen.as_of_ms + self._windows.longest_ms else None
+        return seen if self.now_ms <= seen.as_of_ms + self._longest_ms else None
 
     def _follow(self, session: _Session, head: int, items: tuple[str, ...], ts_ms: int) -> None:
         """Notes what was done with the lists of the session that are open for it; who has enough is followed no more,
         so a session of any length costs LATER_KEPT notes a list."""
+        open_ms, window_ms = self.now_ms - self._longest_ms, self._windows.of(head)
+        done = [(item, head) for item in items]
         for seen in session.followed:
-            final = self.now_ms > seen.as_of_ms + self._windows.longest_ms
-            if not final and 0 <= ts_ms - seen.as_of_ms <= self._windows.of(head):
-                seen.later.extend((item, head) for item in items[: LATER_KEPT - len(seen.later)])
+            if seen.as_of_ms >= open_ms and 0 <= ts_ms - seen.as_of_ms <= window_ms:
+                seen.later += done[: LATER_KEPT - len(seen.later)]
         while session.followed and len(session.followed[0].later) >= LATER_KEPT:
             session.followed.popleft()
 
@@ -367,7 +390,7 @@ class ListReader:
         return int.from_bytes(digest, "big") < self._bound
 
     def _closed(self) -> Iterator[SeenList]:
-        while self._heap and self._heap[0][2].as_of_ms + self._windows.longest_ms < self.now_ms:
+        while self._heap and self._heap[0][2].as_of_ms + self._longest_ms < self.now_ms:
             offset, _, seen = heapq.heappop(self._heap)
             self._open.pop((seen.session_id, seen.request_id or f"\n{offset}"), None)
             self.lists += 1
@@ -376,7 +399,7 @@ class ListReader:
 
     def _sweep(self) -> None:
         """Forgets who was not seen for longer than any window."""
-        oldest = self.now_ms - 2 * self._windows.longest_ms
+        oldest = self.now_ms - 2 * self._longest_ms
         self._sessions = {key: each for key, each in self._sessions.items() if each.last_ms >= oldest}
         self._people = {key: each for key, each in self._people.items() if each.last_ms >= oldest}
         self._served = {key: each for key, each in self._served.items() if each.as_of_ms >= oldest}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import urllib.parse
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -49,7 +50,7 @@ class FakeShard:
                 self.end_headers()
                 self.wfile.write(payload)
 
-            do_GET = do_POST = do_PUT = _any
+            do_GET = do_POST = do_PUT = do_DELETE = _any
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -77,6 +78,17 @@ class FakeShard:
             ids = {record.get("id") for record in held} if path.endswith("only=new") else set()
             held += [record for record in map(json.loads, body.splitlines()) if record.get("id") not in ids]
             return self.ingest(body, lambda record: "duplicate" if record.get("id") in ids else "accepted")
+        if method == "PUT" and path in ("/v1/items?only=changed", "/v1/users?only=changed"):
+            held = self.records[path.removeprefix("/v1/").removesuffix("?only=changed")]
+            lines = [json.loads(line) for line in body.splitlines()]
+            same = [record for record in lines if record in held]
+            ids = {record["id"] for record in lines}
+            held[:] = [record for record in held if record["id"] not in ids] + lines
+            return self.ingest(body, lambda record: "duplicate" if record in same else "accepted")
+        if method == "DELETE" and path.startswith("/v1/items/"):
+            gone = urllib.parse.unquote(path.removeprefix("/v1/items/"))
+            self.records["items"] = [record for record in self.records["items"] if record["id"] != gone]
+            return 204, {}, ""
         if (method, path) == ("POST", "/v1/recommend"):
             return self.recommend(json.loads(body))
         return 404, {}, {"error": {"code": "not_found", "message": path}}

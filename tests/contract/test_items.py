@@ -56,6 +56,23 @@ def test_put_replaces_and_patch_merges(talk: Talk) -> None:
     assert talk.expect(200, "GET", f"/v1/items/{one}") == want
 
 
+def test_only_what_changed_is_taken(talk: Talk) -> None:
+    """A compacted stream may be sent again from its beginning."""
+    one, other = {"id": fresh("i"), "title": "t", "price": 1}, {"id": fresh("i"), "price": 2}
+    both = [one, other, {**one, "price": 3}]
+    reply = talk.expect(200, "PUT", "/v1/items?only=changed", both)
+    assert (reply["accepted"], reply["duplicates"]) == (2, 1), "of one id the last counts"
+    assert talk.expect(200, "GET", f"/v1/items/{one['id']}")["price"] == 3
+    reply = talk.expect(200, "PUT", "/v1/items?only=changed", both)
+    assert (reply["accepted"], reply["duplicates"]) == (0, 3)
+    user = fresh("u")
+    record = {"id": user, "attributes": {"tier": "gold"}}
+    assert talk.expect(200, "PUT", "/v1/users?only=changed", record)["accepted"] == 1
+    assert talk.expect(200, "PUT", "/v1/users?only=changed", record)["duplicates"] == 1
+    talk.refused(422, "out_of_range", "PUT", "/v1/items?only=old", [one])
+    talk.refused(422, "out_of_range", "PUT", "/v1/users?only=new", record)
+
+
 def test_what_is_not_there(talk: Talk) -> None:
     talk.refused(404, "unknown_item", "GET", "/v1/items/none")
     talk.refused(404, "unknown_item", "PATCH", "/v1/items/none", {"price": 1})

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rtp_monolith._native import Core
 from rtp_monolith.config import Config, Events, FeatureTable
 from rtp_monolith.features.declared import AGGREGATES, AGGREGATES_MAX
 from rtp_monolith.state.rebuild import verify
 
 from .scene import DAY, NOON, Scene
 
-RECORD_BYTES_MAX = 24_576 + AGGREGATES_MAX * 1_200
+RECORD_BYTES_MAX = Core.user_bytes_max() + AGGREGATES_MAX * 1_200
 """A user record's bound and that of a full set of a team's accumulators."""
 
 

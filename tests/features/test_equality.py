@@ -16,7 +16,8 @@ import pytest
 
 from rtp_monolith._native import Core, SurfacePlan, decision_json
 from rtp_monolith.clock import ManualClock
-from rtp_monolith.config import Audit, Bots, Config, State, Surface, default_surfaces
+from rtp_monolith.config import Audit, Bots, Config, State
+from rtp_monolith.config_surfaces import Surface, default_surfaces
 from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.features.context import context_pairs
 from rtp_monolith.metrics import Metrics

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rtp_monolith.config import Audit, Config, Surface, default_surfaces
+from rtp_monolith.config import Audit, Config
+from rtp_monolith.config_surfaces import Surface, default_surfaces
 from rtp_monolith.features.catalog import FEATURES
 from tests.ranking.bundles import WEIGHTS
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rtp_monolith.config import Config, Surface, default_surfaces
+from rtp_monolith.config import Config
+from rtp_monolith.config_surfaces import Surface, default_surfaces
 from rtp_monolith.errors import BadFilter, UnknownSurface
 
 from .conftest import CATEGORIES, Shop, ids

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtp_monolith.config import DEFAULT_VALUE
+from rtp_monolith.config_surfaces import DEFAULT_VALUE
 from rtp_monolith.errors import BundleError, ConfigError
 from rtp_monolith.ranking.value import Value
 

@@ -1,5 +1,7 @@
-//! What may be shown: in the catalogue, available, wanted by the request's filter, not excluded, not had already.
+//! What may be shown: in the catalogue, available, wanted by the filters of the request and the surface, not excluded, not
+//! had already.
 
+use crate::cascade::rules::{Moment, RuleSet};
 use crate::fold::lookup::Lookup;
 use crate::fold::state::State;
 use crate::items::Filter;
@@ -13,6 +15,8 @@ pub struct Rules<'a> {
     /// Sorted.
     pub excluded: Vec<u32>,
     pub filter: Option<&'a Filter>,
+    /// What the surface declares, where it has filters.
+    pub declared: Option<(&'a RuleSet, &'a Moment)>,
 }
 
 impl Rules<'_> {
@@ -31,5 +35,6 @@ impl Rules<'_> {
             && self
                 .filter
                 .is_none_or(|f| state.catalogue.get(item).is_some_and(|data| f.matches(&state.catalogue, data)))
+            && self.declared.is_none_or(|(rules, moment)| rules.refusing(state, moment, item).is_none())
     }
 }

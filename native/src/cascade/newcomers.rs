@@ -61,26 +61,38 @@ pub fn pool(state: &State, lists: &Lists, rules: &Rules<'_>, listed: &[Candidate
         .collect()
 }
 
-/// Draws one item of the pool into the list, which keeps at most `k`: what stood there moves down. None when the pool or
-/// the list has no room for one.
+/// The slot, or the next place below it that is not given away. `pinned` is ascending.
+pub fn free_place(slot: usize, pinned: &[usize]) -> usize {
+    pinned.iter().fold(slot, |at, place| if *place == at { at + 1 } else { at })
+}
+
+/// Draws one item of the pool into the list, which keeps at most `k`: what stood there moves down, over the places in
+/// `pinned`. None when the pool or the list has no room for one.
 pub fn explore(
     tables: &mut Tables,
     pool: Vec<Arm>,
     slot: Slot,
     candidates: &mut Vec<Candidate>,
     k: usize,
+    pinned: &[usize],
 ) -> Option<Filled> {
     candidates.truncate(k);
     let at = slot.position.min(candidates.len());
-    if at >= k {
+    // A full list gives up its last place that may be had.
+    if at >= k || (candidates.len() == k && (at..k).all(|place| pinned.contains(&place))) {
         return None;
     }
     let arms: Vec<Arc<Table>> = pool.iter().map(|(_, clicks, n)| tables.of(slot.prior, *clicks, *n)).collect();
     let drawn = draw(&arms, slot.seed)?;
     let score = candidates.get(at).or(candidates.last()).map_or(0.0, |c| c.score);
     let sources = 1 << source::EXPLORE | 1 << source::NEW;
-    candidates.insert(at, Candidate { item: pool[drawn].0, score, found: 0.0, sources });
-    candidates.truncate(k);
+    let mut moving = Candidate { item: pool[drawn].0, score, found: 0.0, sources };
+    for place in (at..candidates.len()).filter(|place| !pinned.contains(place)) {
+        std::mem::swap(&mut candidates[place], &mut moving);
+    }
+    if candidates.len() < k {
+        candidates.push(moving);
+    }
     Some(Filled { slot, at, drawn, propensity: propensity(&arms, drawn), pool })
 }
 
@@ -151,7 +163,7 @@ mod tests {
         let mut drawn = std::collections::BTreeSet::new();
         for seed in 0..50 {
             let mut list = listed(&[0, 1, 2, 3]);
-            let filled = explore(&mut tables, arms.clone(), slot(1, seed), &mut list, 4).unwrap();
+            let filled = explore(&mut tables, arms.clone(), slot(1, seed), &mut list, 4, &[]).unwrap();
             let item = arms[filled.drawn].0;
             assert_eq!(list.iter().map(|c| c.item).collect::<Vec<_>>(), [0, item, 1, 2]);
             assert_eq!((filled.at, list[1].score), (1, 9.0));
@@ -165,15 +177,18 @@ mod tests {
     fn a_list_without_room_or_a_pool_without_items_stays_as_it_is() {
         let (mut tables, arms) = (Tables::default(), vec![(7, 0, 0)]);
         let mut list = listed(&[0, 1]);
-        assert!(explore(&mut tables, vec![], slot(0, 1), &mut list, 5).is_none());
+        assert!(explore(&mut tables, vec![], slot(0, 1), &mut list, 5, &[]).is_none());
         assert_eq!(list, listed(&[0, 1]));
-        assert!(explore(&mut tables, arms.clone(), slot(9, 1), &mut list, 2).is_none(), "the slot is beyond the list");
+        assert!(
+            explore(&mut tables, arms.clone(), slot(9, 1), &mut list, 2, &[]).is_none(),
+            "the slot is beyond the list"
+        );
         assert_eq!(list, listed(&[0, 1]));
-        assert!(explore(&mut tables, arms.clone(), slot(0, 1), &mut listed(&[0]), 0).is_none());
-        let filled = explore(&mut tables, arms.clone(), slot(9, 1), &mut list, 5).unwrap();
+        assert!(explore(&mut tables, arms.clone(), slot(0, 1), &mut listed(&[0]), 0, &[]).is_none());
+        let filled = explore(&mut tables, arms.clone(), slot(9, 1), &mut list, 5, &[]).unwrap();
         assert_eq!((filled.at, list.len(), list[2].item), (2, 3, 7), "a short list is explored at its end");
         let mut none = Vec::new();
-        let filled = explore(&mut tables, arms, slot(3, 1), &mut none, 5).unwrap();
+        let filled = explore(&mut tables, arms, slot(3, 1), &mut none, 5, &[]).unwrap();
         assert_eq!((filled.at, filled.propensity > 1.0 - 1e-12, none[0].score), (0, true, 0.0));
     }
 
@@ -185,7 +200,7 @@ mod tests {
             let pool: Vec<Arm> = (0..n as u32).map(|i| (i, scene.draw(4), scene.draw(60))).collect();
             let ids: Vec<String> = pool.iter().map(|(item, ..)| format!("i{item}")).collect();
             let mut list = listed(&[90, 91]);
-            let filled = explore(&mut tables, pool.clone(), slot(1, seed), &mut list, 2).unwrap();
+            let filled = explore(&mut tables, pool.clone(), slot(1, seed), &mut list, 2, &[]).unwrap();
             let arms = pool.iter().zip(&ids).map(|((_, clicks, impressions), id)| LoggedArm {
                 item_id: id,
                 clicks: *clicks,

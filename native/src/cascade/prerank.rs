@@ -10,11 +10,12 @@ use std::collections::BTreeMap;
 use crate::cascade::eligible::Rules;
 use crate::cascade::SOURCES;
 use crate::error::{Error, Result};
-use crate::fold::blocks::{finite, minute_of, Blocks, Column, Weight};
+use crate::fold::blocks::{finite, minute_of, Blocks, Column};
 use crate::fold::cross::{Category, Shared};
 use crate::fold::plan::{Op, Plan, Scope};
 use crate::fold::state::State;
 use crate::fold::vector::Asker;
+use crate::fold::weight::Weight;
 use crate::recall::covis::Covis;
 use crate::recall::merge::Candidate;
 
@@ -139,11 +140,15 @@ impl Prerank {
             candidates.iter_mut().zip(affinities).for_each(|(c, affinity)| c.score += self.affinity * affinity);
         }
         self.add_categories(&shared, candidates);
+        let items: Vec<u32> = candidates.iter().map(|c| c.item).collect();
+        let rows = self.blocks.rows(items.iter().copied(), &self.places);
         for (column, weight) in &self.of_item {
-            for (candidate, at) in candidates.iter_mut().zip(&self.places) {
-                let value = shared.value(state, covis, asker, candidate.item, self.blocks.head(*at), &column.op);
-                candidate.score += weight.of(finite(value, column.default));
-            }
+            let mut scored = candidates.iter_mut();
+            shared.column(state, covis, asker, rows.clone(), &column.op, |value| {
+                if let Some(candidate) = scored.next() {
+                    candidate.score += weight.of(finite(value, column.default));
+                }
+            });
         }
         candidates.iter_mut().filter(|c| !c.score.is_finite()).for_each(|c| c.score = f32::MIN);
     }

@@ -93,9 +93,8 @@ fn the_score_is_the_formula() {
         prerank.keep_eligible(&scene.state, &Rules::default(), who.as_of_ms, &mut candidates);
         assert_eq!(candidates, given);
         prerank.score(&scene.state, &mut covis, &who, &mut candidates);
-        let mut rows = vec![0.0; 40 * plan.len()];
         let items: Vec<u32> = (0..40).collect();
-        scene.state.vectors(&mut covis, Plans::default().of(&plan), &plan, &who, &items, &mut rows);
+        let rows = scene.state.vectors(&mut covis, Plans::default().of(&plan), &plan, &who, &items);
         for (candidate, given) in candidates.iter().zip(&given) {
             let row = &rows[given.item as usize * plan.len()..];
             let mut want = -1.5 + 2.0 * f64::from(given.score);

@@ -14,6 +14,7 @@ use crate::fold::plan::{Count, Feature, Op, Plan, Rate, Scope};
 use crate::fold::shared::{rate, Stats};
 use crate::fold::state::State;
 use crate::fold::step::Catalog;
+use crate::fold::weight::Weight;
 
 const MINUTE_MS: i64 = 60_000;
 /// Items kept per plan; beyond it everything is made again. A request adds at most its candidates.
@@ -41,37 +42,6 @@ pub struct Column {
     pub default: f32,
 }
 
-/// One column of a linear model over `sign(x) * ln(1 + |x|)`, normalised: `scale * f(x) - shift`.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Weight {
-    pub scale: f32,
-    pub shift: f32,
-}
-
-impl Weight {
-    #[inline]
-    pub fn of(self, x: f32) -> f32 {
-        // Most values are 0, and a logarithm costs more than all the rest.
-        if x == 0.0 {
-            return -self.shift;
-        }
-        self.scale * ln_1p(x.abs()).copysign(x) - self.shift
-    }
-}
-
-/// ln(1 + x) of a number that is not negative, to a ten millionth: a light model has no use for the time that the rest of
-/// the digits takes.
-fn ln_1p(x: f32) -> f32 {
-    let y = 1.0 + x;
-    // y = 2^exponent * m with m from √½ to √2; ln m is the area tangent of t, doubled.
-    let exponent = (y.to_bits() as i32 - std::f32::consts::FRAC_1_SQRT_2.to_bits() as i32) >> 23;
-    let m = f32::from_bits((y.to_bits() as i32 - (exponent << 23)) as u32);
-    let t = (m - 1.0) / (m + 1.0);
-    let s = t * t;
-    let tail = s * (1.0 / 3.0 + s * (1.0 / 5.0 + s * (1.0 / 7.0 + s / 9.0)));
-    exponent as f32 * std::f32::consts::LN_2 + 2.0 * t * (1.0 + tail)
-}
-
 /// What a request reads of an item before any feature: one cache line.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
@@ -90,6 +60,14 @@ pub struct Head {
     pub score: f32,
     /// In the catalogue and to be had.
     pub available: bool,
+}
+
+impl Head {
+    /// Hash of the primary category.
+    #[inline]
+    pub fn primary(&self) -> Option<u64> {
+        (self.category_at != NONE).then_some(self.category)
+    }
 }
 
 const EMPTY: Head = Head {
@@ -112,6 +90,26 @@ struct Group {
     score: f32,
 }
 
+/// Columns that stand side by side in a block and in a row: one copy.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    /// Of the first, in a row and in a block.
+    at: usize,
+    from: usize,
+    len: usize,
+}
+
+fn runs(columns: &[Column]) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (from, column) in columns.iter().enumerate() {
+        match runs.last_mut() {
+            Some(run) if run.at + run.len == column.at => run.len += 1,
+            _ => runs.push(Run { at: column.at, from, len: 1 }),
+        }
+    }
+    runs
+}
+
 /// The minute of a block that holds nothing.
 const NEVER: i64 = i64::MIN;
 
@@ -119,6 +117,7 @@ const NEVER: i64 = i64::MIN;
 #[derive(Debug, Clone, Default)]
 struct Groups {
     columns: Vec<Column>,
+    runs: Vec<Run>,
     weights: Vec<Weight>,
     by_hash: FxHashMap<u64, u32>,
     heads: Vec<Group>,
@@ -180,8 +179,7 @@ impl Groups {
     }
 
     fn write(&self, at: usize, row: &mut [f32]) {
-        let values = &self.values[at * self.columns.len()..];
-        self.columns.iter().zip(values).for_each(|(column, value)| row[column.at] = *value);
+        put_runs(&self.runs, &self.values[at * self.columns.len()..], row);
     }
 
     fn clear(&mut self) {
@@ -198,6 +196,7 @@ pub struct Blocks {
     /// Changes of categories that were taken in.
     changes: u64,
     columns: Vec<Column>,
+    runs: Vec<Run>,
     weights: Vec<Weight>,
     /// Place of each item in `heads`, by catalogue index.
     places: Vec<u32>,
@@ -231,7 +230,9 @@ impl Blocks {
             columns.push(column);
             kept.extend(weights.and_then(|w| w.get(at)));
         }
+        blocks.runs = runs(&blocks.columns);
         for groups in [&mut blocks.categories, &mut blocks.sellers] {
+            groups.runs = runs(&groups.columns);
             let defaults: Vec<f32> = groups.columns.iter().map(|c| c.default).collect();
             groups.none = weigh(&groups.weights, &defaults);
         }
@@ -298,12 +299,20 @@ impl Blocks {
         &self.heads[at as usize]
     }
 
+    /// Items with their heads, as the columns of a request read them.
+    pub fn rows<'b>(
+        &'b self,
+        items: impl ExactSizeIterator<Item = u32> + Clone + 'b,
+        places: &'b [u32],
+    ) -> impl ExactSizeIterator<Item = (u32, &'b Head)> + Clone + 'b {
+        items.zip(places).map(|(item, at)| (item, self.head(*at)))
+    }
+
     /// Puts the item, category and seller features of an item into its row.
     #[inline]
     pub fn write(&mut self, state: &State, at: u32, minute: i64, row: &mut [f32]) {
         let at = at as usize;
-        let values = &self.values[at * self.columns.len()..];
-        self.columns.iter().zip(values).for_each(|(column, value)| row[column.at] = *value);
+        put_runs(&self.runs, &self.values[at * self.columns.len()..], row);
         let Head { category_at, seller_at, .. } = self.heads[at];
         for (groups, group) in [(&mut self.categories, category_at), (&mut self.sellers, seller_at)] {
             if group != NONE && !groups.columns.is_empty() {
@@ -391,6 +400,12 @@ impl Blocks {
     }
 }
 
+fn put_runs(runs: &[Run], block: &[f32], row: &mut [f32]) {
+    for Run { at, from, len } in runs {
+        row[*at..at + len].copy_from_slice(&block[*from..from + len]);
+    }
+}
+
 fn weigh(weights: &[Weight], values: &[f32]) -> f32 {
     weights.iter().zip(values).map(|(w, v)| w.of(*v)).sum()
 }
@@ -452,24 +467,4 @@ pub fn stats_value(stats: Option<&Stats>, op: &Op, as_of: i64) -> Option<f64> {
 pub fn finite(value: Option<f64>, default: f32) -> f32 {
     // Adding 0 turns -0 into 0: sums of nothing print as people expect.
     value.map(|v| v as f32 + 0.0).filter(|v| v.is_finite()).unwrap_or(default)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_logarithm_is_close_enough() {
-        for n in 0..4_000 {
-            let x = (f64::from(n) * 0.02).exp() - 1.0;
-            for x in [x as f32, x as f32 * 1e-6, n as f32] {
-                let exact = f64::from(x).ln_1p();
-                assert!((f64::from(ln_1p(x)) - exact).abs() <= 2e-7 * (1.0 + exact), "{x}");
-            }
-        }
-        assert_eq!(ln_1p(0.0), 0.0);
-        let weight = Weight { scale: 2.0, shift: 0.5 };
-        assert_eq!([weight.of(0.0), weight.of(-0.0)], [-0.5, -0.5]);
-        assert!((weight.of(-3.0) + 2.0 * 4f32.ln() + 0.5).abs() < 1e-6);
-    }
 }

@@ -3,10 +3,12 @@
 //! Invariant: what is kept depends on the folded log alone; which of it was already stored only decides whether a
 //! removal has to be written. The hash maps here are looked up, and sorted before anything of them goes out.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rustc_hash::FxHashMap;
 
 use crate::ahead::fetch;
-use crate::fold::counter::{Counter, When};
+use crate::fold::counter::{Counter, When, Window};
 use crate::fold::marks::Marks;
 use crate::fold::shared::Stats;
 
@@ -16,19 +18,60 @@ const VALUES_MAX: usize = 256;
 /// Items remembered per context value.
 const CONTEXT_ITEMS_MAX: usize = 1_000;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Entry {
+    item: u32,
     counter: Counter,
     dirty: bool,
     /// A flush has written it, so its removal must be written too.
     stored: bool,
 }
 
+/// The count of the window that an entry was asked for last: the moment and the window, then the count in the last bits.
+/// Lists ask for the same window of the same few hundred items; a counter is three cache lines, this is a word.
+///
+/// Invariant: 0, or what the counter says; whoever changes the counter writes 0.
+#[derive(Debug, Default)]
+struct Asked(AtomicU64);
+
+const ASKED_COUNT_BITS: u32 = 24;
+
+impl Asked {
+    fn count(&self, window: Window, as_of_ms: i64, of: impl FnOnce() -> u64) -> u64 {
+        let moment = Counter::moment_of(window, as_of_ms) as u64;
+        // What does not fit, such as a moment before 1970, is not kept.
+        if moment >= 1 << (61 - ASKED_COUNT_BITS) {
+            return of();
+        }
+        let key = moment << 3 | (window as u64 + 1);
+        let held = self.0.load(Ordering::Relaxed);
+        if held >> ASKED_COUNT_BITS == key {
+            return held & ((1 << ASKED_COUNT_BITS) - 1);
+        }
+        let count = of();
+        if count < 1 << ASKED_COUNT_BITS {
+            self.0.store(key << ASKED_COUNT_BITS | count, Ordering::Relaxed);
+        }
+        count
+    }
+}
+
+impl Clone for Asked {
+    fn clone(&self) -> Asked {
+        Asked(AtomicU64::new(self.0.load(Ordering::Relaxed)))
+    }
+}
+
 /// One value of a context dimension.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
     pub stats: Stats,
-    items: FxHashMap<u32, Entry>,
+    /// Place of each item in `entries`. A list asks for hundreds of items at a time: a table of places alone stays in the
+    /// near caches, one of counters does not.
+    places: FxHashMap<u32, u32>,
+    entries: Vec<Entry>,
+    /// Beside `entries`.
+    asked: Vec<Asked>,
     dirty_items: Vec<u32>,
 }
 
@@ -39,19 +82,51 @@ fn place_of(context: u32, item: u32) -> u64 {
 
 impl Context {
     pub fn item(&self, item: u32) -> Option<&Counter> {
-        self.items.get(&item).map(|e| &e.counter)
+        self.entry(item).map(|e| &e.counter)
+    }
+
+    fn entry(&self, item: u32) -> Option<&Entry> {
+        self.entries.get(*self.places.get(&item)? as usize)
+    }
+
+    /// Events of an item in the window that ends at `as_of_ms`; None of an item that is not remembered.
+    #[inline]
+    pub fn count(&self, item: u32, window: Window, as_of_ms: i64) -> Option<u64> {
+        let at = *self.places.get(&item)? as usize;
+        let entry = || self.entries.get(at).map_or(0, |e| e.counter.in_window(window, as_of_ms));
+        Some(self.asked.get(at)?.count(window, as_of_ms, entry))
     }
 
     /// Asks for the counter of an item.
     pub fn fetch(&self, item: u32) {
-        if let Some(entry) = self.items.get(&item) {
-            fetch(entry);
-        }
+        self.entry(item).into_iter().for_each(fetch);
     }
 
     /// Items with their counters, in no order.
     pub fn items(&self) -> impl Iterator<Item = (u32, &Counter)> {
-        self.items.iter().map(|(item, e)| (*item, &e.counter))
+        self.entries.iter().map(|e| (e.item, &e.counter))
+    }
+
+    /// The entry to count in, made if need be.
+    fn entry_mut(&mut self, item: u32) -> &mut Entry {
+        let (entries, asked) = (&mut self.entries, &mut self.asked);
+        let at = *self.places.entry(item).or_insert_with(|| {
+            entries.push(Entry { item, counter: Counter::default(), dirty: false, stored: false });
+            asked.push(Asked::default());
+            entries.len() as u32 - 1
+        });
+        self.asked[at as usize] = Asked::default();
+        &mut self.entries[at as usize]
+    }
+
+    fn remove(&mut self, item: u32) -> Option<Entry> {
+        let at = self.places.remove(&item)?;
+        let removed = self.entries.swap_remove(at as usize);
+        self.asked.swap_remove(at as usize);
+        if let Some(moved) = self.entries.get(at as usize) {
+            self.places.insert(moved.item, at);
+        }
+        Some(removed)
     }
 
     /// Counts an interaction; past twice the bound, the items seen longest ago make room (ties: the smaller total,
@@ -61,31 +136,30 @@ impl Context {
     }
 
     pub fn add_item_at(&mut self, item: u32, when: &When) {
-        let entry = self.items.entry(item).or_default();
+        let entry = self.entry_mut(item);
         entry.counter.add_at(when, 1);
-        if !entry.dirty {
-            entry.dirty = true;
+        if !std::mem::replace(&mut entry.dirty, true) {
             self.dirty_items.push(item);
         }
-        if self.items.len() > 2 * CONTEXT_ITEMS_MAX {
+        if self.entries.len() > 2 * CONTEXT_ITEMS_MAX {
             self.make_room();
         }
     }
 
     fn make_room(&mut self) {
         let mut order: Vec<(i64, u64, u32)> =
-            self.items.iter().map(|(i, e)| (e.counter.newest_ms(), e.counter.total(), *i)).collect();
+            self.entries.iter().map(|e| (e.counter.newest_ms(), e.counter.total(), e.item)).collect();
         let surplus = order.len() - CONTEXT_ITEMS_MAX;
         order.select_nth_unstable(surplus);
         for (_, _, item) in &order[..surplus] {
-            if self.items.remove(item).is_some_and(|e| e.stored && !e.dirty) {
+            if self.remove(*item).is_some_and(|e| e.stored && !e.dirty) {
                 self.dirty_items.push(*item);
             }
         }
     }
 
     pub fn restore_item(&mut self, item: u32, counter: Counter) {
-        self.items.insert(item, Entry { counter, dirty: false, stored: true });
+        *self.entry_mut(item) = Entry { item, counter, dirty: false, stored: true };
     }
 
     /// Items that changed since the last call, ascending.
@@ -98,7 +172,7 @@ impl Context {
 
     /// The counter of an item, none when it was removed; from now on it counts as stored.
     fn store_item(&mut self, item: u32) -> Option<&Counter> {
-        let entry = self.items.get_mut(&item)?;
+        let entry = self.entries.get_mut(*self.places.get(&item)? as usize)?;
         (entry.dirty, entry.stored) = (false, true);
         Some(&entry.counter)
     }
@@ -196,6 +270,44 @@ mod tests {
         }
         assert!(contexts.change(1, "v0").is_some() && contexts.change(1, "v299").is_none());
         assert!(contexts.change(2, "web").is_some() && contexts.change(3, "web").is_none());
+    }
+
+    #[test]
+    fn every_item_keeps_its_counter_when_others_leave() {
+        let mut c = Context::default();
+        for round in 0..5 {
+            for i in 0..1_500u32 {
+                for _ in 0..=i % 3 {
+                    c.add_item(i * 7 % 1_500 + 400 * round, NOW + i64::from(round * 1_500 + i));
+                }
+            }
+        }
+        let held: Vec<(u32, u64)> = c.items().map(|(item, counter)| (item, counter.total())).collect();
+        assert_eq!((held.len(), c.places.len()), (c.entries.len(), c.entries.len()));
+        for (item, total) in held {
+            assert_eq!(c.item(item).map(Counter::total), Some(total));
+            assert_eq!(c.count(item, Window::Lifetime, NOW), Some(total));
+        }
+        assert_eq!(c.count(1_000_000, Window::Lifetime, NOW), None);
+    }
+
+    #[test]
+    fn what_was_asked_for_is_forgotten_when_the_counter_or_the_moment_changes() {
+        const DAY: i64 = 86_400_000;
+        let mut c = Context::default();
+        let windows = [Window::Minutes5, Window::Hour, Window::Day, Window::Week, Window::Lifetime];
+        for step in 0..60i64 {
+            c.add_item((step % 7) as u32, NOW + step * DAY / 9);
+            for as_of in [NOW + step * DAY / 9, NOW + step * DAY / 9 + 61_000, NOW + 9 * DAY, -1, i64::MAX] {
+                for (item, counter) in c.items() {
+                    for window in windows {
+                        for _ in 0..2 {
+                            assert_eq!(c.count(item, window, as_of), Some(counter.in_window(window, as_of)));
+                        }
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -123,6 +123,14 @@ pub struct Counter {
     buckets: [u32; BUCKETS],
 }
 
+/// A decayed count on its way through the levels.
+struct Decayed {
+    sum: f64,
+    counted: u64,
+    /// Where the finer level begins: buckets that end before it hold nothing that was counted already.
+    finer_from: i64,
+}
+
 impl Default for Counter {
     fn default() -> Self {
         Counter { newest_ms: 0, total: 0, buckets: [0; BUCKETS] }
@@ -196,14 +204,32 @@ impl Counter {
 
     /// Count within the window that ends at `as_of_ms`; times after it are not counted.
     pub fn in_window(&self, window: Window, as_of_ms: i64) -> u64 {
-        let Some(level) = level_of(window) else { return self.total };
-        let len = level.len as i64;
-        let (now, newest) = (as_of_ms / level.width_ms, self.newest_ms / level.width_ms);
-        let held = level.places((now - len + 1).max(newest - len + 1), now.min(newest));
+        match window {
+            Window::Minutes5 => self.in_level::<0>(as_of_ms),
+            Window::Hour => self.in_level::<1>(as_of_ms),
+            Window::Day => self.in_level::<2>(as_of_ms),
+            Window::Week => self.in_level::<3>(as_of_ms),
+            Window::Lifetime => self.total,
+        }
+    }
+
+    /// What changes a window's count besides the events: two moments of one number have the same count.
+    pub fn moment_of(window: Window, as_of_ms: i64) -> i64 {
+        level_of(window).map_or(0, |level| as_of_ms / level.width_ms)
+    }
+
+    /// The level is known when this is compiled, and a division by what is known then is none.
+    #[inline]
+    fn in_level<const AT: usize>(&self, as_of_ms: i64) -> u64 {
+        let Level { width_ms, len, .. } = LEVELS[AT];
+        let len = len as i64;
+        let (now, newest) = (as_of_ms / width_ms, self.newest_ms / width_ms);
+        let held = LEVELS[AT].places((now - len + 1).max(newest - len + 1), now.min(newest));
         held.map(|(_, at)| u64::from(self.buckets[at])).sum()
     }
 
     /// Buckets of a level that exist, as (from, to, count), oldest first.
+    #[inline]
     fn alive(&self, level: &'static Level) -> impl Iterator<Item = (i64, i64, u64)> + '_ {
         let len = level.len as i64;
         let newest = self.newest_ms / level.width_ms;
@@ -219,27 +245,35 @@ impl Counter {
         if self.total == 0 {
             return 0.0;
         }
-        let mut sum = 0.0;
-        let mut counted = 0u64;
-        for (i, level) in LEVELS.iter().enumerate() {
-            for (from, to, n) in self.alive(level) {
-                let finer: u64 = if i == 0 || n == 0 {
-                    0
-                } else {
-                    self.alive(&LEVELS[i - 1]).filter(|(f, t, _)| *f >= from && *t <= to).map(|b| b.2).sum()
-                };
-                let own = n.saturating_sub(finer);
-                if own > 0 {
-                    counted += own;
-                    sum += own as f64 * decay(as_of_ms - (from + to) / 2);
-                }
+        let mut sum = Decayed { sum: 0.0, counted: 0, finer_from: i64::MAX };
+        self.decay_level::<0>(&mut sum, as_of_ms, decay);
+        self.decay_level::<1>(&mut sum, as_of_ms, decay);
+        self.decay_level::<2>(&mut sum, as_of_ms, decay);
+        self.decay_level::<3>(&mut sum, as_of_ms, decay);
+        let rest = self.total.saturating_sub(sum.counted);
+        if rest > 0 {
+            sum.sum += rest as f64 * decay((as_of_ms - self.newest_ms).max(0) + 8 * DAY);
+        }
+        sum.sum
+    }
+
+    #[inline]
+    fn decay_level<const AT: usize>(&self, into: &mut Decayed, as_of_ms: i64, decay: impl Fn(i64) -> f64) {
+        let level = const { &LEVELS[AT] };
+        for (from, to, n) in self.alive(level).filter(|(_, _, n)| *n > 0) {
+            let finer: u64 = if AT == 0 || to <= into.finer_from {
+                0
+            } else {
+                let inside = |(f, t, _): &(i64, i64, u64)| *f >= from && *t <= to;
+                self.alive(&LEVELS[AT - 1]).filter(inside).map(|b| b.2).sum()
+            };
+            let own = n.saturating_sub(finer);
+            if own > 0 {
+                into.counted += own;
+                into.sum += own as f64 * decay(as_of_ms - (from + to) / 2);
             }
         }
-        let rest = self.total.saturating_sub(counted);
-        if rest > 0 {
-            sum += rest as f64 * decay((as_of_ms - self.newest_ms).max(0) + 8 * DAY);
-        }
-        sum
+        into.finer_from = (self.newest_ms / level.width_ms - level.len as i64 + 1).max(0) * level.width_ms;
     }
 
     pub fn encode(&self, out: &mut Vec<u8>) {
@@ -361,6 +395,35 @@ mod tests {
         let spread: Vec<i64> = (0..7 * 24).map(|h| NOW - h * HOUR).collect();
         let exact: f64 = spread.iter().map(|t| (-((NOW - t) as f64) / (2 * DAY) as f64).exp2()).sum();
         assert!((counter(&spread).decayed(2 * DAY, NOW) / exact - 1.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn decay_takes_each_event_from_the_finest_bucket_that_holds_it() {
+        for seed in 0..40 {
+            let times: Vec<i64> =
+                numbers(seed, 1 + 7 * seed as usize, 12 * DAY).iter().map(|d| NOW - d * d / (9 * DAY)).collect();
+            let c = counter(&times);
+            // Every pair of levels, bucket against bucket.
+            let mut want = 0.0;
+            let mut counted = 0;
+            for (i, level) in LEVELS.iter().enumerate() {
+                for (from, to, n) in c.alive(level) {
+                    let inside = |(f, t, _): &(i64, i64, u64)| *f >= from && *t <= to;
+                    let finer: u64 =
+                        if i == 0 { 0 } else { c.alive(&LEVELS[i - 1]).filter(inside).map(|(.., held)| held).sum() };
+                    let own = n.saturating_sub(finer);
+                    counted += own;
+                    if own > 0 {
+                        want += own as f64 * (-((NOW - (from + to) / 2).max(0) as f64) / DAY as f64).exp2();
+                    }
+                }
+            }
+            let rest = c.total() - counted;
+            if rest > 0 {
+                want += rest as f64 * (-((NOW - c.newest_ms() + 8 * DAY) as f64) / DAY as f64).exp2();
+            }
+            assert_eq!(c.decayed(DAY, NOW).to_bits(), want.to_bits(), "{seed}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use crate::fold::blocks::{Head, NONE};
+use crate::fold::blocks::Head;
 use crate::fold::contexts::{Context, DIMENSIONS};
 use crate::fold::fields::Acted;
 use crate::fold::lookup::Lookup;
@@ -63,7 +63,8 @@ pub struct Shared<'a> {
     bought: Option<Lookup>,
     /// When the user last acted on an item, by item hash.
     acted: Option<Lookup>,
-    covisited: Vec<(u32, f32)>,
+    /// Bits of the score of a neighbour of the session's last wishes, by item.
+    covisited: Option<Lookup>,
     /// By `Alike::place`.
     acted_on: Vec<(u8, Acted)>,
     contexts: [Option<&'a Context>; DIMENSIONS.len()],
@@ -85,10 +86,7 @@ impl State {
         let profile = asker
             .profile
             .filter(|_| needs(|op| matches!(op, Op::UserAttribute { .. } | Op::UserWord(_) | Op::UserSize { .. })));
-        let mut covisited = Vec::new();
-        if needs(|op| *op == Op::CrossCovisitation) {
-            covisited = self.covisited(covis, &entries);
-        }
+        let covisited = needs(|op| matches!(op, Op::CrossCovisitation)).then(|| self.covisited(covis, &entries));
         Shared {
             session,
             price_mean: prices.mean().or_else(|| user.and_then(|u| u.price.mean())),
@@ -99,9 +97,9 @@ impl State {
                 .map_or(0, |u| u.counts.iter().filter(|(t, _)| is_positive(*t)).map(|(_, c)| c.total()).sum()),
             last_category: last.and_then(|hash| self.facts.facts(hash).categories.first().copied()),
             last_brand: last_item.and_then(|item| item.brand),
-            clicked: user.filter(|_| needs(|op| *op == Op::CrossClicked)).map(|u| u.clicked.lookup()),
-            bought: user.filter(|_| needs(|op| *op == Op::CrossBought)).map(|u| u.bought.lookup()),
-            acted: user.filter(|_| needs(|op| *op == Op::CrossMinutesSince)).map(|u| {
+            clicked: user.filter(|_| needs(|op| matches!(op, Op::CrossClicked))).map(|u| u.clicked.lookup(None, 0)),
+            bought: user.filter(|_| needs(|op| matches!(op, Op::CrossBought))).map(|u| u.bought.lookup(None, 0)),
+            acted: user.filter(|_| needs(|op| matches!(op, Op::CrossMinutesSince))).map(|u| {
                 let mut acted = Lookup::with_room(u.recent.len());
                 u.recent.iter().for_each(|r| acted.put(r.item, r.ts_ms));
                 acted
@@ -133,63 +131,73 @@ impl State {
         (categories, prices)
     }
 
-    /// Neighbours of the session's last wishes with their scores, by item.
-    fn covisited(&self, covis: &mut Covis, entries: &[&Recent]) -> Vec<(u32, f32)> {
+    fn covisited(&self, covis: &mut Covis, entries: &[&Recent]) -> Lookup {
         let latest = entries.iter().rev().filter(|r| is_positive(r.event_type));
         let wanted: Vec<u32> = latest.filter_map(|r| self.catalogue.ids().by_hash(r.item)).take(WISHES_MAX).collect();
-        let mut covisited = covis.recall(&wanted, COVISITED_MAX);
-        covisited.sort_unstable_by_key(|(item, _)| *item);
-        covisited
+        let covisited = covis.recall(&wanted, COVISITED_MAX);
+        Lookup::of(covisited.iter().map(|(item, score)| (u64::from(*item), i64::from(score.to_bits()))))
     }
 }
 
 impl Shared<'_> {
-    /// One feature of one row; `covis` for the features of it that have no revision.
-    #[inline]
-    pub fn value(
+    /// One feature of all rows of a request, given in their order to `put`; `covis` for the features of it that have no
+    /// revision. Column by column: a short loop over one table keeps that table near.
+    pub fn column<'h>(
         &self,
         state: &State,
         covis: &Covis,
         asker: &Asker<'_>,
-        item: u32,
-        head: &Head,
+        rows: impl ExactSizeIterator<Item = (u32, &'h Head)> + Clone,
         op: &Op,
-    ) -> Option<f64> {
+        put: impl FnMut(Option<f64>),
+    ) {
         let flag = |b: bool| Some(f64::from(u8::from(b)));
         match op {
-            Op::CrossInCart => flag(self.session?.cart.iter().any(|(i, _)| *i == head.hash)),
-            Op::CrossClicked => flag(self.clicked.as_ref()?.contains(head.hash)),
-            Op::CrossBought => flag(self.bought.as_ref()?.contains(head.hash)),
-            Op::CrossMinutesSince => {
-                let last_ms = self.acted.as_ref()?.get(head.hash)?;
-                Some((asker.as_of_ms - last_ms).max(0) as f64 / MINUTE)
+            Op::CrossInCart => {
+                each(self.session, rows, put, |s, _, head| flag(s.cart.iter().any(|(i, _)| *i == head.hash)));
             }
-            Op::CrossSessionCategoryShare | Op::CrossUserCategoryShare | Op::CrossSameCategoryAsLast => self
-                .of_category(
-                    if head.category_at == NONE { Category::None } else { Category::Known(head.category) },
-                    op,
-                ),
-            Op::CrossSameBrandAsLast => flag(self.last_brand? == head.brand),
+            Op::CrossClicked => each(self.clicked.as_ref(), rows, put, |l, _, head| flag(l.contains(head.hash))),
+            Op::CrossBought => each(self.bought.as_ref(), rows, put, |l, _, head| flag(l.contains(head.hash))),
+            Op::CrossMinutesSince => each(self.acted.as_ref(), rows, put, |acted, _, head| {
+                acted.get(head.hash).map(|last_ms| (asker.as_of_ms - last_ms).max(0) as f64 / MINUTE)
+            }),
+            Op::CrossSessionCategoryShare => {
+                let all = f64::from(self.session_wishes);
+                let shares = self.session_categories.iter().map(|(c, n)| (*c, f64::from(*n) / all));
+                each((self.session_wishes > 0).then(|| numbers(shares)), rows, put, share_of);
+            }
+            Op::CrossUserCategoryShare => {
+                let all = self.user_wishes as f64;
+                let shares = self.user_categories.iter().map(|c| (c.category, (f64::from(c.count) / all).min(1.0)));
+                each((self.user_wishes > 0).then(|| numbers(shares)), rows, put, share_of);
+            }
+            Op::CrossSameCategoryAsLast => {
+                each(self.last_category, rows, put, |last, _, head| flag(head.primary() == Some(*last)));
+            }
+            Op::CrossSameBrandAsLast => each(self.last_brand, rows, put, |last, _, head| flag(*last == head.brand)),
             Op::CrossPriceRatio => {
-                let mean = self.price_mean.filter(|m| *m > 0.0)?;
-                Some(head.price / mean)
+                each(self.price_mean.filter(|m| *m > 0.0), rows, put, |mean, _, head| Some(head.price / mean));
             }
-            Op::CrossCovisitation => {
-                let at = self.covisited.binary_search_by_key(&item, |(i, _)| *i).ok()?;
-                Some(f64::from(self.covisited[at].1))
-            }
+            Op::CrossCovisitation => each(self.covisited.as_ref(), rows, put, |covisited, item, _| {
+                covisited.get(u64::from(item)).map(|bits| f64::from(f32::from_bits(bits as u32)))
+            }),
             Op::ContextItemCount { dimension, window } => {
-                let counter = self.contexts[usize::from(*dimension)]?.item(item)?;
-                Some(counter.in_window(*window, asker.as_of_ms) as f64)
+                each(self.contexts[usize::from(*dimension)], rows, put, |context, item, _| {
+                    context.count(item, *window, asker.as_of_ms).map(|n| n as f64)
+                });
             }
             Op::CrossInteracted(alike) => {
-                let (_, acted) = self.acted_on.iter().find(|(place, _)| *place == alike.place)?;
-                let value = state.likeness_key(item, &alike.key)?;
-                Some(acted.iter().find(|(v, _)| *v == value).map_or(0.0, |(_, n)| f64::from(*n)))
+                let acted = self.acted_on.iter().find(|(place, _)| *place == alike.place);
+                each(acted, rows, put, |(_, acted), item, _| {
+                    let value = state.likeness_key(item, &alike.key)?;
+                    Some(acted.iter().find(|(v, _)| *v == value).map_or(0.0, |(_, n)| f64::from(*n)))
+                });
             }
-            Op::Published(name) => asker.published?.item(head.hash, *name),
-            Op::ItemNeighbours => Some(covis.degree(item) as f64),
-            _ => None,
+            Op::Published(name) => {
+                each(asker.published.as_ref(), rows, put, |published, _, head| published.item(head.hash, *name));
+            }
+            Op::ItemNeighbours => each(Some(()), rows, put, |(), item, _| Some(covis.degree(item) as f64)),
+            _ => each(None::<()>, rows, put, |(), _, _| None),
         }
     }
 
@@ -223,5 +231,28 @@ impl Shared<'_> {
             }
             _ => None,
         }
+    }
+}
+
+/// Numbers by key.
+fn numbers(pairs: impl ExactSizeIterator<Item = (u64, f64)>) -> Lookup {
+    Lookup::of(pairs.map(|(key, number)| (key, number.to_bits() as i64)))
+}
+
+/// The number of the primary category of a row, 0 for one that has none.
+fn share_of(shares: &Lookup, _: u32, head: &Head) -> Option<f64> {
+    Some(shares.get(head.primary()?).map_or(0.0, |bits| f64::from_bits(bits as u64)))
+}
+
+/// `of` for every row; where what they have in common is missing, none of them has a value.
+fn each<'h, T>(
+    given: Option<T>,
+    rows: impl Iterator<Item = (u32, &'h Head)>,
+    mut put: impl FnMut(Option<f64>),
+    of: impl Fn(&T, u32, &Head) -> Option<f64>,
+) {
+    match given {
+        None => rows.for_each(|_| put(None)),
+        Some(given) => rows.for_each(|(item, head)| put(of(&given, item, head))),
     }
 }

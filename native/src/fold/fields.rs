@@ -131,7 +131,7 @@ impl State {
     }
 
     /// What stands for an item in a respect; None when it says nothing there.
-    pub(super) fn likeness_key(&self, item: u32, key: &str) -> Option<u64> {
+    pub(crate) fn likeness_key(&self, item: u32, key: &str) -> Option<u64> {
         let data = self.catalogue.get(item)?;
         match key {
             "brand" => data.brand.map(u64::from),

@@ -20,6 +20,13 @@ impl Lookup {
         Lookup::of_bits(entries, u64::MAX)
     }
 
+    /// Of pairs; of two with one key the later counts.
+    pub fn of(pairs: impl ExactSizeIterator<Item = (u64, i64)>) -> Lookup {
+        let mut lookup = Lookup::with_room(pairs.len());
+        pairs.for_each(|(key, value)| lookup.put(key, value));
+        lookup
+    }
+
     /// The same for keys of which only some bits are known.
     pub fn of_bits(entries: usize, bits: u64) -> Lookup {
         let places = if entries == 0 { 0 } else { (2 * entries).next_power_of_two() };

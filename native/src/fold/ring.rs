@@ -3,7 +3,6 @@
 use crate::ahead::fetch;
 use crate::codec::{put_u64, Reader};
 use crate::error::{Error, Result};
-use crate::fold::lookup::Lookup;
 
 /// The last `N` distinct hashes of `B` bytes each, oldest first. With 6 bytes and 256 entries a new id is mistaken for
 /// an old one with probability 1e-12.
@@ -14,7 +13,7 @@ pub struct HashRing<const N: usize, const B: usize> {
 }
 
 impl<const N: usize, const B: usize> HashRing<N, B> {
-    const MASK: u64 = if B >= 8 { u64::MAX } else { (1 << (8 * B)) - 1 };
+    pub(super) const MASK: u64 = if B >= 8 { u64::MAX } else { (1 << (8 * B)) - 1 };
 
     pub fn len(&self) -> usize {
         self.hashes.len()
@@ -39,6 +38,12 @@ impl<const N: usize, const B: usize> HashRing<N, B> {
         self.hashes.contains(&hash)
     }
 
+    /// Where in the order of age a hash stands.
+    pub fn place(&self, hash: u64) -> Option<usize> {
+        let hash = hash & Self::MASK;
+        self.hashes.iter().position(|h| *h == hash)
+    }
+
     /// False when it was there already.
     pub fn insert(&mut self, hash: u64) -> bool {
         let hash = hash & Self::MASK;
@@ -57,13 +62,6 @@ impl<const N: usize, const B: usize> HashRing<N, B> {
         self.hashes.retain(|h| *h != hash);
     }
 
-    /// The other's entries count as newer than ours.
-    pub fn merge(&mut self, other: &Self) {
-        for h in &other.hashes {
-            self.insert(*h);
-        }
-    }
-
     /// The other's entries count as older than ours: they fill what room is left.
     pub fn merge_older(&mut self, other: &Self) {
         let room = N - self.hashes.len();
@@ -75,13 +73,6 @@ impl<const N: usize, const B: usize> HashRing<N, B> {
 
     pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         self.hashes.iter().copied()
-    }
-
-    /// The same memory for many questions: each costs a probe instead of a scan.
-    pub fn lookup(&self) -> Lookup {
-        let mut lookup = Lookup::of_bits(self.hashes.len(), Self::MASK);
-        self.hashes.iter().for_each(|h| lookup.put(*h, 0));
-        lookup
     }
 
     pub fn encode(&self, out: &mut Vec<u8>) {

@@ -6,9 +6,11 @@
 
 use crate::ahead::fetch;
 use crate::error::Result;
+use crate::fold::facts::Known;
 use crate::fold::state::{Person, Slot, State};
-use crate::fold::step::{is_positive, Told};
+use crate::fold::step::{is_positive, step, Outcome, Told};
 use crate::fold::user::User;
+use crate::hash::Namespace;
 use crate::log::Frame;
 use crate::record::{Event, Hashes, Kind};
 
@@ -61,6 +63,39 @@ impl State {
             folded(n, duplicate);
         }
         Ok(())
+    }
+
+    /// Lets people take these events and nobody else: what a step costs without what users share, so this state is of no
+    /// further use. Without `steps` the events are read and that is all. For measurements.
+    pub fn step_users(&mut self, frames: &[Frame<'_>], steps: bool) -> Result<usize> {
+        let mut contributions = Vec::new();
+        let mut accepted = 0;
+        for run in frames.chunks(RUN_MAX) {
+            let events = run.iter().map(|f| Event::decode(f.body)).collect::<Result<Vec<_>>>()?;
+            if !steps {
+                accepted += std::hint::black_box(events).len();
+                continue;
+            }
+            let told: Vec<Told<'_>> = events.iter().map(|e| Told::of(e, Hashes::of(e))).collect();
+            for one in &told {
+                self.fetch_heads(one);
+            }
+            for one in &told {
+                let used = self.admissions;
+                let (namespace, id) = match one.event.user_id {
+                    Some(user) => (Namespace::User, user),
+                    None => (Namespace::Session, one.event.session_id),
+                };
+                let slot = self.users.entry(one.hashes.own()).or_insert_with(|| Slot::new(namespace, id, used));
+                let Person::Known(user) = &mut slot.person else { continue };
+                let items = Known { ids: self.catalogue.ids(), facts: &self.facts };
+                contributions.clear();
+                let stepped = step(user, one, &items, &self.config.caps, &mut contributions);
+                accepted += usize::from(stepped.outcome == Outcome::Accepted);
+                std::hint::black_box(&contributions);
+            }
+        }
+        Ok(accepted)
     }
 
     /// Three rounds, because a place can only be asked for when what points to it is there.

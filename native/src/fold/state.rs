@@ -81,7 +81,7 @@ pub struct Slot {
 
 impl Slot {
     /// Of a key of which nothing is known yet.
-    fn new(namespace: Namespace, id: &str, used: u64) -> Slot {
+    pub(super) fn new(namespace: Namespace, id: &str, used: u64) -> Slot {
         Slot {
             namespace,
             id: id.into(),

@@ -189,11 +189,9 @@ fn remember_items(
     }
     for line in items {
         match event.event_type {
-            EventType::Click => {
-                user.clicked.insert(line.item);
-            }
+            EventType::Click => user.clicked.insert(line.item, event.ts_ms),
             EventType::Purchase => {
-                user.bought.insert(line.item);
+                user.bought.insert(line.item, event.ts_ms);
                 user.sessions.iter_mut().for_each(|s| cart_remove(&mut s.cart, line.item, None));
             }
             EventType::Refund => user.bought.remove(line.item),

@@ -10,6 +10,7 @@ use crate::fold::cart::cart_add;
 use crate::fold::counter::Counter;
 use crate::fold::moments::Moments;
 use crate::fold::ring::HashRing;
+use crate::fold::timed_ring::TimedRing;
 use crate::record::EventType;
 
 pub const RECENT_MAX: usize = 50;
@@ -21,10 +22,12 @@ pub const TEXT_CHARS_MAX: usize = 48;
 pub const ORDERS_MAX: usize = 6;
 pub const ORDER_ITEMS_MAX: usize = 8;
 const LINKS_MAX: usize = 16;
-const LAYOUT: u8 = 1;
+/// Layout 1 ends before the minutes of what was clicked and bought.
+const LAYOUT: u8 = 2;
 
-/// Bound of an encoded record in bytes, ids at their longest; a busy shopper with 36-character ids stays under 4,096.
-pub const BYTES_MAX: usize = 24_576;
+/// Bound of an encoded record in bytes, ids at their longest and every number at its largest; a busy shopper with
+/// 36-character ids stays under 4,096.
+pub const BYTES_MAX: usize = 26_624;
 
 /// The event ids that a key remembers.
 pub type EventIds = HashRing<256, 6>;
@@ -83,8 +86,8 @@ pub struct User {
     pub sessions: Vec<Session>,
     pub sessions_total: u32,
     pub recent: Vec<Recent>,
-    pub clicked: HashRing<256, 4>,
-    pub bought: HashRing<128, 4>,
+    pub clicked: TimedRing<256>,
+    pub bought: TimedRing<128>,
     /// Sorted by type.
     pub counts: Vec<(EventType, Counter)>,
     pub custom: Vec<(String, u64)>,
@@ -373,6 +376,8 @@ impl User {
         }
         put_u64(out, self.links.len() as u64);
         self.links.iter().for_each(|l| put_u64(out, *l));
+        self.clicked.encode_minutes(out);
+        self.bought.encode_minutes(out);
     }
 
     pub fn decode(bytes: &[u8]) -> Result<User> {
@@ -381,7 +386,8 @@ impl User {
 
     /// `decode` of a record that more may follow.
     pub fn read(r: &mut Reader<'_>) -> Result<User> {
-        if r.u8()? != LAYOUT {
+        let layout = r.u8()?;
+        if layout == 0 || layout > LAYOUT {
             return Err(Error::corrupt(0, "a user record of an unknown layout"));
         }
         let mut u = User { version: r.u64()?, first_ms: r.i64()?, last_ms: r.i64()?, ..User::default() };
@@ -403,8 +409,8 @@ impl User {
                 session: small(r)?,
             });
         }
-        u.clicked = HashRing::decode(r)?;
-        u.bought = HashRing::decode(r)?;
+        u.clicked = TimedRing::decode(r)?;
+        u.bought = TimedRing::decode(r)?;
         for _ in 0..r.u64()? {
             u.counts.push((EventType::from_u8(r.u8()?)?, Counter::decode(r)?));
         }
@@ -426,6 +432,10 @@ impl User {
         }
         for _ in 0..r.u64()? {
             u.links.push(r.u64()?);
+        }
+        if layout > 1 {
+            u.clicked.decode_minutes(r)?;
+            u.bought.decode_minutes(r)?;
         }
         Ok(u)
     }

@@ -1,7 +1,9 @@
 //! The record of a user: bounds, order, merging, bytes.
 
 use super::*;
+use crate::fold::caps::CapLimits;
 use crate::fold::cart::{cart_remove, CART_MAX};
+use crate::record::EVENT_TYPES;
 
 const T: i64 = 1_700_000_000_000;
 
@@ -15,7 +17,7 @@ fn busy(seed: u64) -> User {
         let session = u.session_mut(&format!("s{}", n % 4), T + n as i64).number;
         u.insert_recent(recent(seed + n, T + n as i64, session));
         u.count_category(n % 40, 1, T + n as i64);
-        u.clicked.insert(seed + n);
+        u.clicked.insert(seed + n, 60_000 * (20_000 + seed as i64));
         u.dedupe.insert((seed + n) << 20);
     }
     cart_add(&mut u.session_mut("s1", T).cart, 5, 2);
@@ -37,6 +39,50 @@ fn a_record_comes_back_and_damage_is_an_error() {
     for cut in 0..out.len() {
         assert!(User::decode(&out[..cut]).is_err(), "cut at {cut}");
     }
+}
+
+#[test]
+fn the_largest_record_is_within_its_bound() {
+    let caps = CapLimits { per_item_hour_max: 255, per_hour_max: 65_535 };
+    let mut u =
+        User { version: u64::MAX, first_ms: i64::MIN, last_ms: T, sessions_total: u32::MAX - 400, ..User::default() };
+    for n in 0..300u64 {
+        let far = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        // An id of 128 characters of four bytes.
+        let session = u.session_mut(&format!("{}{n:03}", "\u{1f6cd}".repeat(125)), T - 12 + n as i64 % 12);
+        (session.started_ms, session.dwell_ms, session.scroll_pct_max) = (i64::MIN / 4, u64::MAX, 100);
+        session.counts = [u32::MAX; 15];
+        for item in 0..CART_MAX as u64 {
+            cart_add(&mut session.cart, far + item, u32::MAX);
+        }
+        let number = session.number;
+        u.insert_recent(Recent { dwell_ms: u32::MAX, ..recent(far, i64::MIN / 4 + n as i64, number) });
+        u.dedupe.insert(far);
+        u.clicked.insert(far);
+        u.bought.insert(far);
+        u.count_category(far, u32::MAX, i64::MIN / 4);
+        u.count_custom(&format!("{}{n:03}", "c".repeat(61)), u64::MAX / 2);
+        u.remember_order(far, vec![far; 2 * ORDER_ITEMS_MAX]);
+        u.caps.allow(&caps, far + n, EventType::Click, T);
+    }
+    for (event_type, _) in EVENT_TYPES.iter() {
+        for bucket in 0..10_000 {
+            u.counter_mut(*event_type).add(T - bucket * 60_000, u32::MAX);
+        }
+    }
+    for moments in [&mut u.dwell, &mut u.price, &mut u.order_value] {
+        for _ in 0..20_000 {
+            moments.add(1e9);
+        }
+    }
+    let text = Some("\u{1f6cd}".repeat(TEXT_CHARS_MAX));
+    u.context = LastContext { device: text.clone(), country: text.clone(), channel: text.clone(), query: text };
+    u.links = vec![u64::MAX; LINKS_MAX];
+    let mut out = Vec::new();
+    u.encode(&mut out);
+    assert_eq!((u.sessions.len(), u.recent.len(), u.custom.len()), (SESSIONS_MAX, RECENT_MAX, CUSTOM_TYPES_MAX));
+    assert!(out.len() <= BYTES_MAX && out.len() > BYTES_MAX - 2_000, "{}", out.len());
+    assert_eq!(User::decode(&out).unwrap(), u);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! The moment is an argument. Rows are f32, in the order of the plan; what cannot be computed is the feature's default,
 //! and no value is ever NaN or infinite.
 
-use crate::fold::blocks::{finite, minute_of, stats_value, Blocks};
+use crate::fold::blocks::{finite, minute_of, stats_value, Blocks, Column};
 use crate::fold::contexts::DIMENSIONS;
 use crate::fold::cross::Shared;
 use crate::fold::fields::{local_time, profile_size, words_of};
@@ -86,8 +86,8 @@ impl<'a> Asker<'a> {
 }
 
 impl State {
-    /// Fills `out` (len = items × plan) row by row. `covis` is the state's own, taken out of it for its scratch space;
-    /// `blocks` are those of the plan.
+    /// Rows of the items one after another, items × plan values. `covis` is the state's own, taken out of it for its
+    /// scratch space; `blocks` are those of the plan.
     pub fn vectors(
         &self,
         covis: &mut Covis,
@@ -95,51 +95,65 @@ impl State {
         plan: &Plan,
         asker: &Asker<'_>,
         items: &[u32],
-        out: &mut [f32],
-    ) {
+    ) -> Vec<f32> {
         let shared = self.shared(covis, plan, asker);
         let once = self.once(plan, asker, &shared);
         let minute = minute_of(asker.as_of_ms);
         blocks.begin(self);
         let mut places = Vec::with_capacity(items.len());
         blocks.bring(self, items.iter().copied(), minute, &mut places);
-        let width = plan.len().max(1);
-        for (row, at) in out.chunks_exact_mut(width).zip(&places) {
-            row.copy_from_slice(&once);
-            blocks.write(self, *at, minute, row);
-        }
-        if let Some(published) = &asker.published {
-            published.write(blocks.cross(), places.iter().map(|at| blocks.head(*at).hash), width, out);
-        }
+        // What depends on the item and the asker, column by column, then every row in one go.
+        let mut crossed = Vec::with_capacity(items.len() * blocks.cross().len());
         let mut near = Near::default();
         for column in blocks.cross() {
-            if let Some(values) = self.of_cascade(asker, &shared, &mut near, &column.op, items) {
-                out.chunks_exact_mut(width).zip(values).for_each(|(row, value)| row[column.at] = value);
-                continue;
-            }
-            if let Op::CrossMatch(how) = &column.op {
-                for (row, value) in
-                    out.chunks_exact_mut(width).zip(asker.matches(self, how, items).into_iter().flatten())
-                {
-                    row[column.at] = finite(Some(f64::from(value)), column.default);
-                }
-                continue;
-            }
-            if matches!(column.op, Op::Published(_)) {
-                continue;
-            }
-            if column.op == Op::Affinity {
-                // Where it is missing, the row holds the default.
-                for (row, value) in out.chunks_exact_mut(width).zip(asker.affinities(items.iter().copied())) {
-                    row[column.at] = finite(Some(f64::from(value)), column.default);
-                }
-                continue;
-            }
-            for ((row, at), item) in out.chunks_exact_mut(width).zip(&places).zip(items) {
-                let value = shared.value(self, covis, asker, *item, blocks.head(*at), &column.op);
-                row[column.at] = finite(value, column.default);
+            self.cross_column(covis, blocks, asker, &shared, &mut near, column, items, &places, &mut crossed);
+        }
+        let mut out = Vec::with_capacity(items.len() * plan.len());
+        for (n, at) in places.iter().enumerate() {
+            let from = out.len();
+            out.extend_from_slice(&once);
+            blocks.write(self, *at, minute, &mut out[from..]);
+            for (column, values) in blocks.cross().iter().zip(crossed.chunks_exact(items.len())) {
+                out[from + column.at] = values[n];
             }
         }
+        if let Some(published) = &asker.published {
+            let hashes = places.iter().map(|at| blocks.head(*at).hash);
+            published.write(blocks.cross(), hashes, plan.len().max(1), &mut out);
+        }
+        out
+    }
+
+    /// Appends one value for each item, the column's default where there is none.
+    #[allow(clippy::too_many_arguments)]
+    fn cross_column(
+        &self,
+        covis: &Covis,
+        blocks: &Blocks,
+        asker: &Asker<'_>,
+        shared: &Shared<'_>,
+        near: &mut Near,
+        column: &Column,
+        items: &[u32],
+        places: &[u32],
+        out: &mut Vec<f32>,
+    ) {
+        let until = out.len() + items.len();
+        if let Some(values) = self.of_cascade(asker, shared, near, &column.op, items) {
+            out.extend(values);
+        } else if matches!(column.op, Op::Published(_)) {
+            // Written row by row when the rows are there; where nothing was published they hold the default.
+        } else if let Op::CrossMatch(how) = &column.op {
+            let values = asker.matches(self, how, items).into_iter().flatten();
+            out.extend(values.map(|value| finite(Some(f64::from(value)), column.default)));
+        } else if matches!(column.op, Op::Affinity) {
+            let values = asker.affinities(items.iter().copied()).into_iter();
+            out.extend(values.map(|value| finite(Some(f64::from(value)), column.default)));
+        } else {
+            let rows = blocks.rows(items.iter().copied(), places);
+            shared.column(self, covis, asker, rows, &column.op, |value| out.push(finite(value, column.default)));
+        }
+        out.resize(until, column.default);
     }
 
     /// The row of a request before any item: user, session and context features, defaults elsewhere.

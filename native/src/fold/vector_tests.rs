@@ -38,11 +38,10 @@ const PLAN: &str = r#"[
 ]"#;
 
 fn rows(scene: &mut Scene, plans: &mut Plans, plan: &Plan, user: &str, items: &[u32], as_of_ms: i64) -> Vec<u32> {
-    let mut out = vec![0.0; items.len() * plan.len()];
     let mut covis = std::mem::take(&mut scene.state.covis);
     let session = format!("s-{user}");
     let who = asker(&scene.state, user, &session, as_of_ms);
-    scene.state.vectors(&mut covis, plans.of(plan), plan, &who, items, &mut out);
+    let out = scene.state.vectors(&mut covis, plans.of(plan), plan, &who, items);
     scene.state.covis = covis;
     assert!(out.iter().all(|v| v.is_finite()));
     out.iter().map(|v| v.to_bits()).collect()

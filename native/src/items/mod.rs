@@ -29,7 +29,7 @@ pub use filter::Filter;
 pub use item::{Attribute, Item, Span, Value};
 pub use similarity::Tokens;
 pub use time::parse_rfc3339;
-pub use users::{merge_user, parse_users, UserBatch};
+pub use users::{merge_user, parse_users, replace_user, UserBatch};
 pub use validate::{merge_patch, parse_items, ItemBatch};
 
 /// Bounds of a body, an item and a user; `chars` are Unicode scalar values.

@@ -93,10 +93,10 @@ impl<'a> Parts<'a> {
 pub fn merge_user(current: Option<&[u8]>, new: &[u8], limits: &Limits) -> Vec<u8> {
     let mut held = current.map(|json| Parts::read(json, limits)).unwrap_or_default();
     let new = Parts::read(new, limits);
-    for (name, value) in new.attributes {
+    for (name, value) in removals_first(new.attributes) {
         place(&mut held.attributes, name, value, limits.attributes_max);
     }
-    for (name, value) in new.features {
+    for (name, value) in removals_first(new.features) {
         let since = held.feature_as_of.get(&name).and_then(|raw| values::read_time(raw, "").ok());
         let as_of = new.as_of.and_then(|raw| values::read_time(raw, "").ok());
         if matches!((since, as_of), (Some(since), Some(as_of)) if as_of < since) {
@@ -119,6 +119,40 @@ pub fn merge_user(current: Option<&[u8]>, new: &[u8], limits: &Limits) -> Vec<u8
     }
     out.push(b'}');
     out
+}
+
+/// The record that makes each part of the held one which `new` has what `new` says: names that it does not have are
+/// removed. None when that changes nothing.
+pub fn replace_user(current: Option<&[u8]>, new: &[u8], limits: &Limits) -> Option<Vec<u8>> {
+    let (held, given) = (current.map(|json| Parts::read(json, limits)).unwrap_or_default(), Parts::read(new, limits));
+    if current.is_none() && given.attributes.is_empty() && given.features.is_empty() {
+        return None;
+    }
+    let members = serde_json::from_slice::<&RawValue>(new).ok().and_then(|raw| values::members(raw, "").ok());
+    let mut out = b"{\"id\":".to_vec();
+    values::put_json_text(&mut out, &given.id);
+    for (part, held, mut new) in
+        [("attributes", held.attributes, given.attributes), ("features", held.features, given.features)]
+    {
+        if members.iter().flatten().any(|(name, _)| name == part) {
+            held.into_keys().for_each(|name| {
+                new.entry(name).or_insert(RawValue::NULL);
+            });
+            out.extend_from_slice(format!(",\"{part}\":").as_bytes());
+            put_checked(&mut out, &new);
+        }
+    }
+    if let Some(as_of) = given.as_of {
+        out.extend_from_slice(format!(",\"as_of\":{as_of}").as_bytes());
+    }
+    out.push(b'}');
+    (current != Some(&merge_user(current, &out, limits)[..])).then_some(out)
+}
+
+/// Names that go make room for those that come.
+fn removals_first(map: Map<'_>) -> impl Iterator<Item = (Cow<'_, str>, &RawValue)> {
+    let (gone, here): (Vec<_>, Vec<_>) = map.into_iter().partition(|(_, value)| values::kind(value) == Kind::Null);
+    gone.into_iter().chain(here)
 }
 
 /// Sets or removes; `false` when the name is not in the map afterwards.
@@ -228,6 +262,40 @@ mod tests {
         assert_eq!(merged(&[new, old]), want);
         let gone = r#"{"id":"u","attributes":{},"features":{},"feature_as_of":{}}"#;
         assert_eq!(merged(&[new, r#"{"id":"u","features":{"x":null},"as_of":30}"#]), gone);
+    }
+
+    #[test]
+    fn a_record_taken_whole_removes_what_it_does_not_name() {
+        let limits = Limits { attributes_max: 2, features_max: 2, ..Limits::default() };
+        let held = merged(&[r#"{"id":"u","attributes":{"a":1,"b":2},"features":{"x":1},"as_of":10}"#]);
+        let replaced = |held: &str, new: &str| {
+            let record = replace_user(Some(held.as_bytes()), new.as_bytes(), &limits)?;
+            let after = merge_user(Some(held.as_bytes()), &record, &limits);
+            Some((String::from_utf8(record).unwrap(), String::from_utf8(after).unwrap()))
+        };
+        // A full record of other names: those that go make room.
+        let new = r#"{"id":"u","attributes":{"a":3,"d":4}}"#;
+        let (record, after) = replaced(&held, new).unwrap();
+        assert_eq!(record, r#"{"id":"u","attributes":{"a":3,"b":null,"d":4}}"#);
+        let want = r#"{"id":"u","attributes":{"a":3,"d":4},"features":{"x":1},"feature_as_of":{"x":10}}"#;
+        assert_eq!(after, want, "a part that it does not have stays");
+        assert_eq!(replaced(&after, new), None, "the same again");
+        assert_eq!(replaced(&held, r#"{"id":"u","attributes":{"a":1,"b":2}}"#), None);
+        let (_, after) = replaced(&held, r#"{"id":"u","attributes":{},"features":{"y":1},"as_of":20}"#).unwrap();
+        assert_eq!(after, r#"{"id":"u","attributes":{},"features":{"y":1},"feature_as_of":{"y":20}}"#);
+        let (_, after) = replaced(&held, r#"{"id":"u","features":{"y":1},"as_of":5}"#).unwrap();
+        assert!(after.contains(r#""features":{"x":1,"y":1}"#), "what is newer than the record stays");
+        // Where nothing is held.
+        assert_eq!(replace_user(None, br#"{"id":"u","attributes":{},"features":{}}"#, &limits), None);
+        assert_eq!(replace_user(None, new.as_bytes(), &limits).as_deref(), Some(new.as_bytes()));
+    }
+
+    #[test]
+    fn names_that_go_make_room_for_those_that_come() {
+        assert_eq!(
+            merged(&[r#"{"id":"u","attributes":{"x":1,"y":1}}"#, r#"{"id":"u","attributes":{"a":2,"x":null}}"#]),
+            r#"{"id":"u","attributes":{"a":2,"y":1},"features":{},"feature_as_of":{}}"#
+        );
     }
 
     #[test]

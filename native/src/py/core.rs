@@ -240,6 +240,13 @@ impl Core {
         self.wanted(py, &hashes)
     }
 
+    /// The record to submit so that each part of a user's record that this one has becomes what it says; None when
+    /// that changes nothing. The user is loaded.
+    fn replace_user<'py>(&self, py: Python<'py>, id: &str, json: &[u8]) -> Option<Bound<'py, PyBytes>> {
+        let held = self.state.profile(key_hash(Namespace::User, id));
+        crate::items::replace_user(held, json, &self.item_limits).map(|record| PyBytes::new(py, &record))
+    }
+
     fn submit_items(&mut self, log: &PyLog, items: Vec<Vec<u8>>, received_ms: i64) -> PyResult<u64> {
         let records: Vec<(Kind, u64, &[u8])> = items.iter().map(|json| (Kind::Item, 0, &json[..])).collect();
         self.queue.submit_records(&mut self.state, &log.log, &records, received_ms, true).map_err(to_py)
@@ -285,6 +292,15 @@ impl Core {
         // What these frames used may leave memory before what the next ones use.
         self.state.admissions += 1;
         Ok(())
+    }
+
+    /// What folding costs people alone, for measurements: they take the frames' events, what users share does not, and
+    /// this core is of no further use. Without `steps` the events are only read. How many events were taken or read.
+    #[pyo3(signature = (frames, start, *, steps=true))]
+    fn step_users(&mut self, frames: &[u8], start: u64, steps: bool) -> PyResult<usize> {
+        let frames = FrameIter::new(frames, start).collect::<crate::error::Result<Vec<_>>>().map_err(to_py)?;
+        let frames: Vec<_> = frames.into_iter().filter(|f| f.header.kind == Kind::Event as u8).collect();
+        self.state.step_users(&frames, steps).map_err(to_py)
     }
 
     /// Writes the link records that were due when the process ended and did not reach the log.
@@ -420,6 +436,12 @@ impl Core {
     fn footprint(&self) -> (u64, u64, u64, u64) {
         let f = self.state.footprint();
         (f.users, f.user_bytes, f.items, f.item_bytes)
+    }
+
+    /// Bytes that an encoded user record never exceeds, a team's own aggregates aside.
+    #[staticmethod]
+    fn user_bytes_max() -> usize {
+        crate::fold::user::BYTES_MAX
     }
 
     /// Whether views that end with this meta record hold the aggregates of this core, no more and no less.

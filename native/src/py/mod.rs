@@ -1,5 +1,6 @@
 //! The border to Python: one thin file per native concept, no logic.
 
+mod arrange;
 pub mod bundles;
 mod columns;
 mod core;

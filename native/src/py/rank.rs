@@ -37,11 +37,15 @@ pub struct Ranked {
     pub filled: Option<Filled>,
     /// Items in the order in which rows were made of them last.
     pub rowed: Vec<u32>,
+    /// Places that rules have given away, ascending.
+    pub pinned: Vec<usize>,
+    /// What rules did to items, for `explain`: item, rule, effect, number.
+    pub effects: Vec<(u32, String, &'static str, f64)>,
 }
 
 impl Ranked {
     pub fn new(items: Vec<Candidate>) -> Ranked {
-        Ranked { items, skipped: 0, filled: None, rowed: Vec::new() }
+        Ranked { items, skipped: 0, filled: None, rowed: Vec::new(), pinned: Vec::new(), effects: Vec::new() }
     }
 
     fn indices(&self) -> Vec<u32> {
@@ -64,6 +68,12 @@ impl Ranked {
 
     fn truncate(&mut self, n: usize) {
         self.items.truncate(n);
+    }
+
+    /// Probability with which the explored item was drawn; None without one.
+    #[getter]
+    fn propensity(&self) -> Option<f64> {
+        self.filled.as_ref().map(|f| f.propensity)
     }
 
     /// Sources that were not asked: the budget was spent, or they were said to fail.
@@ -101,15 +111,13 @@ impl Ask {
 impl Core {
     /// Feature vectors of items for the asking user, row by row; `found` is what the sources say of each, or empty.
     fn feature_rows(&mut self, ask: &Ask, items: &[u32], found: &[Candidate], plan: &Plan) -> Vec<f32> {
-        let mut out = vec![0.0; items.len() * plan.len()];
         if plan.reads_text() {
             self.indices.text.catch_up(&self.state.catalogue, usize::MAX);
         }
         self.with_indices(|state, _, Indices { covis, plans, vectors, text, published, .. }| {
             let asker = Asker { found, text: Some(text), ..ask.asker(state, vectors, published) };
-            state.vectors(covis, plans.of(plan), plan, &asker, items, &mut out);
-        });
-        out
+            state.vectors(covis, plans.of(plan), plan, &asker, items)
+        })
     }
 
     fn feature_array<'py>(
@@ -301,8 +309,10 @@ impl Core {
         let slot = Slot { position: slot, pool_max, impressions_max, prior, seed, counts_served };
         ranked.forget_explored();
         ranked.items.truncate(k);
-        let pool = newcomers::pool(&self.state, &self.lists, &ask.rules(self, surface), &ranked.items, &slot);
-        ranked.filled = newcomers::explore(&mut self.posteriors, pool, slot, &mut ranked.items, k);
+        let slot = Slot { position: newcomers::free_place(slot.position, &ranked.pinned), ..slot };
+        let mut pool = newcomers::pool(&self.state, &self.lists, &ask.rules(self, surface), &ranked.items, &slot);
+        pool.retain(|arm| surface.rules.fits(&self.state, &ranked.items, slot.position, arm.0));
+        ranked.filled = newcomers::explore(&mut self.posteriors, pool, slot, &mut ranked.items, k, &ranked.pinned);
         Ok(ranked.filled.as_ref().map(|f| f.propensity))
     }
 

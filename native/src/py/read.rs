@@ -7,6 +7,7 @@ use pyo3::types::PyBytes;
 
 use crate::cascade::candidates::{self, Request, Wanted};
 use crate::cascade::eligible::Rules;
+use crate::cascade::rules::{Moment, RuleSet};
 use crate::cascade::SOURCES;
 use crate::fold::published::Given;
 use crate::fold::vector::Asker;
@@ -28,14 +29,22 @@ pub struct SurfacePlan {
     pub diversity: f32,
     pub counts_served: bool,
     pub knn: KnnParams,
+    /// After which what was hidden may be shown again; None for ever.
+    pub clicked_cooldown_ms: Option<i64>,
+    pub bought_cooldown_ms: Option<i64>,
+    /// Diversity by determinants, not by MMR.
+    pub dpp: bool,
+    pub rules: RuleSet,
 }
 
 #[pymethods]
 impl SurfacePlan {
-    /// `sources`: [(name, quota, weight)]; raises `unknown_source` for a name that is not one.
+    /// `sources`: [(name, quota, weight)]; `rules`: JSON of `state/surface_rules.py`. Raises `unknown_source` for a name
+    /// that is not one, `bad_rule`.
     #[new]
     #[pyo3(signature = (name, sources, *, hide_clicked, hide_bought, diversity, counts_served,
-        m_most_recent_sessions=500, neighborhood_size_k=50, max_items_in_session=2, idf_weighting=1.0))]
+        m_most_recent_sessions=500, neighborhood_size_k=50, max_items_in_session=2, idf_weighting=1.0,
+        clicked_cooldown_ms=None, bought_cooldown_ms=None, dpp=false, rules=None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         name: String,
@@ -48,6 +57,10 @@ impl SurfacePlan {
         neighborhood_size_k: usize,
         max_items_in_session: usize,
         idf_weighting: f64,
+        clicked_cooldown_ms: Option<i64>,
+        bought_cooldown_ms: Option<i64>,
+        dpp: bool,
+        rules: Option<&[u8]>,
     ) -> PyResult<SurfacePlan> {
         let mut wanted = Vec::new();
         for (source, quota, weight) in sources {
@@ -63,7 +76,19 @@ impl SurfacePlan {
             idf_weighting,
             ..KnnParams::default()
         };
-        Ok(SurfacePlan { name, sources: wanted, hide_clicked, hide_bought, diversity, counts_served, knn })
+        Ok(SurfacePlan {
+            name,
+            sources: wanted,
+            hide_clicked,
+            hide_bought,
+            diversity,
+            counts_served,
+            knn,
+            clicked_cooldown_ms,
+            bought_cooldown_ms,
+            dpp,
+            rules: rules.map_or_else(|| Ok(RuleSet::default()), RuleSet::parse).map_err(to_py)?,
+        })
     }
 }
 
@@ -87,16 +112,25 @@ pub struct Ask {
     pub nearest: Option<Vec<(u32, f32)>>,
     /// What batch jobs published of it.
     pub given: Given,
+    /// As the rules of the surface see it.
+    pub moment: Moment,
+    /// Of the text of the filter.
+    pub filter_hash: u64,
 }
 
 impl Ask {
-    pub fn rules<'a>(&'a self, core: &Core, surface: &SurfacePlan) -> Rules<'a> {
+    pub fn rules<'a>(&'a self, core: &Core, surface: &'a SurfacePlan) -> Rules<'a> {
         let user = core.state.user(self.hash);
         Rules {
-            clicked: user.filter(|_| surface.hide_clicked).map(|u| u.clicked.lookup()),
-            bought: user.filter(|_| surface.hide_bought).map(|u| u.bought.lookup()),
+            clicked: user
+                .filter(|_| surface.hide_clicked)
+                .map(|u| u.clicked.lookup(surface.clicked_cooldown_ms, self.now_ms)),
+            bought: user
+                .filter(|_| surface.hide_bought)
+                .map(|u| u.bought.lookup(surface.bought_cooldown_ms, self.now_ms)),
             excluded: self.excluded.clone(),
             filter: self.filter.as_ref(),
+            declared: Some((&surface.rules, &self.moment)).filter(|_| !surface.rules.filter.is_empty()),
         }
     }
 }
@@ -170,6 +204,8 @@ impl Core {
             hash: self.state.resolve(user_id.as_deref(), &session_id),
             seeds: seeds.iter().filter_map(index).collect(),
             filter: filter.map(Filter::parse).transpose().map_err(to_py)?,
+            filter_hash: filter.map_or(0, xxhash_rust::xxh3::xxh3_64),
+            moment: Moment::new(&context, now_ms),
             surface,
             user_id,
             session_id,

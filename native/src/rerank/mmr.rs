@@ -7,6 +7,8 @@ use std::cmp::Ordering;
 use std::collections::binary_heap::PeekMut;
 use std::collections::BinaryHeap;
 
+use super::{scale, Spread};
+
 /// Positions of the `k` picks, in order. Each pick has the largest `score - diversity * (largest sim to a pick so far)`,
 /// scores scaled to [0, 1] over the whole list; ties go to the earlier position. `diversity` is clamped to [0, 1].
 ///
@@ -72,12 +74,57 @@ impl PartialEq for Bound {
 
 impl Eq for Bound {}
 
-fn scale(scores: &[f32]) -> Vec<f32> {
-    let finite = || scores.iter().copied().filter(|s| s.is_finite());
-    let low = finite().fold(f32::INFINITY, f32::min);
-    let high = finite().fold(f32::NEG_INFINITY, f32::max);
-    let span = high - low;
-    scores.iter().map(|&s| if s.is_finite() && span > 0.0 { ((s - low) / span).min(1.0) } else { 0.0 }).collect()
+/// The same trade-off one pick at a time, for lists whose places are not all given to the best.
+pub struct Mmr<S> {
+    scaled: Vec<f32>,
+    diversity: f32,
+    sim: S,
+    picks: Vec<usize>,
+    /// By candidate: how many picks it has met, and the largest likeness to one of them.
+    met: Vec<(usize, f32)>,
+}
+
+impl<S: Fn(usize, usize) -> f32> Mmr<S> {
+    /// As `mmr` takes them.
+    pub fn new(scores: &[f32], diversity: f32, sim: S) -> Mmr<S> {
+        let diversity = if diversity > 0.0 { diversity.min(1.0) } else { 0.0 };
+        Mmr { scaled: scale(scores), diversity, sim, picks: Vec::new(), met: vec![(0, 0.0); scores.len()] }
+    }
+
+    fn meet(&mut self, candidate: usize) {
+        let (met, likeness) = &mut self.met[candidate];
+        for pick in &self.picks[*met..] {
+            let s = (self.sim)(candidate, *pick);
+            *likeness = likeness.max(if s.is_finite() { s } else { 0.0 });
+        }
+        *met = self.picks.len();
+    }
+}
+
+impl<S: Fn(usize, usize) -> f32> Spread for Mmr<S> {
+    fn best(&mut self, may: &dyn Fn(usize) -> bool) -> Option<usize> {
+        loop {
+            let mut top: Option<usize> = None;
+            for candidate in (0..self.scaled.len()).filter(|c| may(*c)) {
+                if top.is_none_or(|t| self.worth(candidate) > self.worth(t)) {
+                    top = Some(candidate);
+                }
+            }
+            let top = top?;
+            if self.diversity == 0.0 || self.met[top].0 == self.picks.len() {
+                return Some(top);
+            }
+            self.meet(top);
+        }
+    }
+
+    fn pick(&mut self, candidate: usize) {
+        self.picks.push(candidate);
+    }
+
+    fn worth(&self, candidate: usize) -> f32 {
+        self.scaled[candidate] - self.diversity * self.met[candidate].1
+    }
 }
 
 #[cfg(test)]
@@ -123,6 +170,22 @@ mod tests {
             }
             let got: Vec<usize> = mmr(&scores, 25, diversity, sim).into_iter().map(|p| p as usize).collect();
             assert_eq!(got, picks);
+        }
+    }
+
+    #[test]
+    fn one_pick_at_a_time_is_the_same_list() {
+        let noise = |x: usize| ((x.wrapping_mul(2_654_435_761) >> 7) % 1009) as f32 / 1009.0;
+        let scores: Vec<f32> = (0..60).map(|i| noise(i + 5)).collect();
+        let sim = |a: usize, b: usize| noise(a.min(b) * 60 + a.max(b) + 3);
+        for diversity in [0.0, 0.2, 0.9, f32::NAN] {
+            let mut spread = Mmr::new(&scores, diversity, sim);
+            let mut picks: Vec<u32> = Vec::new();
+            while let Some(next) = spread.best(&|c| !picks.contains(&(c as u32))) {
+                spread.pick(next);
+                picks.push(next as u32);
+            }
+            assert_eq!(picks, mmr(&scores, 60, diversity, sim));
         }
     }
 

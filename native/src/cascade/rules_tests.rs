@@ -1,0 +1,96 @@
+//! What rules say of the items of a small shop.
+
+use super::*;
+use crate::fold::scene::{Scene, NOW};
+
+const RULES: &str = r#"{
+    "filter": [{"name": "grown", "when": {"not": {"test": {"field": {"name": "item.brand", "kind": "text"},
+        "op": {"test": "in", "values": ["toys"]}}}}}],
+    "boost": [{"name": "cheap", "times": 3, "when": {"test": {"field": {"name": "item.price", "kind": "number"},
+        "op": {"test": "lt", "values": [5]}}}}],
+    "bury": [{"name": "phones", "when": {"test": {"field": {"name": "props.device", "kind": "text"},
+        "op": {"test": "in", "values": ["phone"]}}}}],
+    "pin": [{"name": "sale", "item": "i3", "position": 1, "when": null, "from_ms": 1000, "until_ms": 2000},
+        {"name": "gone", "item": "nobody", "position": 0, "when": null, "from_ms": null, "until_ms": null}],
+    "cap": [{"name": "seller", "by": "seller", "most": 1, "within": 3},
+        {"name": "aisle", "by": "top_category", "most": 2, "within": null}],
+    "mix": [{"name": "bags", "least": 0.25, "most": 0.5, "when": {"test": {"field":
+        {"name": "item.categories", "kind": "texts"}, "op": {"test": "in", "values": ["a > bags"]}}}}],
+    "floor": [{"name": "small", "share": 0.1, "below": 0.25}]
+}"#;
+
+fn shop() -> Scene {
+    let mut scene = Scene::default();
+    for n in 0..6 {
+        let (brand, seller) = (if n == 5 { "toys" } else { "acme" }, n % 2);
+        let category = if n < 2 { "a > bags" } else { "a > hats" };
+        scene.put(
+            &format!(
+                r#"{{"id":"i{n}","brand":"{brand}","seller":"s{seller}","price":{},"categories":["{category}"]}}"#,
+                n * 2
+            ),
+            NOW,
+        );
+    }
+    scene
+}
+
+fn list(scores: &[f32]) -> Vec<Candidate> {
+    (0..).zip(scores).map(|(item, score)| Candidate { item, score: *score, found: 0.0, sources: 0 }).collect()
+}
+
+#[test]
+fn filters_and_boosts_ask_the_item() {
+    let scene = shop();
+    let rules = RuleSet::parse(RULES.as_bytes()).unwrap();
+    let moment = Moment::new(&[], NOW);
+    let refused: Vec<bool> = (0..6).map(|i| rules.refusing(&scene.state, &moment, i).is_some()).collect();
+    assert_eq!(refused, [false, false, false, false, false, true]);
+    let mut items = list(&[1.0, 0.5, 4.0, 2.0]);
+    assert_eq!(rules.boost(&scene.state, &moment, &mut items), [(0, 0), (1, 0), (2, 0)]);
+    assert_eq!(items.iter().map(|c| c.score).collect::<Vec<_>>(), [3.0, 1.5, 12.0, 2.0]);
+    let mut below = list(&[-1.0, -2.0, -3.0]);
+    rules.boost(&scene.state, &moment, &mut below);
+    assert_eq!(below.iter().map(|c| c.score).collect::<Vec<_>>(), [3.0, 0.0, -3.0], "a boost never lowers");
+}
+
+#[test]
+fn conditions_ask_the_request_and_pins_the_time() {
+    let scene = shop();
+    let rules = RuleSet::parse(RULES.as_bytes()).unwrap();
+    let phone = Moment::new(&[("device".to_owned(), "phone".to_owned())], 999);
+    assert_eq!(rules.burying(&scene.state, &phone, 0).map(|r| &r.name[..]), Some("phones"));
+    assert!(rules.burying(&scene.state, &Moment::new(&[], 999), 0).is_none());
+    let pins = |now| rules.pins(&scene.state, &Moment::new(&[], now));
+    assert_eq!((pins(999), pins(1000), pins(2000)), (vec![], vec![(0, 1, 3)], vec![]));
+}
+
+#[test]
+fn bounds_hold_caps_shares_and_the_small() {
+    let mut scene = shop();
+    let rules = RuleSet::parse(RULES.as_bytes()).unwrap();
+    let small = |scene: &Scene| {
+        let items = list(&[0.0; 6]);
+        rules.bounds(&scene.state, &Moment::new(&[], NOW), &items).groups[1].member.clone()
+    };
+    assert_eq!(small(&scene), [true; 6], "before the first impression every seller is small");
+    for n in 0..8 {
+        scene.did(&format!("u{n}"), EventType::Impression, if n == 0 { "i1" } else { "i0" }, NOW);
+    }
+    assert_eq!(small(&scene), [false, true, false, true, false, true], "an eighth is less than a quarter");
+    let bounds = rules.bounds(&scene.state, &Moment::new(&[], NOW), &list(&[0.0; 6]));
+    assert_eq!(bounds.groups[0].member, [true, true, false, false, false, false]);
+    assert_eq!((bounds.groups[0].least, bounds.groups[0].most, bounds.groups[1].least), (0.25, 0.5, 0.1));
+    assert!(bounds.buried.iter().all(|b| !b));
+    // i0 and i2 are of one seller; three of one aisle are too many.
+    let listed = list(&[3.0, 2.0]);
+    assert!(!rules.fits(&scene.state, &listed, 1, 2) && !rules.fits(&scene.state, &listed, 9, 2));
+    assert!(rules.fits(&scene.state, &listed[..1], 4, 2), "far enough from the other");
+}
+
+#[test]
+fn what_cannot_be_read_is_refused() {
+    for bad in [r#"{"boosts": []}"#, r#"{"cap": [{"name": "x", "by": "brand"}]}"#, "["] {
+        assert_eq!(RuleSet::parse(bad.as_bytes()).unwrap_err().code(), "bad_rule");
+    }
+}

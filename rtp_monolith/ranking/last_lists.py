@@ -1,0 +1,50 @@
+"""The latest list of each visitor and surface: the answer when there is no other, and what the next may differ from.
+
+Invariant: bounded, and lost with the process: after a restart a visitor's next list is made as if it were the first. It
+does not know how lists are made.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import msgspec
+
+from rtp_monolith._native import Ranked
+from rtp_monolith.ranking.run import Run
+
+LAST_LISTS_MAX = 10_000
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A list, when it was made, and what the visitor had done and asked by then (0 where nobody wants to know)."""
+
+    ranked: Ranked
+    made_ms: int
+    evidence: int
+
+
+class LastLists:
+    """The one not used longest goes first."""
+
+    def __init__(self, size_max: int = LAST_LISTS_MAX) -> None:
+        self._size_max = size_max
+        self._kept: OrderedDict[tuple[str, str, bool], Kept] = OrderedDict()
+
+    def keep(self, run: Run) -> None:
+        """Takes over the list of a run; further pages and given items are no lists to come back to."""
+        if run.is_given or run.page.shown:
+            return
+        self._kept[run.visitor] = Kept(run.ranked, run.made_ms, run.evidence)
+        self._kept.move_to_end(run.visitor)
+        if len(self._kept) > self._size_max:
+            self._kept.popitem(last=False)
+
+    def seen(self, run: Run) -> Kept | None:
+        """The list before; it stays where it is."""
+        return self._kept.get(run.visitor)
+
+    def of(self, run: Run) -> Ranked | None:
+        """The list before, to be shown again."""
+        kept = self._kept.pop(run.visitor, None)
+        return None if kept is None else kept.ranked
