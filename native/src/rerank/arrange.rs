@@ -212,8 +212,8 @@ impl<'a> Filling<'a> {
             }
         }
         let (mut waiting, mut free) = (0, 0);
-        for place in self.place..self.k {
-            waiting += due[place];
+        for (place, due) in due.iter().enumerate().skip(self.place) {
+            waiting += due;
             free += usize::from(self.fixed[place].is_none());
             if waiting > 0 && waiting >= free {
                 return Some(place);
@@ -282,7 +282,7 @@ impl<'a> Filling<'a> {
         let Some(moves) = &self.bounds.moves else { return false };
         let was = moves.was[candidate];
         was.is_some_and(|was| was > self.place + moves.max)
-            || self.tight.is_some_and(|tight| !was.is_some_and(|was| was + moves.max <= tight))
+            || self.tight.is_some_and(|tight| was.is_none_or(|was| was + moves.max > tight))
     }
 
     /// What a candidate would break here, the weightiest first.
