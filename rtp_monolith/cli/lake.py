@@ -1,4 +1,4 @@
-"""`rtp lake write|status|compact|query|register`: the log as Parquet files, and SQL over them.
+"""`rtp lake write|rows|status|compact|query|register`: the log as Parquet files, and SQL over them.
 
 Invariant: the log is only read, so its shard may run; one process at a time writes a lake. It does not know how rows
 are made.
@@ -85,6 +85,29 @@ def write(
 
 
 @lake.command()
+@click.argument("rows", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@place_options
+@json_option
+def rows(rows: Path, data: Path | None, folder: Path | None, config: Path | None, as_json: bool) -> None:
+    """Put training rows of `rtp replay dataset` into the lake, in place of those that are there."""
+    where, _ = _settled(data, folder, config)
+    from rtp_monolith.clock import WallClock
+    from rtp_monolith.lake.journal import Lake, load
+    from rtp_monolith.lake.training_rows import shelve
+
+    with Lake(where, load(where).windows) as opened:
+        shelved = shelve(opened, rows, WallClock().wall_ms())
+    if as_json:
+        emit_json(shelved)
+    elif shelved.changed:
+        click.echo(
+            f"{shelved.rows} training rows in {shelved.files} files; {shelved.replaced} files of others are gone"
+        )
+    else:
+        click.echo(f"the lake has these {shelved.rows} rows")
+
+
+@lake.command()
 @place_options
 @json_option
 def status(data: Path | None, folder: Path | None, config: Path | None, as_json: bool) -> None:
@@ -142,7 +165,7 @@ def compact(
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values with a header.")
 @json_option
 def query(sql: str, data: Path | None, folder: Path | None, config: Path | None, as_csv: bool, as_json: bool) -> None:
-    """Answer one SELECT over the tables events, impressions and rewards."""
+    """Answer one SELECT over the tables events, impressions, rewards and training."""
     if as_csv and as_json:
         raise click.UsageError("give either --csv or --json")
     where, _ = _settled(data, folder, config)

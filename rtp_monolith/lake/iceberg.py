@@ -1,4 +1,4 @@
-"""The lake as Iceberg tables `rtp.events`, `rtp.impressions` and `rtp.rewards` of an SQL catalog, through pyiceberg.
+"""The lake as Iceberg tables of an SQL catalog, `rtp.events` and so on, through pyiceberg.
 
 The Parquet files stay where they are; a table lists them, partitioned by the hour of `ts`. Invariant: after `register`
 each table's current snapshot lists exactly the files of the journal: what a compaction or retention replaced leaves the
@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from rtp_monolith.errors import LakeError
 from rtp_monolith.lake.journal import Journal, Lake
 from rtp_monolith.lake.tables import SCHEMAS, TABLES, TableName
+from rtp_monolith.lake.training_rows import columns_of
 
 NAMESPACE = "rtp"
 CATALOG = "rtp"
@@ -58,7 +59,10 @@ def register(lake: Lake, uri: str, now_ms: int) -> Registered:
     catalog = open_catalog(uri, lake.folder)
     added = removed = 0
     for name in TABLES:
-        more, fewer = _bring(_table(catalog, name), journal, name, lake.folder)
+        table = _table(catalog, name)
+        if name == "training":
+            table = _widened(table, journal, lake.folder)
+        more, fewer = _bring(table, journal, name, lake.folder)
         added, removed = added + more, removed + fewer
     # The version that is noted is the one that was read: what is committed meanwhile is told the next time.
     known = journal.catalogs.get(uri, -1)
@@ -88,6 +92,18 @@ def _table(catalog: Catalog, name: TableName) -> Table:
         # Files carry no Iceberg field ids: columns are known by their names.
         with table.transaction() as change_of_table:
             mapping = table.schema().name_mapping.model_dump_json()
+            change_of_table.set_properties({TableProperties.DEFAULT_NAME_MAPPING: mapping})
+    return table
+
+
+def _widened(table: Table, journal: Journal, folder: Path) -> Table:
+    """With a column for each feature that the rows have; columns of earlier runs stay and are null."""
+    schema = columns_of(folder, journal.of("training"))
+    if not set(schema.names) <= set(table.schema().column_names):
+        with table.update_schema() as change:
+            change.union_by_name(schema.remove_metadata())
+        mapping = table.schema().name_mapping.model_dump_json()
+        with table.transaction() as change_of_table:
             change_of_table.set_properties({TableProperties.DEFAULT_NAME_MAPPING: mapping})
     return table
 

@@ -79,8 +79,9 @@ class Refund(msgspec.Struct, frozen=True):
 class Journal(msgspec.Struct, frozen=True):
     """One version of the lake. Offsets in bytes of the log, hours since 1970.
 
-    `rewards_due` are hours whose rewards are missing or out of date; `gaps` are ranges of the log that were gone before
-    they were read; `catalogs` says which version each Iceberg catalog has been told.
+    `training` tells the run apart whose training rows are in the lake. `rewards_due` are hours whose rewards are
+    missing or out of date; `gaps` are ranges of the log that were gone before they were read; `catalogs` says which
+    version each Iceberg catalog has been told.
     """
 
     layout: int
@@ -96,6 +97,7 @@ class Journal(msgspec.Struct, frozen=True):
     refunds: list[Refund] = []
     gaps: list[tuple[int, int]] = []
     catalogs: dict[str, int] = {}
+    training: str = ""
 
     def of(self, table: TableName, first: int | None = None, last: int | None = None) -> list[LakeFile]:
         """The files of a table, of the hours from `first` to `last` where given."""

@@ -69,9 +69,9 @@ class LakePasses:
 
     def rows(self) -> dict[str, int]:
         """Rows by table."""
-        rows = dict.fromkeys(("events", "impressions", "rewards"), 0)
+        rows: dict[str, int] = dict.fromkeys(("events", "impressions", "rewards"), 0)
         for file in self.lake.journal.files:
-            rows[file.table] += file.rows
+            rows[file.table] = rows.get(file.table, 0) + file.rows
         return rows
 
     def run(self, before: Status) -> Status:

@@ -1,7 +1,7 @@
 """SQL over a lake: one SELECT, through DuckDB, on the committed files of one version.
 
-Invariant: a query reads `events`, `impressions` and `rewards` and nothing else; it writes nothing anywhere. It does not
-know how an answer is printed.
+Invariant: a query reads `events`, `impressions`, `rewards` and `training` and nothing else; it writes nothing anywhere.
+It does not know how an answer is printed.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from rtp_monolith.errors import LakeError
 
-TableName = Literal["events", "impressions", "rewards"]
-TABLES: tuple[TableName, ...] = ("events", "impressions", "rewards")
+TableName = Literal["events", "impressions", "rewards", "training"]
+TABLES: tuple[TableName, ...] = ("events", "impressions", "rewards", "training")
 US_PER_HOUR = 3_600_000_000
 HOURS_PER_DAY = 24
 
@@ -88,7 +88,21 @@ REWARDS = pa.schema(
         pa.field("refunded", pa.bool_()),
     ]
 )
-SCHEMAS: dict[TableName, pa.Schema] = {"events": EVENTS, "impressions": IMPRESSIONS, "rewards": REWARDS}
+TRAINING = pa.schema(
+    [
+        ("ts", _TIME),
+        *(("list", pa.int64()), ("as_of_ms", pa.int64()), ("offset", pa.int64())),
+        *((name, pa.string()) for name in ("request_id", "user_id", "session_id", "surface", "bundle", "item_id")),
+        *(("position", pa.int32()), ("propensity", pa.float32())),
+        *((f"label_{name}", pa.int8()) for name in ("click", "cart", "purchase", "dwell")),
+        ("dwell_ms", pa.int64()),
+    ]
+)
+"""What every run of training rows has; its files have a column for each feature as well."""
+SCHEMAS: dict[TableName, pa.Schema] = {
+    **{"events": EVENTS, "impressions": IMPRESSIONS},
+    **{"rewards": REWARDS, "training": TRAINING},
+}
 
 
 def events_table(columns: Mapping[str, Buffers]) -> Any:

@@ -289,6 +289,10 @@ impl Blocks {
                 stale.push((item, *at));
             }
         }
+        // After events many items have to be counted again: their counters are asked for before the first is read.
+        let counted = |(item, _): &(u32, u32)| state.items.get(*item as usize);
+        stale.iter().filter_map(counted).for_each(fetch);
+        stale.iter().filter_map(counted).for_each(Stats::fetch_all);
         for (item, at) in stale {
             self.refresh(state, item, at as usize, minute);
         }

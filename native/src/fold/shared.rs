@@ -84,6 +84,11 @@ impl Stats {
         }
     }
 
+    /// Asks for all counters.
+    pub fn fetch_all(&self) {
+        self.counters.iter().for_each(fetch);
+    }
+
     /// Bytes behind the struct itself.
     pub fn heap_bytes(&self) -> usize {
         self.counters.capacity() * std::mem::size_of::<Counter>()
