@@ -118,7 +118,7 @@ def test_a_trained_model_can_be_loaded(rtp: Rtp, file: Path, tmp_path: Path) -> 
     import torch
 
     out = tmp_path / "model"
-    code, report = rtp("train", "--sessions", file, "--model", "core+session-knn", "--out", out, "--json")
+    code, report = rtp("train", "--sessions", file, "--model", "core", "--out", out, "--json")
     assert code == 0 and report["out"] == str(out)
     document, models = load(out)
     assert document.items == ["a", "b", "c", "d"]
@@ -128,7 +128,7 @@ def test_a_trained_model_can_be_loaded(rtp: Rtp, file: Path, tmp_path: Path) -> 
     assert len(document.sessions_sha256) == 64
     (model,) = models
     again = tmp_path / "again"
-    assert rtp("train", "--sessions", file, "--model", "core+session-knn", "--out", again, "--json")[0] == 0
+    assert rtp("train", "--sessions", file, "--model", "core", "--out", again, "--json")[0] == 0
     (same,) = load(again)[1]
     with torch.no_grad():
         assert torch.equal(model.item_vectors(), same.item_vectors())

@@ -23,6 +23,7 @@ from rtp_monolith.clock import ManualClock
 from rtp_monolith.config import Audit, Bots, Config, State
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
+from rtp_monolith.features.published import Published, Restore
 from rtp_monolith.manifest import Manifest
 from rtp_monolith.metrics import Metrics
 from rtp_monolith.monitoring.follow import Followed, Follower
@@ -160,7 +161,7 @@ def logged(data: Path) -> Iterator[Logged]:
 
 def under_partitions(data: Path, partitions: int) -> Comparison:
     """The same log folded by a shard that is cut otherwise."""
-    comparison = Comparison(compile_plan(FEATURES), int(CONFIG.digest(), 16), any_plan=False)
+    comparison = Comparison(compile_plan(FEATURES), int(CONFIG.digest(), 16), False, Restore(Published()))
     core, log = make_core(Manifest(1, partitions), CONFIG), open_log(data, CONFIG, read_only=True)
     for decision in sorted(logged(data), key=lambda each: each.applied_offset):
         while core.applied < decision.applied_offset:
