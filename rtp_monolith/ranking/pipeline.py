@@ -34,12 +34,16 @@ SHADOW_DEADLINE_MS = 100.0
 """For a list that nobody waits for; a bundle that needs longer steps down here as it would in use."""
 
 
-def _recommended(run: Run, do: Stages) -> bytes:
+def _arranged(run: Run, do: Stages) -> None:
     do.encode(run)
     do.recall(run)
     do.prerank(run)
     do.rank(run)
     do.rerank(run)
+
+
+def _recommended(run: Run, do: Stages) -> bytes:
+    _arranged(run, do)
     do.explore(run)
     reply = do.decide(run)
     do.last.keep(run)
@@ -94,11 +98,8 @@ class Pipeline:
         gathered: Gathered | None = None,
     ) -> bytes:
         """The JSON of a list of `k` items. Raises UnknownSurface, BadFilter, InvalidField."""
-        surface = self._surface(request.surface)
-        k = request.k or min(surface.declared.k, self._k_max)
-        inside = surface.filter_json(request.context or NO_CONTEXT, request.filter_json)
         page = self._pages.before(request)
-        run = self._start(request, surface, k, request.exclude or (), inside, deadline_ms, degraded, gathered, page)
+        run = self._recommend(request, deadline_ms, degraded, gathered, page)
         reply = self._make(run, _recommended)
         self._pages.keep(request, run.request_id, page, run.listed)
         return reply
@@ -131,18 +132,25 @@ class Pipeline:
         self, request: RecommendRequest, gathered: Gathered | None
     ) -> tuple[Sequence[str], int, Sequence[str], float]:
         """A list that nobody sees: made with the bundle that is tried, not logged, nothing explored."""
+        run = self._recommend(request, SHADOW_DEADLINE_MS, (), gathered, FIRST)
+        run.active, run.is_tried, run.is_apart = self._trials.active, True, True
+        with self._trials.lent():
+            _arranged(run, self._do_tried)
+            shown = [item for item, _, _ in self._state.core.shown(run.ranked)[: run.k]]
+        return shown, self._state.core.state_version(run.ask), run.degraded, run.times.elapsed_ms()
+
+    def _recommend(
+        self,
+        request: RecommendRequest,
+        deadline_ms: float,
+        degraded: Sequence[str],
+        gathered: Gathered | None,
+        page: Page,
+    ) -> Run:
         surface = self._surface(request.surface)
         k = request.k or min(surface.declared.k, self._k_max)
         inside = surface.filter_json(request.context or NO_CONTEXT, request.filter_json)
-        run = self._start(request, surface, k, request.exclude or (), inside, SHADOW_DEADLINE_MS, (), gathered)
-        run.active, run.is_tried, run.is_apart = self._trials.active, True, True
-        with self._trials.lent():
-            for stage in (self._do_tried.encode, self._do_tried.recall, self._do_tried.prerank):
-                stage(run)
-            self._do_tried.rank(run)
-            self._do_tried.rerank(run)
-            shown = [item for item, _, _ in self._state.core.shown(run.ranked)[:k]]
-        return shown, self._state.core.state_version(run.ask), run.degraded, run.times.elapsed_ms()
+        return self._start(request, surface, k, request.exclude or (), inside, deadline_ms, degraded, gathered, page)
 
     def _surface(self, name: str) -> CompiledSurface:
         surface = self._surfaces.get(name)

@@ -32,6 +32,18 @@ BACKGROUND_NICENESS = 10
 Change = tuple[bytes, bytes | None]
 
 
+def open_folder(path: Path, options: Options) -> Any:
+    """The RocksDB of a folder, made when it is not there. Raises DataError `data_locked` when another process has it,
+    `data_unreadable`."""
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        return Rdict(str(path), options)
+    except Exception as error:  # rocksdict raises plain Exception
+        if "lock" in str(error).lower():
+            raise DataError(f"{path} is in use by another process", code="data_locked") from None
+        raise DataError(f"{path}: {error}", code="data_unreadable") from None
+
+
 class ViewStore:
     """One directory of views. Keys and values are bytes; `META` holds the applied offset."""
 
@@ -40,13 +52,7 @@ class ViewStore:
         self.path = path
         self._written_bytes = 0
         self._persisting = threading.Lock()
-        path.mkdir(parents=True, exist_ok=True)
-        try:
-            self._db: Any = Rdict(str(path), _options())
-        except Exception as error:  # rocksdict raises plain Exception
-            if "lock" in str(error).lower():
-                raise DataError(f"{path} is in use by another process", code="data_locked") from None
-            raise DataError(f"{path}: {error}", code="data_unreadable") from None
+        self._db = open_folder(path, _options())
         # The binding's own stubs call this attribute a method.
         write: Any = WriteOptions()
         write.disable_wal = True

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rocksdict import BlockBasedOptions, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import BlockBasedOptions, DBCompressionType, Options, WriteBatch, WriteOptions
 
-from rtp_monolith.errors import DataError, TableError
+from rtp_monolith.errors import TableError
 from rtp_monolith.features.published import Scope
 from rtp_monolith.state.online.store import RETIRED_FOR_MS, Version, supersede
+from rtp_monolith.state.store import open_folder
 
 FOLDER = "online"
 SCAN_ROWS = 512
@@ -39,13 +40,7 @@ class EmbeddedTables:
 
     def __init__(self, path: Path) -> None:
         """Opens or creates. Raises DataError `data_locked` when another process has it."""
-        path.mkdir(parents=True, exist_ok=True)
-        try:
-            self._db: Any = Rdict(str(path), _options())
-        except Exception as error:  # rocksdict raises plain Exception
-            if "lock" in str(error).lower():
-                raise DataError(f"{path} is in use by another process", code="data_locked") from None
-            raise DataError(f"{path}: {error}", code="data_unreadable") from None
+        self._db = open_folder(path, _options())
         self._past_log, self._synced = _write_options(wal=False), _write_options(wal=True)
         self._catalogues: dict[Scope, _Catalogue] = {}
         for scope in ("user", "item"):
