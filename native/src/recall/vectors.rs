@@ -1,7 +1,8 @@
 //! Item vectors of the model in use: a row per item, and a stand-in for items that have none.
 //!
 //! An item that the model never saw gets the mean of the vectors of its most specific category, else of the levels above
-//! it. Invariant: after `set`, and after `refresh` has revisited what it owes, the table is a function of the vectors
+//! it, until somebody makes a vector from its content or hands over the one that its owner gave: `take_cold` says for whom
+//! that is to be done. Only vectors of the model count in means. Invariant: after `set`, and after `refresh` has revisited what it owes, the table is a function of the vectors
 //! given and of the catalogue, whatever order things came in. Nothing here is written to disk: the vectors belong to a
 //! bundle. It does not know users or sessions.
 
@@ -32,6 +33,10 @@ enum Origin {
     Own,
     /// The mean of a category.
     Mean,
+    /// Made from what is said of the item.
+    Content,
+    /// Sent with the item.
+    Given,
 }
 
 /// Sum of the vectors of a category's items; f64, so that the order of additions cannot be seen in an f32.
@@ -61,6 +66,8 @@ pub struct VectorTable {
     at: usize,
     /// What an index outside has not been told yet.
     untold: Marks,
+    /// Items whose vector is to be made from their content, or again.
+    cold: Marks,
     /// What will replace all of this.
     staged: Option<Box<VectorTable>>,
     found: Found,
@@ -122,6 +129,7 @@ impl VectorTable {
         let mut table = VectorTable::of(dimension);
         table.add(catalogue, ids, vectors)?;
         (0..table.origins.len() as u32).for_each(|item| table.show(catalogue, item));
+        table.chill();
         *self = VectorTable { owed: 0, ..table };
         Ok(())
     }
@@ -149,7 +157,8 @@ impl VectorTable {
     pub fn adopt(&mut self) -> bool {
         let staged = self.staged.take();
         let found = staged.is_some();
-        if let Some(table) = staged {
+        if let Some(mut table) = staged {
+            table.chill();
             *self = VectorTable { owed: table.origins.len(), ..*table };
         }
         found
@@ -159,6 +168,50 @@ impl VectorTable {
     pub fn hold(&mut self) {
         if let Some(table) = &mut self.staged {
             table.owed = table.origins.len();
+            table.chill();
+        }
+    }
+
+    /// The table that is kept beside the present one.
+    pub fn beside(&mut self) -> Option<&mut VectorTable> {
+        self.staged.as_deref_mut()
+    }
+
+    /// At most `n` items that are there without a vector of the model, and new, changed or without one made yet; with
+    /// `given_only` those that were sent with one. Each is told once.
+    pub fn take_cold(&mut self, catalogue: &Catalogue, n: usize, given_only: bool) -> Vec<u32> {
+        let mut found = Vec::new();
+        while found.len() < n && !self.cold.is_empty() {
+            let more = self.cold.take_some(n - found.len());
+            found.extend(more.into_iter().filter(|item| {
+                let made = self.origins.get(*item as usize) != Some(&Origin::Own);
+                made && catalogue.get(*item).is_some_and(|data| !given_only || data.has_embedding())
+            }));
+        }
+        found
+    }
+
+    /// The vector of an item that the model has none of, made from its content or `given` with it; false when the item
+    /// has one of the model, is not there or not known here, or the row has another length or no finite values.
+    pub fn put_made(&mut self, catalogue: &Catalogue, item: u32, row: &[f32], given: bool) -> bool {
+        let known = self.origins.get(item as usize).is_some_and(|origin| *origin != Origin::Own);
+        let fits = row.len() == self.dimension && row.iter().all(|x| x.is_finite());
+        if !known || !fits || catalogue.get(item).is_none() {
+            return false;
+        }
+        self.put(item, row, if given { Origin::Given } else { Origin::Content });
+        self.show(catalogue, item);
+        true
+    }
+
+    /// Where the vector of an item comes from: `trained`, `content`, `given`, `category` or `none`.
+    pub fn origin(&self, item: u32) -> &'static str {
+        match self.origins.get(item as usize).copied().unwrap_or_default() {
+            Origin::Missing => "none",
+            Origin::Own => "trained",
+            Origin::Mean => "category",
+            Origin::Content => "content",
+            Origin::Given => "given",
         }
     }
 
@@ -167,6 +220,15 @@ impl VectorTable {
         if let Some(mut other) = self.staged.take() {
             std::mem::swap(self, &mut *other);
             self.staged = Some(other);
+        }
+    }
+
+    /// Whatever the model has no vector of is to be made.
+    fn chill(&mut self) {
+        for (item, origin) in self.origins.iter().enumerate() {
+            if *origin != Origin::Own {
+                self.cold.insert(item as u32);
+            }
         }
     }
 
@@ -222,11 +284,19 @@ impl VectorTable {
             if self.count(catalogue, *item, catalogue.get(*item)) {
                 self.owed = self.origins.len();
             }
+            let origin = &mut self.origins[*item as usize];
+            if *origin != Origin::Own {
+                self.cold.insert(*item);
+            }
+            // What was given was given with the item as it was.
+            if *origin == Origin::Given {
+                *origin = Origin::Missing;
+            }
             self.show(catalogue, *item);
         }
         for _ in 0..self.owed.min(REVISITED_MAX) {
             self.at = if self.at + 1 < self.origins.len() { self.at + 1 } else { 0 };
-            if self.origins[self.at] != Origin::Own {
+            if matches!(self.origins[self.at], Origin::Missing | Origin::Mean) {
                 self.show(catalogue, self.at as u32);
             }
         }
@@ -421,7 +491,8 @@ impl VectorTable {
     fn show(&mut self, catalogue: &Catalogue, item: u32) {
         let (i, data) = (item as usize, catalogue.get(item));
         let had = self.origins[i];
-        if had != Origin::Own {
+        let made = matches!(had, Origin::Content | Origin::Given) && data.is_some();
+        if had != Origin::Own && !made {
             match data.and_then(|d| self.mean_of(catalogue, d)) {
                 Some(mean) => {
                     if had == Origin::Missing || self.row(item) != Some(&mean[..]) {
