@@ -4,16 +4,18 @@ attributes, price, and pairs of these.
 A token is a row of the model's table: CRC-32 of its text, seeded, modulo the table's size (the hashing trick,
 Weinberger et al., ICML 2009; letter n-grams as in Bojanowski et al., TACL 2017). Row 0 is nothing. Invariant: this is
 the one place where items become tokens, for training and for serving, and the tokens of an item depend on its fields
-and the number of rows alone, in every process; `fingerprint` says so to a bundle. It does not know what learns from them.
+and the number of rows alone, in every process; `fingerprint` says so to a bundle. It does not know what learns from
+them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import re
 import zlib
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -29,6 +31,7 @@ WORDS_MAX = 64
 LETTERS = 3
 PAIRED_MAX = 8
 """Facts of an item that are paired with each other."""
+WORD = re.compile(r"[^\W_]+")
 ROWS_MIN, ROWS_MAX = 256, 1 << 20
 
 
@@ -44,8 +47,8 @@ class Described(msgspec.Struct, frozen=True):
 
 
 class Bags(NamedTuple):
-    """Tokens of items side by side: `tokens` int64, `weights` float32 and `fields` int8, all [items, longest ≥ 1], right-
-    padded with token 0 of weight 0. The weights of a field's tokens are 1 / √(how many they are)."""
+    """Tokens of items side by side: `tokens` int64, `weights` float32 and `fields` int8, all [items, longest ≥ 1],
+    right-padded with token 0 of weight 0. The weights of a field's tokens are 1 / √(how many they are)."""
 
     tokens: NDArray[np.int64]
     weights: NDArray[np.float32]
@@ -76,7 +79,7 @@ def texts_of(item: Described) -> list[list[str]]:
     leaves = [f"c{path}" for path in item.categories[:2]]
     facts = [*leaves, *(f"b{each}" for each in brand), *(f"a{each}" for each in attributes)][:PAIRED_MAX]
     fields = [
-        [*title, *(f"{one} {other}" for one, other in zip(title, title[1:], strict=False))],
+        [*title, *(f"{one} {other}" for one, other in pairwise(title))],
         [triple for word in title for triple in _letters(word)],
         said,
         levels,
@@ -107,7 +110,7 @@ def _words(text: str | None) -> list[str]:
     """Lower-case runs of letters and digits."""
     if not text:
         return []
-    return "".join(c if c.isalnum() else " " for c in text.casefold()).split()[:WORDS_MAX]
+    return WORD.findall(text.casefold())[:WORDS_MAX]
 
 
 def _letters(word: str) -> list[str]:
@@ -138,7 +141,10 @@ def _step(value: float, per_doubling: int) -> int:
 
 
 _PROBE = (
-    Described("Été blue-shirt XL", "A shirt.", ["wear > shirts"], "Øre", 19.5, {"s": "x", "n": 3.5, "b": True, "l": ["p", "q"]}),
+    Described(
+        "Été blue-shirt XL", "A shirt.", ["wear > shirts"], "Øre", 19.5,
+        {"s": "x", "n": 3.5, "b": True, "l": ["p", "q"]},
+    ),
     Described(),
 )  # fmt: skip
 

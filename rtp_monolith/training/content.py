@@ -27,7 +27,7 @@ from rtp_monolith.training.models.encoder import SessionModel, alike
 
 PER_TOKEN = 2
 """Rows of the table for each different token, so that few share one."""
-SIZES_BATCH = 512
+ITEMS_AT_ONCE = 512
 
 
 class ContentSettings(msgspec.Struct, frozen=True):
@@ -88,6 +88,7 @@ class Trained(NamedTuple):
     """The model, its number of epochs and what was judged: NDCG among held items, at best and of random order."""
 
     model: ContentModel
+    rows: int
     epochs: int
     gain: float
     chance: float
@@ -100,7 +101,9 @@ def rows_for(items: Sequence[Described], rows_max: int) -> int:
     return min(rows_max, max(ROWS_MIN, 1 << math.ceil(math.log2(wanted))))
 
 
-def wishes_of(model: SessionModel, sessions: Sequence[Sequence[int]], marks: Sequence[NDArray[np.int64]] | None = None) -> Wishes:
+def wishes_of(
+    model: SessionModel, sessions: Sequence[Sequence[int]], marks: Sequence[NDArray[np.int64]] | None = None
+) -> Wishes:
     """What came next after every place of the sessions but the last, as the encoder sees it."""
     model.eval()
     states, targets = [], []
@@ -130,8 +133,8 @@ def train_content(
     judged: Wishes | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Trained:
-    """`items` with their trained `vectors` [items, d]; `held` are the items to judge by, drawn unless given, and `judged`
-    whose next item was one of them, taken from the wishes unless given."""
+    """`items` with their trained `vectors` [items, d]; `held` are the items to judge by, drawn unless given, and
+    `judged` whose next item was one of them, taken from the wishes unless given."""
     rng = np.random.default_rng([seed, 13])
     counts = torch.bincount(wishes.targets, minlength=len(items)).float()
     wanted = np.flatnonzero(counts.numpy() > 0)
@@ -141,16 +144,20 @@ def train_content(
     is_held[torch.from_numpy(held)] = True
     if judged is None:
         judged = _sample(wishes, is_held[wishes.targets], settings.judged_max, rng)
-    said = bags(items, rows_for(items, settings.rows_max))
+    rows = rows_for(items, settings.rows_max)
+    said = bags(items, rows)
     lengths = np.linalg.norm(vectors[wanted], axis=1) if len(wanted) else np.ones(1)
     shortest, longest = (float(each) for each in np.quantile(lengths, [0.25, 0.75]))
-    rows = rows_for(items, settings.rows_max)
 
-    def learn(allowed: Tensor, epochs: int, judge: Callable[[ContentModel], float] | None) -> tuple[ContentModel, int, float]:
+    def learn(
+        allowed: Tensor, epochs: int, judge: Callable[[ContentModel], float] | None
+    ) -> tuple[ContentModel, int, float]:
         torch.manual_seed(seed)
         model = ContentModel(rows, vectors.shape[1], settings.hidden, shortest, longest)
         own = _sample(wishes, allowed[wishes.targets], settings.wishes_max, np.random.default_rng([seed, 17]))
-        return _Learning(model, said, torch.from_numpy(vectors), counts, allowed, own, settings, seed).run(epochs, judge, tell)
+        return _Learning(model, said, torch.from_numpy(vectors), counts, allowed, own, settings, seed).run(
+            epochs, judge, tell
+        )
 
     places = torch.full((len(items),), -1, dtype=torch.long)
     places[torch.from_numpy(held)] = torch.arange(len(held))
@@ -160,10 +167,10 @@ def train_content(
 
     if not len(judged.targets):
         model, epochs, _ = learn(counts > 0, settings.epochs, None)
-        return Trained(model, epochs, float("nan"), float("nan"))
+        return Trained(model, rows, epochs, float("nan"), float("nan"))
     _, epochs, best = learn((counts > 0) & ~is_held, settings.epochs, judge)
     model, _, _ = learn(counts > 0, epochs, None)
-    return Trained(model, epochs, best, chance(len(held)))
+    return Trained(model, rows, epochs, best, chance(len(held)))
 
 
 def vectors_of(model: ContentModel, said: Bags) -> NDArray[np.float32]:
@@ -171,10 +178,9 @@ def vectors_of(model: ContentModel, said: Bags) -> NDArray[np.float32]:
     was = model.training
     model.eval()
     with torch.no_grad():
-        parts = [
-            model(torch.from_numpy(said.tokens[at : at + SIZES_BATCH]), torch.from_numpy(said.weights[at : at + SIZES_BATCH]))
-            for at in range(0, len(said.tokens), SIZES_BATCH)
-        ]
+        tokens, weights = torch.from_numpy(said.tokens), torch.from_numpy(said.weights)
+        cuts = [slice(at, at + ITEMS_AT_ONCE) for at in range(0, len(tokens), ITEMS_AT_ONCE)]
+        parts = [model(tokens[cut], weights[cut]) for cut in cuts]
     model.train(was)
     made: NDArray[np.float32] = torch.cat(parts).numpy() if parts else np.zeros((0, model.offset.shape[0]), np.float32)
     return made
@@ -226,7 +232,9 @@ class _Learning:
             lr=settings.learning_rate,
         )
 
-    def run(self, epochs: int, judge: Callable[[ContentModel], float] | None, tell: Callable[[str], None]) -> tuple[ContentModel, int, float]:
+    def run(
+        self, epochs: int, judge: Callable[[ContentModel], float] | None, tell: Callable[[str], None]
+    ) -> tuple[ContentModel, int, float]:
         settings, n = self.settings, len(self.wishes.targets)
         steps = max(1, math.ceil(n / settings.batch))
         best, at, kept = -math.inf, 0, None

@@ -126,8 +126,8 @@ impl Core {
         let table = if beside { vectors.beside() } else { Some(vectors) };
         let Some(table) = table else { return Ok(0) };
         let rows = values.chunks_exact(dimension.max(1));
-        let put = items.as_array().iter().zip(rows).filter(|(item, row)| table.put_made(catalogue, **item, row, given));
-        Ok(put.count())
+        let items = items.as_array();
+        Ok(items.iter().zip(rows).filter(|(item, row)| table.put_made(catalogue, **item, row, given)).count())
     }
 
     /// Where the vector of an item comes from: `trained`, `content`, `given`, `category` or `none`.
