@@ -81,7 +81,8 @@ class ContentModel(nn.Module):
     def finish(self, said: Tensor) -> Tensor:
         whole = self.drop(said) + self.back(F.gelu(self.wide(said))) + self.offset
         length = whole.square().sum(dim=1, keepdim=True).clamp(min=1e-12).sqrt()
-        return whole * (length.clamp(min=self.shortest, max=self.longest) / length)
+        kept: Tensor = whole * (length.clamp(min=self.shortest, max=self.longest) / length)
+        return kept
 
 
 class Trained(NamedTuple):
@@ -208,7 +209,7 @@ def _sample(wishes: Wishes, mask: Tensor, most: int, rng: np.random.Generator) -
 
 
 def _some(said: Bags, places: NDArray[np.int64]) -> Bags:
-    return Bags(*(each[places] for each in said))
+    return Bags(said.tokens[places], said.weights[places], said.fields[places])
 
 
 class _Learning:
@@ -272,7 +273,7 @@ class _Learning:
             sure = self.sure[items]
             loss = loss + settings.direction * (away * sure).sum() / sure.sum().clamp(min=1e-6)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return float(loss.detach())
 
