@@ -45,8 +45,9 @@ def calibration(trained: TrainedRanker, rows: Rows) -> dict[str, object]:
     probabilities = trained.probabilities(rows.features)
     return {
         name: {
-            "slope": own.slope,
-            "shift": own.shift,
+            "slope": own.curve.slope,
+            "shift": own.curve.shift,
+            "bends": len(own.curve.bends),
             "ece_before": own.ece_before,
             "ece_after": own.ece_after,
             "ece_judged": calibration_error(probabilities[:, head], rows.labels[:, head]),
