@@ -8,6 +8,7 @@ order of a head's rows. It does not know where logits come from.
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal
 
 import msgspec
@@ -130,7 +131,7 @@ def _blocks(logits: Numbers, labels: Numbers) -> list[_Block]:
         last = kept.pop()
         kept[-1].take(last)
     while len(kept) > BLOCKS_MAX:
-        gaps = [after.rate - before.rate for before, after in zip(kept, kept[1:], strict=False)]
+        gaps = [after.rate - before.rate for before, after in itertools.pairwise(kept)]
         at = gaps.index(min(gaps))
         kept[at].take(kept.pop(at + 1))
     return kept if all(block.sound for block in kept) else []

@@ -1,9 +1,9 @@
 """The ranker as an ONNX graph: raw feature rows in, calibrated probabilities out.
 
 Written node by node instead of traced: the request's columns are read from the first row and go through the first
-layer once a list, the shared bias of both being the C of a Gemm; the neutral position and a straight
-calibration are folded into the last layer, a bent one is a small layer of its own. Invariant: for rows of one request the graph equals `TrainedRanker.probabilities` to rounding. It does
-not know how the weights came about.
+layer once a list, the shared bias of both being the C of a Gemm; the neutral position and a straight calibration are
+folded into the last layer, a bent one is a small layer of its own. Invariant: for rows of one request the graph equals
+`TrainedRanker.probabilities` to rounding. It does not know how the weights came about.
 """
 
 from __future__ import annotations
