@@ -30,6 +30,8 @@ from rtp_monolith.state.recovery import open_log
 from rtp_monolith.training import report as words
 from rtp_monolith.training.bundle import Parts, check_name, next_version, write_bundle
 from rtp_monolith.training.candidates import CandidateSets, CandidateSettings, CandidateWriter
+from rtp_monolith.training.content import ContentSettings
+from rtp_monolith.training.content_bundle import content_part
 from rtp_monolith.training.dataset import (
     RECALL,
     REQUEST_COLUMNS,
@@ -97,6 +99,7 @@ class CascadeSettings(msgspec.Struct, frozen=True):
     ranker: RankerSettings = RankerSettings()
     candidates: CandidateSettings = CandidateSettings()
     pools: PoolSettings = PoolSettings()
+    content: ContentSettings | None = ContentSettings()
     drop: Drop = "nothing"
 
 
@@ -208,6 +211,12 @@ class _Run:
         encoder_path = self.work / "encoder.onnx"
         difference = encoder_file(vectors, encoder_path, self.seed)
         encoded = Encoded(encoder_path.read_bytes(), list(vectors.items), vectors.table, vectors.length, vectors.marks)
+        content = None
+        if self.settings.content is not None:
+            self.watch.stage("content of items")
+            content = content_part(
+                seen, cuts.encoder, vectors, self.settings.content, seed=self.seed, tell=self.watch.say
+            )
         table, whole, pools = self._rows(seen, cuts, encoded)
         slices = [compose(table, where, self.drop) for where in cuts.slices()]
         learned, stopping = (compose_pools(pools, where, self.drop) for where in cuts.slices()[:2])
@@ -233,6 +242,9 @@ class _Run:
             value_of(trained.probabilities(stopping.features), worths),
         )
         report["sources"] = propose(pools, self.config, cuts.encoder, cuts.ranker, cuts.stopping)
+        if content is not None:
+            probe |= content.probe
+            report["content"] = content.report
         report["encoder"] = {**encoder_report, "parity": difference}
         report["parity"] = {"encoder": difference, "ranker": ranker_parity}
         return Parts(
@@ -241,6 +253,8 @@ class _Run:
             encoder=encoder_path.read_bytes(),
             length=vectors.length,
             marks=vectors.marks,
+            content=None if content is None else content.graph,
+            content_rows=0 if content is None else content.rows,
             ranker=graph,
             inputs=trained.model.columns.names,
             heads=[head.name for head in self.windows.heads],
