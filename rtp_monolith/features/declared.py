@@ -33,14 +33,18 @@ WORD_CHARS_MAX = 256
 DURATION_DAYS_MAX = 3650
 DIMENSIONS = ("device", "country", "channel")
 CONTEXT_FIELDS = (*DIMENSIONS, "app_version", "campaign")
-SCOPES = ("user", "session", "item", "category", "seller", "context", "cross")
-COUNTED_SCOPES = ("user", "session", "item", "category", "seller", "context")
+SCOPES = ("user", "session", "item", "category", "seller", "context", "item_pair", "cross")
+COUNTED_SCOPES = ("user", "session", "item", "category", "seller", "context", "item_pair")
+REFUNDED_SCOPES = ("user", "session", "item", "category", "seller", "context")
 NO_SCOPES = {
-    "item_pair": "pairs are counted by co-visitation alone (`cross_covisitation`): one count per pair has no bound",
-    "pair": "pairs are counted by co-visitation alone (`cross_covisitation`): one count per pair has no bound",
+    "pair": "the scope of two items is called `item_pair`",
     "arm": "events carry no arm; what an arm did is read from decisions, not counted by the fold",
     "global": "nothing is kept of everything together; a context such as `device` is the widest scope",
 }
+NOT_REFUNDED = {
+    "item_pair": "what was looked at before a refund is not what the purchase came after",
+}
+"""Why a refund cannot be counted back."""
 KINDS = ("aggregate", "field", "clock", "interacted", "size", "matches", "published")
 MATCHED = ("text", "title", "brand", "category", "description")
 MATCHED_WITH = ("query", "last_query", "campaign")
@@ -121,7 +125,7 @@ def declared(config: Config) -> Declared:
         raise FeatureError(text, field="features")
     names = [feature.name for feature in custom]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise FeatureError(f"`{twice[0]}` is the name of two features, one of them of a vector's", field="features")
+        raise FeatureError(f"`{twice[0]}` is the name of two features", field="features")
     sources = sorted(reader.sources, key=lambda each: each.name)
     if (width := sum(each.width for each in sources)) > COLUMNS_MAX:
         raise FeatureError(f"{width} columns of published features, at most {COLUMNS_MAX}", field="features")
@@ -240,6 +244,8 @@ class _Reader:
                 raise one.refuse("words", "are needed for a text and for nothing else: the value is a word's place")
             said["key"] = self._accumulate(scope, keeps, condition, of, where)
             if one.has("refunds"):
+                if scope not in REFUNDED_SCOPES:
+                    raise one.refuse("refunds", f"cannot be given to the scope `{scope}`: {NOT_REFUNDED[scope]}")
                 refunded = as_refund(condition)
                 if refunded is None:
                     raise one.refuse(

@@ -17,6 +17,7 @@ from typing import cast
 import msgspec
 
 from rtp_monolith._native import Log, decision_json
+from rtp_monolith.features.context import context_pairs
 from rtp_monolith.features.published import External
 from rtp_monolith.records import Context
 
@@ -242,9 +243,7 @@ class ListReader:
     def _attach(self, seen: SeenList, decision: Served) -> None:
         """The list's moment is its decision's."""
         seen.offset, seen.as_of_ms, seen.surface = decision.applied_offset, decision.as_of_ms, decision.surface
-        seen.context = [
-            (name, value) for name in CONTEXT_KEYS if (value := getattr(decision.context, name)) is not None
-        ]
+        seen.context = context_pairs(decision.context)
         seen.user_id, seen.served = decision.user_id, decision
         session = self._sessions.get(seen.session_id)
         if session is not None:

@@ -12,14 +12,16 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from rtp_monolith._native import Core, SurfacePlan, decision_json
 from rtp_monolith.clock import ManualClock
-from rtp_monolith.config import Audit, Bots, Config, State
+from rtp_monolith.config import Audit, Bots, Config, FeatureTable, State
 from rtp_monolith.config_surfaces import Surface, default_surfaces
 from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.features.context import context_pairs
+from rtp_monolith.features.declared import declared
 from rtp_monolith.metrics import Metrics
 from rtp_monolith.monitoring.skew import DECISION_KIND, replay_and_compare
 from rtp_monolith.ranking.pipeline import Pipeline
@@ -29,6 +31,15 @@ from rtp_monolith.state.shard_state import ShardState
 
 from .scene import DAY, HOUR, MINUTE, NOON
 
+CLICKS = "event_type in ['click', 'view']"
+OWN: dict[str, dict[str, dict[str, Any]]] = {
+    "item_pair": {
+        "clicks_1d": {"aggregate": "count", "where": CLICKS, "window": "1d"},
+        "fresh": {"aggregate": "decayed", "where": CLICKS, "half_life": "6h"},
+        "spent": {"aggregate": "sum", "of": "line.value", "where": "event_type == 'purchase'", "window": "7d"},
+    },
+}
+"""What a team may declare; the scopes whose values no user owns."""
 ITEMS = 40
 ROUNDS = 60
 
@@ -43,6 +54,10 @@ def make_config(partitions: int = 256) -> Config:
         bots=Bots(contributions_per_item_per_hour_max=3, contributions_per_hour_max=40),
         state=State(users_cached_max=5),
         surfaces={"home": home, "served": served},
+        features={
+            scope: {name: msgspec.convert({"meaning": "m", **keys}, FeatureTable) for name, keys in tables.items()}
+            for scope, tables in OWN.items()
+        },
     )
 
 
@@ -168,8 +183,9 @@ def test_other_batches_and_partitions_give_the_same_values(tmp_path: Path) -> No
 
     core: Core = make_core(Manifest(1, 7), make_config(7))
     surface = SurfacePlan("x", [], hide_clicked=False, hide_bought=False, diversity=0.0, counts_served=False)
-    plan = compile_plan()
-    compared = 0
+    plan = compile_plan(declared(config).features)
+    compared, n = 0, sum(map(len, OWN.values()))
+    told: list[list[float]] = []
     waiting = sorted(decisions, key=lambda each: int(each["applied_offset"]))
     for start, end, _ in frames:
         while waiting and waiting[0]["applied_offset"] <= core.applied:
@@ -177,11 +193,14 @@ def test_other_batches_and_partitions_give_the_same_values(tmp_path: Path) -> No
             pairs = context_pairs(Context(**d["context"]))
             ask = core.ask(surface, d["user_id"], d["session_id"], d["as_of_ms"], context=pairs)
             ids = [item["id"] for item in d["items"]]
-            assert core.vectors_of(ask, ids, plan).tolist() == d["features"]
+            rows = core.vectors_of(ask, ids, plan).tolist()
+            assert rows == d["features"]
             compared += len(ids)
+            told += [row[-n:] for row in rows]
         frame, _ = log.read(start, end - start)
         core.replay(frame, start)
     assert not waiting and compared > 400
+    assert all(len({row[at] for row in told}) > 1 for at in range(n)), "a feature that is always the same shows nothing"
     log.close()
 
 

@@ -32,6 +32,8 @@ pub enum Owner {
     Category,
     Seller,
     Context,
+    /// What the session took up last, and the item of the event.
+    ItemPair,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -110,7 +112,7 @@ impl Definition {
             (Owner::Context, None) => None,
             _ => Some(0),
         };
-        let per_item = matches!(spec.owner, Owner::Item | Owner::Category | Owner::Seller);
+        let per_item = matches!(spec.owner, Owner::Item | Owner::Category | Owner::Seller | Owner::ItemPair);
         let of_line = spec.condition.as_ref().is_some_and(Condition::is_of_line)
             || spec.of.as_ref().is_some_and(Field::is_of_line);
         Ok(Definition {
@@ -318,6 +320,8 @@ pub struct Definitions {
     places: FxHashMap<u64, u16>,
     /// By event type: places of the definitions that may count such an event.
     by_type: [Vec<u16>; 16],
+    /// Bits of the event types that may be counted for a pair of items.
+    pair_types: u16,
 }
 
 impl Definitions {
@@ -338,6 +342,9 @@ impl Definitions {
         for (at, definition) in found.list.iter().enumerate() {
             found.places.insert(definition.key, at as u16);
             let types = definition.condition.as_ref().map_or(ALL_TYPES, Condition::may_pass);
+            if definition.owner == Owner::ItemPair {
+                found.pair_types |= types;
+            }
             for (slot, places) in found.by_type.iter_mut().enumerate() {
                 if types >> slot & 1 == 1 {
                     places.push(at as u16);
@@ -357,6 +364,11 @@ impl Definitions {
 
     pub fn of_type(&self, event_type: EventType) -> &[u16] {
         &self.by_type[event_type as usize]
+    }
+
+    /// Whether an event of that type may be counted for a pair of items.
+    pub fn count_pairs(&self, event_type: EventType) -> bool {
+        self.pair_types >> event_type as u8 & 1 == 1
     }
 
     pub fn get(&self, at: u16) -> Option<&Definition> {

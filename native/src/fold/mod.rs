@@ -20,6 +20,7 @@ pub mod matching;
 pub mod moments;
 pub mod near;
 pub mod own;
+pub mod pairs;
 pub mod persist;
 pub mod plan;
 pub mod published;

@@ -15,6 +15,7 @@ use crate::fold::condition::Seen;
 use crate::fold::contexts::DIMENSIONS;
 use crate::fold::counter::When;
 use crate::fold::lines::Line;
+use crate::fold::pairs::{anchor_of, Pairs};
 use crate::fold::state::{Person, Slot, State};
 use crate::fold::step::{Stepped, Told};
 use crate::fold::user::SESSIONS_MAX;
@@ -98,6 +99,7 @@ pub struct Aggregates {
     pub definitions: Definitions,
     shared: FxHashMap<(Owner, u64), (Vec<Entry>, bool)>,
     dirty: Vec<(Owner, u64)>,
+    pub pairs: Pairs,
     /// By the source offset of the link.
     pub due: BTreeMap<u64, Box<Own>>,
 }
@@ -115,9 +117,9 @@ impl Aggregates {
         self.shared.get(&(owner, key)).map_or(&[], |(entries, _)| entries)
     }
 
-    /// How many owners have aggregates in the shared table.
+    /// How many owners have aggregates that users share; of pairs, the first items.
     pub fn shared_len(&self) -> usize {
-        self.shared.len()
+        self.shared.len() + self.pairs.anchors()
     }
 
     pub fn shared_bytes(&self) -> usize {
@@ -126,6 +128,7 @@ impl Aggregates {
         };
         self.shared.capacity() * (size_of::<((Owner, u64), (Vec<Entry>, bool))>() + 1)
             + self.shared.values().map(|(entries, _)| of(entries)).sum::<usize>()
+            + self.pairs.heap_bytes()
     }
 
     fn change(&mut self, owner: Owner, key: u64, add: impl FnOnce(&Definitions, &mut Vec<Entry>) -> bool) {
@@ -199,7 +202,8 @@ fn bought_when(slot: Option<&Slot>, line: Option<&Line>) -> Option<When> {
 
 impl State {
     /// Counts an accepted event of the user key `owner` in the aggregates that want it.
-    pub(super) fn aggregate(&mut self, told: &Told<'_>, owner: u64, stepped: &Stepped) {
+    /// `anchors` are what the session took up before it, the latest first.
+    pub(super) fn aggregate(&mut self, told: &Told<'_>, owner: u64, stepped: &Stepped, anchors: &[Option<u32>]) {
         let State { aggregates, catalogue, facts, users, contexts, .. } = self;
         let lines: &[Line] = &stepped.lines;
         for n in 0..aggregates.definitions.of_type(told.event.event_type).len() {
@@ -228,6 +232,13 @@ impl State {
                         continue;
                     }
                     _ if !stepped.counted => continue,
+                    Owner::ItemPair => {
+                        let Some(item) = line.and_then(|l| l.index) else { continue };
+                        let Some(anchor) = anchor_of(item, anchors) else { continue };
+                        aggregates.pairs.change(&aggregates.definitions, (anchor, item), told.event.ts_ms, |entries| {
+                            add(definition, entries)
+                        });
+                    }
                     Owner::Context => {
                         let dimension = definition.dimension;
                         let Some(value) = told.said.context[dimension] else { continue };

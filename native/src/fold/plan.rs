@@ -189,6 +189,8 @@ pub enum Op {
     Published(u64),
     /// A team's own aggregate; whose, says the scope.
     Aggregate(Box<Reading>),
+    /// One of what the session took up last and the item.
+    PairAggregate(Box<Reading>),
 }
 
 /// Which wishes an item is compared with, and how.
@@ -361,6 +363,7 @@ impl Spec {
     /// Whom the operation describes: its first word.
     fn scope(&self) -> Scope {
         match self.op.split('_').next() {
+            Some("item") if self.op == "item_pair_aggregate" => Scope::Cross,
             Some("user") => Scope::User,
             Some("session") => Scope::Session,
             Some("item") => Scope::Item,

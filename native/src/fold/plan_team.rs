@@ -35,6 +35,7 @@ impl Spec {
             "user_published" | "item_published" => Published(id_hash(&self.name)),
             "user_aggregate" | "session_aggregate" | "item_aggregate" | "category_aggregate" | "seller_aggregate"
             | "context_aggregate" => Aggregate(Box::new(self.reading()?)),
+            "item_pair_aggregate" => PairAggregate(Box::new(self.reading()?)),
             other => return Err(self.refuse(format!("unknown operation {other:?}"))),
         })
     }

@@ -140,6 +140,12 @@ impl State {
         reading.value(self, self.aggregates.shared(owner, key), as_of_ms)
     }
 
+    /// Of an item after another one.
+    pub(super) fn pair_reading(&self, anchor: u32, item: u32, reading: &Reading, as_of_ms: i64) -> Option<f64> {
+        let kept = self.aggregates.pairs.get(&self.aggregates.definitions, anchor, item);
+        reading.value(self, kept.as_deref().unwrap_or_default(), as_of_ms)
+    }
+
     /// Takes over a team's definitions; before anything is folded or restored. Errors: `bad_feature`.
     pub fn define(&mut self, json: &[u8]) -> Result<()> {
         self.aggregates.definitions = crate::fold::aggregate::Definitions::parse(json)?;

@@ -246,6 +246,7 @@ impl State {
         let first = user.version == 0;
         let mut contributions = std::mem::take(&mut self.contributions);
         let items = Known { ids: self.catalogue.ids(), facts: &self.facts };
+        let anchors = self.aggregates.definitions.anchors(user, event, &items);
         let stepped = step(user, told, &items, &self.config.caps, &mut contributions);
         let accepted = stepped.outcome == Outcome::Accepted;
         if accepted {
@@ -262,7 +263,7 @@ impl State {
                 self.contribute(told, c);
             }
             if !self.aggregates.definitions.of_type(event.event_type).is_empty() {
-                self.aggregate(told, hash, &stepped);
+                self.aggregate(told, hash, &stepped, &anchors);
             }
         }
         self.contributions = contributions;
