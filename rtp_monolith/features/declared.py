@@ -32,17 +32,18 @@ WORDS_MAX = 256
 WORD_CHARS_MAX = 256
 DURATION_DAYS_MAX = 3650
 DIMENSIONS = ("device", "country", "channel")
+ARM_DIMENSIONS = ("surface", "bundle", "explored")
 CONTEXT_FIELDS = (*DIMENSIONS, "app_version", "campaign")
-SCOPES = ("user", "session", "item", "category", "seller", "context", "item_pair", "cross")
-COUNTED_SCOPES = ("user", "session", "item", "category", "seller", "context", "item_pair")
+SCOPES = ("user", "session", "item", "category", "seller", "context", "item_pair", "arm", "cross")
+COUNTED_SCOPES = ("user", "session", "item", "category", "seller", "context", "item_pair", "arm")
 REFUNDED_SCOPES = ("user", "session", "item", "category", "seller", "context")
 NO_SCOPES = {
     "pair": "the scope of two items is called `item_pair`",
-    "arm": "events carry no arm; what an arm did is read from decisions, not counted by the fold",
     "global": "nothing is kept of everything together; a context such as `device` is the widest scope",
 }
 NOT_REFUNDED = {
     "item_pair": "what was looked at before a refund is not what the purchase came after",
+    "arm": "a refund comes when the lists before the purchase are long forgotten",
 }
 """Why a refund cannot be counted back."""
 KINDS = ("aggregate", "field", "clock", "interacted", "size", "matches", "published")
@@ -227,10 +228,11 @@ class _Reader:
             text = f"nothing is counted in the scope `{scope}`; scopes of aggregates are {', '.join(COUNTED_SCOPES)}"
             raise one.refuse("aggregate", text)
         keeps, needed, optional = AGGREGATES[name]
-        dimension = ("dimension",) if scope == "context" else ()
+        dimensions = {"context": DIMENSIONS, "arm": ARM_DIMENSIONS}.get(scope, ())
+        dimension = ("dimension",) if dimensions else ()
         one.only(("aggregate", *_SHARED_KEYS, *needed, *optional, *dimension), (*needed, *dimension))
         said: dict[str, object] = {"op": f"{scope}_aggregate", "read": name}
-        where = None if dimension == () else one.word("dimension", DIMENSIONS)
+        where = None if dimension == () else one.word("dimension", dimensions)
         if where is not None:
             said["dimension"] = where
         if name == "rate":

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-Scope = Literal["user", "session", "item", "category", "seller", "context", "item_pair", "cross"]
+Scope = Literal["user", "session", "item", "category", "seller", "context", "item_pair", "arm", "cross"]
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS

@@ -12,7 +12,7 @@ import contextlib
 import gc
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -166,7 +166,7 @@ class _Walk:
         self._past, self._log, self._settings, self._folder = past, log, settings, folder
         self._plan = compile_plan(features)
         self._logged = LoggedRows(self._plan.names, bundles, features)
-        self._schema = _schema(features)
+        self._schema = schema_of(features)
         parts = folder.card.parts
         self._counts = msgspec.convert(parts[-1].counts, _Counts) if parts else _Counts()
         self._skip = parts[-1].lists if parts else 0
@@ -223,7 +223,7 @@ class _Walk:
         raise DataError(text, code="no_lists")
 
 
-def _schema(features: tuple[Feature, ...]) -> pa.Schema:
+def schema_of(features: tuple[Feature, ...]) -> pa.Schema:
     """Every feature's column says its fingerprint."""
     known = [pa.field(each.name, pa.float32(), False, {"fingerprint": each.fingerprint()}) for each in features]
     return pa.schema([*(pa.field(name, kind) for name, kind in PLAIN), *known])
@@ -277,45 +277,54 @@ class _Rows:
                 use_dictionary=[name for name, kind in PLAIN if kind == pa.string()],
                 write_statistics=[name for name, _ in PLAIN],
             )
-        columns = [*self._plain(), *_columns(np.concatenate(self._features))]
-        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema), row_group_size=self._buffered)
+        rows = rows_table(self._schema, self._lists, self._features, self._dwell_ms)
+        self._writer.write_table(rows, row_group_size=self._buffered)
         self._lists.clear()
         self._features.clear()
         self._buffered = 0
 
-    def _plain(self) -> list[pa.Array]:
-        sizes = np.array([len(seen.items) for _, seen in self._lists])
 
-        def per_list(kind: pa.DataType, of: Callable[[SeenList], object]) -> pa.Array:
-            values = pa.array([of(seen) for _, seen in self._lists], kind)
-            return values.take(pa.array(np.repeat(np.arange(len(sizes)), sizes)))
+def rows_table(
+    schema: pa.Schema, lists: Sequence[tuple[int, SeenList]], features: Sequence[NDArray[np.float32]], dwell_ms: int
+) -> pa.Table:
+    """The rows of lists with their numbers, under `schema_of` the features; float32 [items, features] for each list."""
+    columns = [*_plain(lists, dwell_ms), *_columns(np.concatenate(features))]
+    return pa.Table.from_arrays(columns, schema=schema)
 
-        def per_row(kind: pa.DataType, of: Callable[[SeenList], list[Any]]) -> pa.Array:
-            return pa.array([value for _, seen in self._lists for value in of(seen)], kind)
 
-        every = itertools.chain.from_iterable(itertools.chain.from_iterable(seen.labels for _, seen in self._lists))
-        labels = np.fromiter(every, np.int8).reshape(-1, len(HEADS))
-        dwelt = np.zeros(len(labels), np.int64)
-        starts = np.cumsum(sizes) - sizes
-        for (_, seen), start in zip(self._lists, starts.tolist(), strict=True):
-            for item, dwell_ms in seen.dwelt.items():
-                dwelt[start + seen.where[item]] = dwell_ms
-        return [
-            pa.array(np.repeat(np.array([number for number, _ in self._lists]), sizes), pa.int64()),
-            per_list(pa.int64(), lambda seen: seen.as_of_ms),
-            per_list(pa.int64(), lambda seen: seen.offset),
-            per_list(pa.string(), lambda seen: seen.request_id),
-            per_list(pa.string(), lambda seen: seen.user_id),
-            per_list(pa.string(), lambda seen: seen.session_id),
-            per_list(pa.string(), lambda seen: seen.surface),
-            per_list(pa.string(), lambda seen: None if seen.served is None else seen.served.bundle),
-            per_row(pa.string(), lambda seen: seen.items),
-            per_row(pa.int32(), lambda seen: seen.positions),
-            per_row(pa.float32(), _propensities),
-            *(pa.array(np.ascontiguousarray(labels[:, head])) for head in range(len(HEADS))),
-            pa.array((dwelt >= self._dwell_ms).astype(np.int8)),
-            pa.array(dwelt),
-        ]
+def _plain(lists: Sequence[tuple[int, SeenList]], dwell_ms: int) -> list[pa.Array]:
+    sizes = np.array([len(seen.items) for _, seen in lists])
+
+    def per_list(kind: pa.DataType, of: Callable[[SeenList], object]) -> pa.Array:
+        values = pa.array([of(seen) for _, seen in lists], kind)
+        return values.take(pa.array(np.repeat(np.arange(len(sizes)), sizes)))
+
+    def per_row(kind: pa.DataType, of: Callable[[SeenList], list[Any]]) -> pa.Array:
+        return pa.array([value for _, seen in lists for value in of(seen)], kind)
+
+    every = itertools.chain.from_iterable(itertools.chain.from_iterable(seen.labels for _, seen in lists))
+    labels = np.fromiter(every, np.int8).reshape(-1, len(HEADS))
+    dwelt = np.zeros(len(labels), np.int64)
+    starts = np.cumsum(sizes) - sizes
+    for (_, seen), start in zip(lists, starts.tolist(), strict=True):
+        for item, dwell_ms in seen.dwelt.items():
+            dwelt[start + seen.where[item]] = dwell_ms
+    return [
+        pa.array(np.repeat(np.array([number for number, _ in lists]), sizes), pa.int64()),
+        per_list(pa.int64(), lambda seen: seen.as_of_ms),
+        per_list(pa.int64(), lambda seen: seen.offset),
+        per_list(pa.string(), lambda seen: seen.request_id),
+        per_list(pa.string(), lambda seen: seen.user_id),
+        per_list(pa.string(), lambda seen: seen.session_id),
+        per_list(pa.string(), lambda seen: seen.surface),
+        per_list(pa.string(), lambda seen: None if seen.served is None else seen.served.bundle),
+        per_row(pa.string(), lambda seen: seen.items),
+        per_row(pa.int32(), lambda seen: seen.positions),
+        per_row(pa.float32(), _propensities),
+        *(pa.array(np.ascontiguousarray(labels[:, head])) for head in range(len(HEADS))),
+        pa.array((dwelt >= dwell_ms).astype(np.int8)),
+        pa.array(dwelt),
+    ]
 
 
 def _columns(features: NDArray[np.float32]) -> list[pa.Array]:

@@ -89,7 +89,14 @@ def test_other_scopes_mean_something_else() -> None:
     ("scope", "keys", "place", "words"),
     [
         ("usr", COUNT, "features.usr", "unknown scope `usr`, did you mean `user`?"),
-        ("arm", COUNT, "features.arm", "no scope `arm`: events carry no arm"),
+        ("arm", COUNT, "features.arm.f", "`dimension` is missing"),
+        ("arm", {**COUNT, "dimension": "bundel"}, "features.arm.f.dimension", "did you mean `bundle`?"),
+        (
+            "arm",
+            {**COUNT, "where": "event_type == 'purchase'", "refunds": "take_back", "dimension": "surface"},
+            "features.arm.f.refunds",
+            "cannot be given to the scope `arm`",
+        ),
         ("pair", COUNT, "features.pair", "is called `item_pair`"),
         (
             "item_pair",

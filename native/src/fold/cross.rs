@@ -5,6 +5,8 @@
 
 use serde_json::Value;
 
+use crate::fold::aggregate::Owner;
+use crate::fold::arms::drawn_key;
 use crate::fold::blocks::Head;
 use crate::fold::contexts::{Context, DIMENSIONS};
 use crate::fold::fields::Acted;
@@ -109,7 +111,11 @@ impl State {
             }),
             covisited,
             acted_on: self.acted_on(plan, user, asker.as_of_ms),
-            anchors: if needs(|op| matches!(op, Op::PairAggregate(_))) { self.anchors(asker, &entries) } else { [None; 3] },
+            anchors: if needs(|op| matches!(op, Op::PairAggregate(_))) {
+                self.anchors(asker, &entries)
+            } else {
+                [None; 3]
+            },
             contexts: std::array::from_fn(|d| self.contexts.get(d as u8, asker.context(DIMENSIONS[d])?)),
             entries,
             session_categories,
@@ -206,6 +212,9 @@ impl Shared<'_> {
             }
             Op::PairAggregate(reading) => each(Some(&self.anchors), rows, put, |anchors, item, _| {
                 state.pair_reading(anchor_of(item, &anchors[..])?, item, reading, asker.as_of_ms)
+            }),
+            Op::ArmAggregate(reading) => each(Some(()), rows, put, |(), _, head| {
+                state.shared_reading(Owner::Arm, drawn_key(head.hash), reading, asker.as_of_ms)
             }),
             Op::Published(name) => {
                 each(asker.published.as_ref(), rows, put, |published, _, head| published.item(head.hash, *name));

@@ -30,7 +30,7 @@ mod space {
     pub const SESSION: u8 = b'k';
     pub const USER: u8 = b'u';
     /// A team's aggregates, in the order of `own::SHARED`; behind the meta record, which says what they are.
-    pub const SHARED: [u8; 4] = [b'n', b'o', b'p', b'q'];
+    pub const SHARED: [u8; 5] = [b'n', b'o', b'p', b'q', b'r'];
     /// Those of pairs of items, by the first of them.
     pub const PAIRS: u8 = b't';
 }
@@ -93,10 +93,10 @@ impl Slot {
             Person::Known(user) => {
                 put_opt_str(&mut out, None);
                 user.encode(&mut out);
-                if let Some(own) = self.own.as_ref().filter(|own| !own.is_empty()) {
-                    own.encode(definitions, &mut out);
-                }
             }
+        }
+        if let Some(own) = self.own.as_ref().filter(|own| !own.is_empty()) {
+            own.encode(definitions, &mut out);
         }
         out
     }
@@ -110,17 +110,11 @@ impl Slot {
         };
         let id = r.str()?.into();
         let profile = if r.u8()? == 1 { Some(r.bytes()?.into()) } else { None };
-        let mut own = None;
         let (person, seen) = match r.opt_str()? {
             Some(user) => (Person::Linked(user.into()), EventIds::decode(r)?),
-            None => {
-                let user = Box::new(User::read(r)?);
-                if !r.is_empty() {
-                    own = Some(Box::new(Own::decode(definitions, r)?));
-                }
-                (Person::Known(user), EventIds::default())
-            }
+            None => (Person::Known(Box::new(User::read(r)?)), EventIds::default()),
         };
+        let own = if r.is_empty() { None } else { Some(Box::new(Own::decode(definitions, r)?)) };
         Ok(Slot { namespace, id, person, profile, own, seen, dirty: false, used: 0 })
     }
 }
