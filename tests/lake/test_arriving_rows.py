@@ -145,7 +145,7 @@ def test_a_process_that_is_killed_leaves_no_row_out_and_writes_none_twice(shelf:
     live(shelf, 0, 40)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     seen = set()
-    for _ in range(12):
+    for _ in range(8):
         child = subprocess.Popen([sys.executable, "-c", PASS, str(shelf.data), str(shelf.folder)],
                                  stdout=subprocess.PIPE, env=environment)  # fmt: skip
         assert child.stdout is not None and child.stdout.readline() == b"begun\n"
@@ -199,7 +199,7 @@ def test_rows_that_a_command_put_there_are_replaced(shelf: Shelf) -> None:
     rows = kept(shelf)
     with journal.Lake(shelf.folder, journal.load(shelf.folder).windows) as lake:
         lake.commit([], lake.journal.of("training"), 0, training="another run")
-    assert kept(shelf) == []
+    assert shelf.ask("select count(*) from training") == [(0,)]
     passed(shelf)
     assert kept(shelf) == rows
 
@@ -215,7 +215,7 @@ def test_a_log_without_its_beginning_has_no_rows_and_the_rest_is_written(
     monkeypatch.setattr(ArrivingRows, "_begin", gone)
     with pytest.raises(DataError, match="is gone"):
         passed(shelf)
-    assert shelf.ask("select count(*) > 30 from events") == [(True,)] and kept(shelf) == []
+    assert shelf.ask("select (select count(*) from events) > 30, count(*) from training") == [(True, 0)]
     assert journal.load(shelf.folder).arrived == Arrived()
 
 
