@@ -27,7 +27,7 @@ from rtp_monolith.state.recovery import open_log
 from rtp_monolith.training.lists import ListReader, SeenList, Windows
 from rtp_monolith.training.logged import LoggedRows
 from rtp_monolith.training.past import Past
-from rtp_monolith.training.point_in_time import GROUP_ROWS, rows_table, schema_of, without_cycles
+from rtp_monolith.training.point_in_time import GROUP_ROWS, labelled, rows_table, schema_of, without_cycles
 from rtp_monolith.training.replay import RowCounts, list_rows
 
 CHUNK_BYTES = 1 << 16
@@ -53,10 +53,11 @@ class ArrivingRows:
         self._data, self._config = data, config
         self._features = declared(config).features
         self._plan = compile_plan(self._features)
-        self._schema = schema_of(self._features)
         self._logged = LoggedRows(self._plan.names, bundles, self._features)
         lake = config.lake
-        self._windows = Windows(lake.click_window_ms, lake.conversion_window_ms, lake.refund_window_ms)
+        windows = Windows(lake.click_window_ms, lake.conversion_window_ms, lake.refund_window_ms)
+        self._windows = labelled(windows, config)
+        self._schema = schema_of(self._features, self._windows.heads)
         self._past: Past | None = None
         self._reader: ListReader | None = None
         self._lists = self._given = 0
@@ -129,6 +130,6 @@ class ArrivingRows:
 
     def _group(self, lists: list[tuple[int, SeenList]], features: list[NDArray[np.float32]], start: int) -> RowGroup:
         assert self._past is not None and self._reader is not None
-        rows = rows_table(self._schema, lists, features, DWELL_MS)
+        rows = rows_table(self._schema, lists, features, self._windows.heads, DWELL_MS)
         self._given = self._lists
         return RowGroup(rows, self._lists, self._past.offset, start, self._reader.position)
