@@ -130,6 +130,8 @@ class SurfacePlan:
 class Ask:
     """One request, resolved against the state."""
 
+    def made_with(self, bundle: str, surface: str | None = None) -> None: ...
+
 @final
 class Ranked:
     """Candidates on their way through the stages, best first."""

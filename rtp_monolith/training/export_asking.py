@@ -84,6 +84,7 @@ class Asking:
             query=said.query,
             external=seen.external,
             shown=seen.shown,
+            made_with=seen.made_with,
         )
         self._encode(ask)
         return ask
