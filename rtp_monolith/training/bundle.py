@@ -20,12 +20,23 @@ from numpy.typing import NDArray
 
 from rtp_monolith.errors import DataError
 from rtp_monolith.features.catalog import FEATURES
+from rtp_monolith.features.fusion import Form
 from rtp_monolith.features.marks import Marks
 from rtp_monolith.features.spec import Feature
+from rtp_monolith.features.taste import TasteSettings
 
 FORMAT = 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+class FusionParts(msgspec.Struct, frozen=True):
+    """How past and session of a user are put together: the form, its weights with the probe's arrays, and how a
+    nightly job weighs the past."""
+
+    form: Form
+    arrays: dict[str, NDArray[np.generic]]
+    taste: TasteSettings
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -47,6 +58,7 @@ class Parts(msgspec.Struct, frozen=True):
     seed: int
     marks: Marks | None = None
     features: tuple[Feature, ...] = FEATURES
+    fusion: FusionParts | None = None
 
 
 def check_name(word: str, what: str) -> str:
@@ -91,6 +103,7 @@ def _files(parts: Parts) -> dict[str, bytes]:
         "ranker.onnx": parts.ranker,
         "prerank.json": parts.prerank,
         "probe.npz": _archive(parts.probe),
+        **({} if parts.fusion is None else {"fusion.npz": _archive(parts.fusion.arrays)}),
         "report.json": report,
     }
 
@@ -121,6 +134,11 @@ def _manifest(name: str, version: str, parts: Parts, files: dict[str, bytes]) ->
         "prerank": {"file": "prerank.json"},
         "index": None,
         "probe": {"file": "probe.npz"},
+        **(
+            {}
+            if (own := parts.fusion) is None
+            else {"fusion": {"file": "fusion.npz", "form": own.form, "taste": own.taste}}
+        ),
     }
 
 
