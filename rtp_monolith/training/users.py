@@ -39,7 +39,7 @@ TASTES = tuple(
     for half_life in (0.0, 7.0, 30.0)
     for weights in ({}, {"add_to_cart": 2.0, "purchase": 3.0, "like": 2.0})
 )
-CASES_MIN = 100
+CASES_MIN = 50
 """Fewer cases of users with a past teach nothing."""
 BY_CLICKS = ((0, 0, "0"), (1, 1, "1"), (2, 4, "2-4"), (5, 1 << 30, "5 and more"))
 PROBED = 4
