@@ -166,9 +166,7 @@ static = 64
 """
 
 
-def test_with_marks_heads_and_users_the_bundle_says_so_and_a_shard_takes_it(
-    data: Path, tmp_path: Path, made: Path
-) -> None:
+def test_with_marks_heads_and_users_the_bundle_says_so_and_serves(data: Path, tmp_path: Path, made: Path) -> None:
     heads = tmp_path / "heads.toml"
     heads.write_text(HEADS)
     options = [*SMALL, "--marks", "on", "--config", str(heads), "--calibration", "isotonic"]
