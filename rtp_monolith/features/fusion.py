@@ -1,9 +1,9 @@
 """Static and dynamic vector of a user as one: what they have wanted all along, and what they want in this session.
 
 With the session alone the fused vector is the session's, to the bit; with the static one alone its projection into the
-space of sessions; with neither there is none. Weights come from training. Products of numpy, no graph: 12 to 26 µs for 64
-numbers. Invariant: a finite answer for finite vectors, of the length that sessions have. It does not know
-where either vector comes from.
+space of sessions; with neither there is none. Weights come from training. Products of numpy, no graph: 12 to 26 µs for
+64 numbers. Invariant: a finite answer for finite vectors, of the length that sessions have. It does not know where
+either vector comes from.
 """
 
 from __future__ import annotations
