@@ -20,6 +20,7 @@ from rtp_monolith.config_heads import Head, HeadName
 from rtp_monolith.config_surfaces import (
     DEFAULT_VALUE,
     Count,
+    Duration,
     Positive,
     Rules,
     Section,
@@ -130,6 +131,14 @@ class State(Section, frozen=True):
     flush_records_max: Count = 50_000
     flush_interval_ms: Count = 250
     users_cached_max: Count = 1_000_000
+
+
+class Users(Section, frozen=True):
+    """`static` is how many numbers the vector of a user's past has, as many as the bundle's item vectors; 0: none is
+    read. One older than `static_ttl` is not read."""
+
+    static: Annotated[int, Meta(ge=0, le=1024)] = 0
+    static_ttl: Duration = "7d"
 
 
 class Recall(Section, frozen=True):
@@ -248,6 +257,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     log: Log = field(default_factory=Log)
     state: State = field(default_factory=State)
     recall: Recall = field(default_factory=Recall)
+    users: Users = field(default_factory=Users)
     audit: Audit = field(default_factory=Audit)
     canary: Canary = field(default_factory=Canary)
     decisions: Decisions = field(default_factory=Decisions)
@@ -305,6 +315,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         del plain["keys"], plain["lake"], plain["canary"], plain["audit"]["watch"], plain["audit"]["interval_ms"]
         # What was published stands in the decisions themselves.
         del plain["online"]
+        if self.users == Users():
+            del plain["users"]
         for table in (each for tables in plain["features"].values() for each in tables.values()):
             for name in ("published", "length"):
                 if table[name] is None:

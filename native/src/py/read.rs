@@ -112,6 +112,9 @@ pub struct Ask {
     pub vector: Option<Vec<f32>>,
     /// What an index outside found for it.
     pub nearest: Option<Vec<(u32, f32)>>,
+    /// The past of the user and the session together, and what an index outside found for that.
+    pub user_vector: Option<Vec<f32>>,
+    pub user_nearest: Option<Vec<(u32, f32)>>,
     /// What batch jobs published of it.
     pub given: Given,
     /// As the rules of the surface see it.
@@ -181,6 +184,7 @@ impl Core {
                 arms: ["", ""],
                 context: &[],
                 session: None,
+                fused: None,
                 vectors: None,
                 text: None,
                 found: &[],
@@ -230,6 +234,8 @@ impl Core {
             query,
             vector: None,
             nearest: None,
+            user_vector: None,
+            user_nearest: None,
             given: Given::default(),
         })
     }
@@ -260,6 +266,8 @@ impl Core {
                 failing,
                 vector: ask.vector.as_deref(),
                 nearest: ask.nearest.as_deref(),
+                user_vector: ask.user_vector.as_deref(),
+                user_nearest: ask.user_nearest.as_deref(),
                 query: ask.query.as_deref(),
                 filter: ask.filter.as_ref(),
             };
