@@ -15,7 +15,17 @@ import msgspec
 from msgspec import Meta, field
 
 SourceName = Literal[
-    "ann", "session_knn", "covis", "same_category", "text", "trending", "popular", "popular_context", "new", "catalogue"
+    "ann",
+    "ann_user",
+    "session_knn",
+    "covis",
+    "same_category",
+    "text",
+    "trending",
+    "popular",
+    "popular_context",
+    "new",
+    "catalogue",
 ]
 
 Count = Annotated[int, Meta(ge=1)]

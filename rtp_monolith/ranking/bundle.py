@@ -21,9 +21,12 @@ from rtp_monolith.features.cascade import CASCADE
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.features.content import fingerprint
+from rtp_monolith.features.fusion import Fusion
 from rtp_monolith.features.spec import Feature
+from rtp_monolith.features.taste import space_of
 from rtp_monolith.ranking import bundle_files
 from rtp_monolith.ranking.bundle_files import Manifest, PrerankModel, refuse
+from rtp_monolith.ranking.bundle_fusion import read_fusion
 from rtp_monolith.ranking.content import ContentGraph, Maker
 from rtp_monolith.ranking.encoder import Encoder
 from rtp_monolith.ranking.ranker import Ranker
@@ -49,6 +52,8 @@ class Bundle(msgspec.Struct, frozen=True):
     prerank_plan: Plan
     maker: Maker
     """Of vectors for items that are not among `items`."""
+    fusion: Fusion | None = None
+    """Puts the past of a user and the session together; None in a bundle that knows sessions alone."""
 
     @property
     def name(self) -> str:
@@ -57,6 +62,11 @@ class Bundle(msgspec.Struct, frozen=True):
     @property
     def version(self) -> str:
         return self.manifest.version
+
+    @property
+    def space(self) -> float:
+        """Which item vectors these are, as it is published with the static vectors of users."""
+        return space_of(self.manifest.embedding.version)
 
     def warm(self) -> None:
         """Runs both graphs at their largest, so that the first list does not pay for what is done once."""
@@ -93,8 +103,8 @@ def load(folder: Path, features: Sequence[Feature] = FEATURES) -> Bundle:
     ranker = Ranker(files[manifest.ranker.file], manifest.ranker.inputs, manifest.ranker.heads)
     _check_probe(files[manifest.probe.file], encoder, ranker)
     _check_sizes(encoder, ranker, len(plan))
-    maker = Maker(_content(files, manifest), vectors)
-    return Bundle(manifest, folder, items, vectors, encoder, ranker, plan, prerank, prerank_plan, maker)
+    maker, fusion = Maker(_content(files, manifest), vectors), read_fusion(files, manifest)
+    return Bundle(manifest, folder, items, vectors, encoder, ranker, plan, prerank, prerank_plan, maker, fusion)
 
 
 def _content(files: dict[str, bytes], manifest: Manifest) -> ContentGraph | None:

@@ -20,7 +20,9 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from rtp_monolith.errors import BundleError
+from rtp_monolith.features.fusion import Form
 from rtp_monolith.features.marks import Marks
+from rtp_monolith.features.taste import TasteSettings
 
 MANIFEST = "manifest.json"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -45,6 +47,14 @@ class EncoderEntry(msgspec.Struct, frozen=True):
     file: Word
     length: Annotated[int, Meta(ge=1, le=1000)]
     marks: Marks | None = None
+
+
+class FusionEntry(msgspec.Struct, frozen=True):
+    """`taste` is how a nightly job weighs the past of a user for it."""
+
+    file: Word
+    form: Form
+    taste: TasteSettings
 
 
 class RankerEntry(msgspec.Struct, frozen=True):
@@ -87,13 +97,14 @@ class Manifest(msgspec.Struct, frozen=True):
     probe: FileName
     index: IndexEntry | None = None
     content: ContentEntry | None = None
+    fusion: FusionEntry | None = None
     seed: int = 0
     metrics: dict[str, Any] = {}
 
     def needed(self) -> list[str]:
         """The files that serving reads."""
         fixed = ["items.txt", "items.npy", self.encoder.file, self.ranker.file, self.prerank.file, self.probe.file]
-        more = [each.file for each in (self.index, self.content) if each is not None]
+        more = [each.file for each in (self.index, self.content, self.fusion) if each is not None]
         return [*fixed, *more]
 
 

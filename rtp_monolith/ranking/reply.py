@@ -21,6 +21,7 @@ SOURCES = (
     "ann",
     "text",
     "explore",
+    "ann_user",
 )
 """In the order of the bits of the native side."""
 EXPLORED = "explore"

@@ -28,7 +28,7 @@ from rtp_monolith.features.declared import declared
 from rtp_monolith.features.marks import Marks
 from rtp_monolith.state.recovery import open_log
 from rtp_monolith.training import report as words
-from rtp_monolith.training.bundle import Parts, check_name, next_version, write_bundle
+from rtp_monolith.training.bundle import FusionParts, Parts, check_name, next_version, write_bundle
 from rtp_monolith.training.candidates import CandidateSets, CandidateSettings, CandidateWriter
 from rtp_monolith.training.content import ContentSettings
 from rtp_monolith.training.content_bundle import content_part
@@ -44,6 +44,7 @@ from rtp_monolith.training.dataset import (
 from rtp_monolith.training.distill import Distilled, distill, value_of
 from rtp_monolith.training.export_asking import Asking, Encoded
 from rtp_monolith.training.export_mmoe import PARITY_MAX, parity, ranker_graph, run_encoder, run_ranker
+from rtp_monolith.training.fusion import FusionSettings
 from rtp_monolith.training.gains import Gain, permutation_gains
 from rtp_monolith.training.heads import declared_heads
 from rtp_monolith.training.lists import SeenList, Windows
@@ -58,6 +59,7 @@ from rtp_monolith.training.settings import Settings
 from rtp_monolith.training.source_weights import propose
 from rtp_monolith.training.stamps import Wanted
 from rtp_monolith.training.survey import Survey, survey
+from rtp_monolith.training.users import checked_length, fit_for_bundle
 
 FOREVER_MS = 2**62
 LISTS_OF_ABOUT = 5
@@ -100,6 +102,7 @@ class CascadeSettings(msgspec.Struct, frozen=True):
     candidates: CandidateSettings = CandidateSettings()
     pools: PoolSettings = PoolSettings()
     content: ContentSettings | None = ContentSettings()
+    fusion: FusionSettings = FusionSettings()
     drop: Drop = "nothing"
 
 
@@ -217,6 +220,15 @@ class _Run:
             content = content_part(
                 seen, cuts.encoder, vectors, self.settings.content, seed=self.seed, tell=self.watch.say
             )
+        fusion: FusionParts | None = None
+        users_report: dict[str, object] = {"form": None}
+        if self.config.users.static:
+            self.watch.stage("users")
+            ends_ms = (cuts.encoder, cuts.ranker, cuts.stopping)
+            encoded, fusion, users_report = fit_for_bundle(
+                seen, checked_length(encoded, self.config), ends_ms, self.settings.fusion,
+                seed=self.seed, tell=self.watch.say,
+            )  # fmt: skip
         table, whole, pools = self._rows(seen, cuts, encoded)
         slices = [compose(table, where, self.drop) for where in cuts.slices()]
         learned, stopping = (compose_pools(pools, where, self.drop) for where in cuts.slices()[:2])
@@ -246,6 +258,7 @@ class _Run:
             probe |= content.probe
             report["content"] = content.report
         report["encoder"] = {**encoder_report, "parity": difference}
+        report["users"] = users_report
         report["parity"] = {"encoder": difference, "ranker": ranker_parity}
         return Parts(
             items=list(vectors.items),
@@ -264,6 +277,7 @@ class _Run:
             report=report,
             seed=self.seed,
             features=self.features,
+            fusion=fusion,
         )
 
     def _rows(self, seen: Survey, cuts: _Cuts, encoded: Encoded) -> tuple[RowTable, CandidateSets, Pools]:

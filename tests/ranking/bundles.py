@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.content import Described, bags, fingerprint
+from rtp_monolith.features.fusion import Fusion
 from rtp_monolith.features.marks import Marks
 
 FINGERPRINTS = {feature.name: feature.fingerprint() for feature in FEATURES}
@@ -81,6 +82,13 @@ def encoder_graph(dimension: int = DIMENSION, *, frozen: bool = False, marks: tu
         [helper.make_tensor_value_info("session", TensorProto.FLOAT, ["b", dimension])],
         {"axis": np.array([1], np.int64), **tables} | ({"zeros": np.zeros((LENGTH, 1), np.float32)} if frozen else {}),
     )
+
+
+def halves(d: int = DIMENSION, scale: float = 1.0) -> dict[str, NDArray[np.float32]]:
+    """A gated fusion that is half past and half session."""
+    zeros = {"gate": np.zeros((d, 2 * d + 1)), "bias": np.zeros(d)}
+    made = {"project": np.eye(d), "scale": np.array([scale]), **zeros}
+    return {name: value.astype(np.float32) for name, value in made.items()}
 
 
 def ranker_graph(weights: Mapping[str, Sequence[float]], bias: Sequence[float]) -> bytes:
@@ -148,6 +156,7 @@ class Recipe:
         heads: Sequence[str] = HEADS,
         marks: Marks | None = None,
         content: NDArray[np.float32] | None = None,
+        fusion: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> None:
         """`content` is the table of a content model."""
         sizes = None if marks is None else (marks.gaps, len(marks.actions) + 1)
@@ -188,6 +197,27 @@ class Recipe:
             self.probe |= {"content_tokens": said.tokens, "content_weights": said.weights}
             self.probe["content_vectors"] = (content[said.tokens] * said.weights[:, :, None]).sum(1)
             self.manifest["content"] = {"file": "content.onnx", "rows": len(content), "tokens": fingerprint()}
+        if fusion is not None:
+            self.fuse(fusion)
+
+    def fuse(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """A gated fusion, with the probe of one case of each kind."""
+        d, rng = self.vectors.shape[1], np.random.default_rng(2)
+        statics, sessions = rng.normal(size=(2, 4, d)).astype(np.float32)
+        statics[2:], sessions[1], sessions[3] = 0, 0, 0
+        clicks, own = np.array([3, 0, 2, 0]), Fusion("gated", weights)
+        pairs = zip(statics, sessions, clicks, strict=True)
+        made = [own.fuse(s if s.any() else None, v if v.any() else None, int(n)) for s, v, n in pairs]
+        fused = np.array([np.zeros(d) if each is None else each for each in made], np.float32)
+        probe = {"static": statics, "session": sessions, "clicks": clicks, "fused": fused}
+        stored = io.BytesIO()
+        np.savez(stored, **weights, **{f"probe_{name}": value for name, value in probe.items()})
+        self.files["fusion.npz"] = stored.getvalue()
+        self.manifest["fusion"] = {
+            "file": "fusion.npz",
+            "form": "gated",
+            "taste": {"half_life_days": 30.0, "weights": {}},
+        }
 
     def write(self, models: Path, name: str = "tiny", version: str = "1") -> Path:
         """Seals the files with their checksums; returns the bundle's folder."""

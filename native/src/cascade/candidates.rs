@@ -46,6 +46,9 @@ pub struct Request<'a> {
     pub vector: Option<&'a [f32]>,
     /// What an index outside found for that vector, best first; asked instead of the scan.
     pub nearest: Option<&'a [(u32, f32)]>,
+    /// The same two for the past of the user and the session together.
+    pub user_vector: Option<&'a [f32]>,
+    pub user_nearest: Option<&'a [(u32, f32)]>,
     /// What the visitor typed.
     pub query: Option<&'a str>,
     /// Of the request; only the sources that could bring anything look at it before the merge.
@@ -137,7 +140,10 @@ pub fn recall(
             source::NEW => items.extend(lists.fresh.items().iter().take(n)),
             source::POPULAR_CONTEXT => items = popular_in_context(state, lists, request, n),
             source::SAME_CATEGORY => items = same_category(state, lists, request, &latest, n),
-            source::ANN => items = nearest(state, indices, request, n),
+            source::ANN => items = nearest(state, indices, request, (request.nearest, request.vector), n),
+            source::ANN_USER => {
+                items = nearest(state, indices, request, (request.user_nearest, request.user_vector), n);
+            }
             source::TEXT => items = text_matches(state, indices, request, n),
             _ => continue,
         }
@@ -180,11 +186,20 @@ impl Number {
     }
 }
 
-/// Items near the session vector, their scores spread over [0, 1]: by themselves the first and the last differ little.
-fn nearest(state: &State, indices: &mut Indices, request: &Request<'_>, n: usize) -> Vec<(u32, f32)> {
+/// What an index outside found, and the vector to scan for without it.
+type Near<'a> = (Option<&'a [(u32, f32)]>, Option<&'a [f32]>);
+
+/// Items near a vector, their scores spread over [0, 1]: by themselves the first and the last differ little.
+fn nearest(
+    state: &State,
+    indices: &mut Indices,
+    request: &Request<'_>,
+    near: Near<'_>,
+    n: usize,
+) -> Vec<(u32, f32)> {
     let mut items = Vec::new();
     let Indices { vectors, scratch, .. } = indices;
-    match (request.nearest, request.vector) {
+    match near {
         (Some(found), _) => items.extend(found.iter().filter(|(item, _)| vectors.may_be_found(*item))),
         (None, Some(vector)) => vectors.nearest(vector, asked_for(request, n), scratch, &mut items),
         (None, None) => {}
@@ -366,6 +381,8 @@ mod tests {
                 failing,
                 vector: None,
                 nearest: None,
+                user_vector: None,
+                user_nearest: None,
                 query: None,
                 filter: None,
             };

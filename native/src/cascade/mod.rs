@@ -12,7 +12,7 @@ pub mod prerank;
 pub mod rules;
 
 /// Sources of recall; the place is the bit in `Candidate::sources` and in the decision log, so the order is on disk.
-pub const SOURCES: [&str; 12] = [
+pub const SOURCES: [&str; 13] = [
     "session_knn",
     "covis",
     "trending",
@@ -25,6 +25,7 @@ pub const SOURCES: [&str; 12] = [
     "ann",
     "text",
     "explore",
+    "ann_user",
 ];
 
 pub mod source {
@@ -40,4 +41,5 @@ pub mod source {
     pub const ANN: u8 = 9;
     pub const TEXT: u8 = 10;
     pub const EXPLORE: u8 = 11;
+    pub const ANN_USER: u8 = 12;
 }

@@ -194,18 +194,28 @@ impl Core {
         Ok(())
     }
 
-    /// Keeps what an index outside found, best first: `ann` brings these instead of scanning. Raises `bad_vectors`.
+    /// Keeps the vector of user and session together: `ann_user` looks for items near it. Raises as `set_session_vector`.
+    fn set_user_vector(&self, ask: &mut Ask, vector: PyReadonlyArray1<'_, f32>) -> PyResult<()> {
+        ask.user_vector = Some(self.checked(&vector)?);
+        Ok(())
+    }
+
+    /// Keeps what an index outside found, best first: `ann`, or with `user` the source `ann_user`, brings these instead
+    /// of scanning. Raises `bad_vectors`.
+    #[pyo3(signature = (ask, items, scores, *, user=false))]
     fn set_nearest(
         &self,
         ask: &mut Ask,
         items: PyReadonlyArray1<'_, u32>,
         scores: PyReadonlyArray1<'_, f32>,
+        user: bool,
     ) -> PyResult<()> {
         if items.len() != scores.len() {
             return Err(refuse("bad_vectors", "scores", format!("{} for {} items", scores.len(), items.len())));
         }
         let pairs = items.as_array().iter().copied().zip(scores.as_array().iter().copied()).collect::<Vec<_>>();
-        ask.nearest = Some(pairs.into_iter().filter(|(_, score)| score.is_finite()).collect());
+        let found = Some(pairs.into_iter().filter(|(_, score)| score.is_finite()).collect());
+        *(if user { &mut ask.user_nearest } else { &mut ask.nearest }) = found;
         Ok(())
     }
 
