@@ -7,12 +7,13 @@
 pub mod candidates;
 pub mod eligible;
 pub mod lists;
+pub mod negative;
 pub mod newcomers;
 pub mod prerank;
 pub mod rules;
 
 /// Sources of recall; the place is the bit in `Candidate::sources` and in the decision log, so the order is on disk.
-pub const SOURCES: [&str; 12] = [
+pub const SOURCES: [&str; 15] = [
     "session_knn",
     "covis",
     "trending",
@@ -25,6 +26,9 @@ pub const SOURCES: [&str; 12] = [
     "ann",
     "text",
     "explore",
+    "bought_together",
+    "same_brand",
+    "trending_context",
 ];
 
 pub mod source {
@@ -40,4 +44,7 @@ pub mod source {
     pub const ANN: u8 = 9;
     pub const TEXT: u8 = 10;
     pub const EXPLORE: u8 = 11;
+    pub const BOUGHT_TOGETHER: u8 = 12;
+    pub const SAME_BRAND: u8 = 13;
+    pub const TRENDING_CONTEXT: u8 = 14;
 }

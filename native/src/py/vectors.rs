@@ -35,7 +35,9 @@ impl Core {
         let mut found: Vec<(u32, &Recent)> = Vec::new();
         if let Some(user) = self.state.user(ask.hash) {
             let here = user.session(&ask.session_id).map(|s| s.number);
-            let wanted = user.recent.iter().filter(|r| is_positive(r.event_type) && Some(r.session) == here);
+            let declined = |r: &Recent| ask.declined.iter().any(|d| d.hash == r.item);
+            let wanted = |r: &&Recent| is_positive(r.event_type) && Some(r.session) == here && !declined(r);
+            let wanted = user.recent.iter().filter(wanted);
             let known = wanted.filter_map(|r| Some((self.state.catalogue.ids().by_hash(r.item)?, r)));
             found.extend(known.filter(|(item, _)| self.indices.vectors.has(*item)));
         }
