@@ -21,6 +21,7 @@ SourceName = Literal[
     "bought_together",
     "same_category",
     "same_brand",
+    "history",
     "text",
     "trending",
     "trending_context",
@@ -129,13 +130,15 @@ class Stability(Section, frozen=True):
 
 
 class Negative(Section, frozen=True):
-    """What counts as a refusal, and what it does: the item itself is listed no more (`hide`, as `seen`), what is wholly
-    like it loses `weight` of its score, half as much after `half_life`. `quick_view_ms`: a view or click that was left
-    sooner is a refusal too."""
+    """What is a refusal, and what it does: the item is listed no more (`hide`, as `seen`), and what is wholly like it
+    loses the event's share of its score, half as much after `half_life`. An event of 0 hides its item and says nothing
+    of others. A view or click left before `quick_view_ms` is a refusal of `quick_view`."""
 
-    events: Annotated[list[str], Meta(min_length=1, max_length=16)] = field(default_factory=lambda: ["skip", "dislike"])
+    events: Annotated[dict[str, Share], Meta(min_length=1, max_length=16)] = field(
+        default_factory=lambda: {"skip": 0.8, "dislike": 1.0}
+    )
     quick_view_ms: Annotated[int, Meta(ge=1, le=86_400_000)] | None = None
-    weight: Share = 0.8
+    quick_view: Share = 0.5
     half_life: Duration = "30m"
     hide: str = "exclude"
 
@@ -151,7 +154,7 @@ class Send(Section, frozen=True):
     threshold: Annotated[float, Meta(ge=0)] = 0.05
     quiet: Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$")] | None = None
     most_per_day: Annotated[int, Meta(ge=1, le=10)] = 3
-    gap: Duration = "1h"
+    gap: Duration | None = None
     timezone: str = "UTC"
     timezones: dict[str, str] = field(default_factory=dict)
 

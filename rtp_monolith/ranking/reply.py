@@ -24,6 +24,7 @@ SOURCES = (
     "bought_together",
     "same_brand",
     "trending_context",
+    "history",
 )
 """In the order of the bits of the native side."""
 EXPLORED = "explore"

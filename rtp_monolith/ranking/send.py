@@ -71,10 +71,10 @@ class Sending:
     """The declared conditions of one surface."""
 
     def __init__(self, declared: Declared, where: str) -> None:
-        """Raises ConfigError naming `where` for a time zone that does not exist, or a gap that is none."""
+        """Raises ConfigError naming `where` for a time zone that does not exist, or a gap that is no time."""
         self._threshold = declared.threshold
         self._most = declared.most_per_day
-        self._gap_ms = cooldown_ms(declared.gap, f"{where}.gap") or 0
+        self._gap_ms = 0 if declared.gap is None else cooldown_ms(declared.gap, f"{where}.gap") or 0
         self._quiet = None if declared.quiet is None else Quiet(declared.quiet)
         self._zone = _known_zone(declared.timezone, f"{where}.timezone")
         self._zones = {

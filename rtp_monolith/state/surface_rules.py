@@ -40,6 +40,7 @@ class RuleVocabulary(Vocabulary, frozen=True):
         fields: dict[str, Kind] = {
             name: kind for name, kind in FIELDS.items() if name.startswith("item") or name in ("hour", "weekday")
         }
+        fields["item.age_hours"] = "number"
         fields |= {f"item.attributes.{name}": kind for name, kind in config.events.attributes.items()}
         fields |= {f"context.{name}": "text" for name in ASKED}
         fields |= {f"context.{name}": kind for name, kind in RELATIONS.items()}
@@ -120,14 +121,10 @@ def _negative(config: Config, name: str) -> dict[str, object] | None:
     for event in declared.events:
         if event not in known:
             raise ConfigError(f"{at}.events: {event!r} is no refusal{hint(event, known)}")
-    half_life_ms = cooldown_ms(declared.half_life, f"{at}.half_life")
-    if not half_life_ms:
-        raise ConfigError(f"{at}.half_life: it must be longer than nothing")
     return {
-        "events": declared.events,
-        "quick_ms": declared.quick_view_ms,
-        "weight": declared.weight,
-        "half_life_ms": half_life_ms,
+        "events": list(declared.events.items()),
+        "quick": None if declared.quick_view_ms is None else (declared.quick_view_ms, declared.quick_view),
+        "half_life_ms": cooldown_ms(declared.half_life, f"{at}.half_life"),
         "hide": declared.hide != "allow",
         "hide_ms": cooldown_ms(declared.hide, f"{at}.hide"),
     }

@@ -3,7 +3,7 @@
 
 use crate::cascade::eligible::Rules;
 use crate::cascade::lists::{brand_key, Lists};
-use crate::cascade::negative::Declined;
+use crate::cascade::negative::{refused, Declined};
 use crate::cascade::source;
 use crate::error::{Error, Result};
 use crate::fold::blocks::Plans;
@@ -75,9 +75,7 @@ const FILTERED_MAX: usize = 1_000;
 pub fn wishes(state: &State, request: &Request<'_>) -> Vec<u32> {
     let mut items: Vec<u32> = Vec::new();
     if let Some(user) = request.user {
-        let wanted = |r: &&crate::fold::user::Recent| {
-            is_positive(r.event_type) && request.declined.iter().all(|d| d.hash != r.item)
-        };
+        let wanted = |r: &&crate::fold::user::Recent| is_positive(r.event_type) && !refused(request.declined, r.item);
         let session = user.session(request.session_id).map(|s| s.number);
         let here = user.recent.iter().filter(wanted).filter(|r| Some(r.session) == session);
         items.extend(here.filter_map(|r| state.catalogue.ids().by_hash(r.item)));
@@ -147,6 +145,7 @@ pub fn recall(
             source::SAME_CATEGORY => items = same_category(state, lists, request, &latest, n),
             source::SAME_BRAND => items = same_brand(state, lists, &latest, n),
             source::BOUGHT_TOGETHER => items = bought_together(state, &mut indices.bought, request, &latest, n),
+            source::HISTORY => items = history(state, request, n),
             source::ANN => items = nearest(state, indices, request, n),
             source::TEXT => items = text_matches(state, indices, request, n),
             _ => continue,
@@ -303,6 +302,20 @@ fn same_brand(state: &State, lists: &Lists, latest: &[u32], n: usize) -> Vec<(u3
         recency *= 0.8;
     }
     combine(sum, n)
+}
+
+/// What the user opened, the latest first, this session's or earlier ones', without what was declined.
+fn history(state: &State, request: &Request<'_>, n: usize) -> Vec<(u32, f32)> {
+    let mut items: Vec<(u32, f32)> = Vec::new();
+    let recent = request.user.map_or(&[][..], |user| &user.recent[..]);
+    for entry in recent.iter().rev().filter(|r| is_positive(r.event_type)) {
+        let declined = request.declined.iter().any(|d| d.hash == entry.item);
+        let Some(item) = state.catalogue.ids().by_hash(entry.item).filter(|_| !declined) else { continue };
+        if items.len() < n && items.iter().all(|(known, _)| *known != item) {
+            items.push((item, 1.0 / (1.0 + items.len() as f32)));
+        }
+    }
+    items
 }
 
 /// What goes into carts and orders with the items of the request, all of them alike; without any, with the latest wishes.

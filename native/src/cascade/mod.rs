@@ -1,7 +1,7 @@
 //! The read path: from a request to candidates with their sources, to the eligible ones, to a list.
 //!
 //! `lists` keeps what can be known before a request (popular, trending, new); `candidates` asks every source of a surface
-//! and merges; `eligible` drops what may not be shown; `prerank` picks who is ranked in full; `rules` is what a surface declares of its lists, `newcomers` fills the slot
+//! and merges; `eligible` drops what may not be shown; `prerank` picks who is ranked in full; `negative` is what the visitor declined; `rules` is what a surface declares of its lists, `newcomers` fills the slot
 //! that is explored. Stages are functions of their arguments: the state, the request, the moment, the seed.
 
 pub mod candidates;
@@ -13,7 +13,7 @@ pub mod prerank;
 pub mod rules;
 
 /// Sources of recall; the place is the bit in `Candidate::sources` and in the decision log, so the order is on disk.
-pub const SOURCES: [&str; 15] = [
+pub const SOURCES: [&str; 16] = [
     "session_knn",
     "covis",
     "trending",
@@ -29,6 +29,7 @@ pub const SOURCES: [&str; 15] = [
     "bought_together",
     "same_brand",
     "trending_context",
+    "history",
 ];
 
 pub mod source {
@@ -47,4 +48,5 @@ pub mod source {
     pub const BOUGHT_TOGETHER: u8 = 12;
     pub const SAME_BRAND: u8 = 13;
     pub const TRENDING_CONTEXT: u8 = 14;
+    pub const HISTORY: u8 = 15;
 }

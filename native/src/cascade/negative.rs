@@ -20,12 +20,11 @@ const WEIGHT_MIN: f32 = 0.01;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Negative {
-    /// Names of event types, a team's own too.
-    events: Vec<String>,
-    /// A view or click that lasted less, where it is known how long it lasted.
-    quick_ms: Option<u32>,
-    /// What an item loses that is wholly like one declined a moment ago, of its score.
-    weight: f32,
+    /// Event types by name, a team's own too, with what an item loses of its score that is wholly like one declined a
+    /// moment ago. With 0 the event says that the item is done with, and nothing about others.
+    events: Vec<(String, f32)>,
+    /// A view or click that lasted less, where it is known how long it lasted, and its weight.
+    quick: Option<(u32, f32)>,
     half_life_ms: i64,
     hide: bool,
     /// After which a declined item may be listed again; None for ever.
@@ -39,17 +38,19 @@ pub struct Declined {
     /// Of its id.
     pub hash: u64,
     pub at_ms: i64,
-    /// `Negative::weight` after its decay.
+    /// Of the event after its decay.
     pub weight: f32,
     /// It may not be listed.
     pub hidden: bool,
 }
 
 impl Negative {
-    fn declines(&self, user: &User, entry: &Recent) -> bool {
-        let seen = matches!(entry.event_type, EventType::View | EventType::Click);
-        let quick = |most: u32| seen && entry.dwell_ms > 0 && entry.dwell_ms < most;
-        self.quick_ms.is_some_and(quick) || self.events.iter().any(|name| name == user.type_name(entry))
+    /// What an entry weighs as a refusal; None when it is none.
+    fn weight(&self, user: &User, entry: &Recent) -> Option<f32> {
+        let seen = matches!(entry.event_type, EventType::View | EventType::Click) && entry.dwell_ms > 0;
+        let quick = self.quick.filter(|(most, _)| seen && entry.dwell_ms < *most).map(|(_, weight)| weight);
+        let named = || self.events.iter().find(|(name, _)| name == user.type_name(entry)).map(|(_, weight)| *weight);
+        quick.or_else(named)
     }
 
     /// What the user declined last, the latest first, as of a moment.
@@ -57,19 +58,16 @@ impl Negative {
         let mut settled: Vec<u64> = Vec::new();
         let mut found = Vec::new();
         for entry in user.recent.iter().rev() {
-            let declines = self.declines(user, entry);
-            if !declines && !is_positive(entry.event_type) || settled.contains(&entry.item) {
+            let weight = self.weight(user, entry);
+            if weight.is_none() && !is_positive(entry.event_type) || settled.contains(&entry.item) {
                 continue;
             }
             settled.push(entry.item);
-            let Some(item) = state.catalogue.ids().by_hash(entry.item).filter(|_| declines) else { continue };
+            let (Some(item), Some(weight)) = (state.catalogue.ids().by_hash(entry.item), weight) else { continue };
             let age_ms = (now_ms - entry.ts_ms).max(0);
-            let weight = self.weight * (-(age_ms as f64) / self.half_life_ms as f64).exp2() as f32;
+            let weight = weight * (-(age_ms as f64) / self.half_life_ms as f64).exp2() as f32;
             let hidden = self.hide && self.hide_ms.is_none_or(|ms| age_ms < ms);
             found.push(Declined { item, hash: entry.item, at_ms: entry.ts_ms, weight, hidden });
-            if found.len() == DECLINED_MAX {
-                break;
-            }
         }
         found
     }
@@ -80,10 +78,15 @@ impl Negative {
     }
 }
 
+/// Whether an item, by the hash of its id, was declined for what it is.
+pub fn refused(declined: &[Declined], hash: u64) -> bool {
+    declined.iter().any(|d| d.hash == hash && d.weight > 0.0)
+}
+
 /// Lowers the scores of what is like something declined; by candidate what its score was multiplied with, from zero or
 /// from the lowest score where that is negative.
 pub fn lower(declined: &[Declined], items: &mut [Candidate], likeness: impl Fn(u32, u32) -> f32) -> Vec<(usize, f32)> {
-    let declined: Vec<&Declined> = declined.iter().filter(|d| d.weight >= WEIGHT_MIN).collect();
+    let declined: Vec<&Declined> = declined.iter().filter(|d| d.weight >= WEIGHT_MIN).take(DECLINED_MAX).collect();
     let low = items.iter().map(|c| c.score).filter(|s| s.is_finite()).fold(0.0f32, f32::min);
     let mut done = Vec::new();
     for (at, candidate) in items.iter_mut().enumerate().filter(|_| !declined.is_empty()) {
@@ -103,12 +106,14 @@ mod tests {
     use crate::fold::scene::{Scene, NOW};
     use crate::hash::{key_hash, Namespace};
 
-    const RULE: &str = r#"{"events": ["skip", "dislike"], "quick_ms": 3000, "weight": 0.8, "half_life_ms": 60000,
+    const RULE: &str = r#"{"events": [["skip", 0.8], ["dislike", 0.8]], "quick": [3000, 0.5], "half_life_ms": 60000,
         "hide": true, "hide_ms": 120000}"#;
 
     fn scene() -> Scene {
         let mut scene = Scene::default();
-        ["a", "b", "c", "d"].iter().for_each(|id| drop(scene.put(&format!(r#"{{"id":"{id}"}}"#), NOW)));
+        for id in ["a", "b", "c", "d"] {
+            scene.put(&format!(r#"{{"id":"{id}"}}"#), NOW);
+        }
         scene
     }
 
@@ -160,9 +165,11 @@ mod tests {
         let rule: Negative = serde_json::from_str(RULE).unwrap();
         let user = User::default();
         let view = |event_type, dwell_ms| Recent { item: 1, event_type, ts_ms: 0, dwell_ms, session: 0, custom: 0 };
-        let declines = |event_type, dwell_ms| rule.declines(&user, &view(event_type, dwell_ms));
-        assert!(declines(EventType::View, 2_999) && declines(EventType::Click, 1) && declines(EventType::Skip, 0));
-        assert!(!declines(EventType::View, 3_000) && !declines(EventType::View, 0) && !declines(EventType::Like, 1));
-        assert!(!declines(EventType::RemoveFromCart, 0));
+        let weight = |event_type, dwell_ms| rule.weight(&user, &view(event_type, dwell_ms));
+        assert_eq!([weight(EventType::View, 2_999), weight(EventType::Click, 1)], [Some(0.5); 2]);
+        assert_eq!([weight(EventType::View, 3_000), weight(EventType::View, 0), weight(EventType::Like, 1)], [None; 3]);
+        assert_eq!([weight(EventType::Skip, 0), weight(EventType::RemoveFromCart, 0)], [Some(0.8), None]);
+        let done = Declined { item: 1, hash: 1, at_ms: 0, weight: 0.0, hidden: true };
+        assert!(refused(&[Declined { weight: 0.1, ..done }], 1) && !refused(&[done], 1) && !refused(&[], 1));
     }
 }

@@ -93,6 +93,18 @@ fn conditions_compare_with_the_items_of_the_request() {
 }
 
 #[test]
+fn items_grow_old() {
+    let mut scene = shop();
+    scene.put(&format!(r#"{{"id":"old","created_at":{}}}"#, NOW - 36_000_000), NOW);
+    let young = r#"{"filter": [{"name": "x", "when": {"test": {"field": {"name": "item.age_hours", "kind": "number"},
+        "op": {"test": "lt", "values": [10]}}}}]}"#;
+    let rules = RuleSet::parse(young.as_bytes()).unwrap();
+    let passes = |item, now| rules.refusing(&scene.state, &Moment::new(&[], now), item).is_none();
+    assert_eq!([passes(0, NOW), passes(6, NOW - 1), passes(6, NOW)], [true, true, false]);
+    assert!(!passes(0, NOW + 36_000_000));
+}
+
+#[test]
 fn bounds_hold_caps_shares_and_the_small() {
     let mut scene = shop();
     let rules = RuleSet::parse(RULES.as_bytes()).unwrap();

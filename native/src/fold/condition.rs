@@ -61,6 +61,8 @@ enum Source {
     LinePrice,
     LineValue,
     ItemPrice,
+    /// Since the item came, or since its `created_at`.
+    AgeHours,
     ItemAvailable,
     Brand,
     Seller,
@@ -100,6 +102,7 @@ impl TryFrom<RawField> for Field {
             "line.price" => Source::LinePrice,
             "line.value" => Source::LineValue,
             "item.price" => Source::ItemPrice,
+            "item.age_hours" => Source::AgeHours,
             "item.available" => Source::ItemAvailable,
             "item.brand" => Source::Brand,
             "item.seller" => Source::Seller,
@@ -156,6 +159,7 @@ impl Field {
             Source::LinePrice => price(),
             Source::LineValue => price().map(|p| p * seen.line.map_or(1.0, |l| f64::from(l.quantity))),
             Source::ItemPrice => seen.item()?.price,
+            Source::AgeHours => seen.item().map(|item| (seen.event.ts_ms - item.added_ms()) as f64 / HOUR_MS as f64),
             Source::Attribute(name) => match attribute(seen, name)? {
                 Value::Number(n) => Some(*n),
                 _ => None,

@@ -4,6 +4,7 @@ use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArra
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::cascade::negative::refused;
 use crate::fold::step::is_positive;
 use crate::fold::user::Recent;
 use crate::py::core::{refuse, Core};
@@ -35,8 +36,8 @@ impl Core {
         let mut found: Vec<(u32, &Recent)> = Vec::new();
         if let Some(user) = self.state.user(ask.hash) {
             let here = user.session(&ask.session_id).map(|s| s.number);
-            let declined = |r: &Recent| ask.declined.iter().any(|d| d.hash == r.item);
-            let wanted = |r: &&Recent| is_positive(r.event_type) && Some(r.session) == here && !declined(r);
+            let liked = |r: &&Recent| is_positive(r.event_type) && !refused(&ask.declined, r.item);
+            let wanted = |r: &&Recent| Some(r.session) == here && liked(r);
             let wanted = user.recent.iter().filter(wanted);
             let known = wanted.filter_map(|r| Some((self.state.catalogue.ids().by_hash(r.item)?, r)));
             found.extend(known.filter(|(item, _)| self.indices.vectors.has(*item)));
