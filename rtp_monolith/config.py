@@ -16,7 +16,17 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, field
 
-from rtp_monolith.config_surfaces import Count, Positive, Rules, Section, Share, Surface, default_surfaces
+from rtp_monolith.config_heads import Head, HeadName
+from rtp_monolith.config_surfaces import (
+    DEFAULT_VALUE,
+    Count,
+    Positive,
+    Rules,
+    Section,
+    Share,
+    Surface,
+    default_surfaces,
+)
 from rtp_monolith.errors import ConfigError
 
 PropKind = Literal["number", "text", "flag"]
@@ -255,6 +265,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     online: Online = field(default_factory=Online)
     keys: list[ApiKey] = []
     surfaces: dict[str, Surface] = field(default_factory=default_surfaces)
+    heads: dict[HeadName, Head] = {}
     features: dict[str, dict[str, FeatureTable]] = {}
     features_file: str | None = None
 
@@ -269,12 +280,23 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         known = [name for name in self.events.custom if name in EVENT_TYPES]
         if known:
             raise ValueError(f"events.custom: {known[0]!r} exists already")
+        kinds = (*EVENT_TYPES, *self.events.custom)
+        for name, head in self.heads.items():
+            if unknown := [kind for kind in head.events if kind not in kinds]:
+                raise ValueError(f"heads.{name}.events: {unknown[0]!r} is no event type{_hint(unknown[0], [*kinds])}")
         if len({each.key for each in self.keys}) < len(self.keys):
             raise ValueError("keys: one key is there twice")
         if self.events.purchase_requires_server_key and not any(each.server for each in self.keys):
             raise ValueError(
                 "events.purchase_requires_server_key: no key has server = true, every purchase would be refused"
             )
+
+    def value_of(self, surface: str) -> str:
+        """The value expression of a surface; one that names none counts the declared heads by their worth."""
+        said = self.surfaces[surface].value
+        if said != DEFAULT_VALUE or not self.heads:
+            return said
+        return " + ".join(f"{head.worth!r}*{name}" for name, head in self.heads.items())
 
     def printable(self) -> str:
         """The whole configuration as indented JSON, keys masked: fit for a log or a bug report."""
@@ -301,7 +323,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             for name, unsaid in UNSAID_OF_SURFACES:
                 if surface[name] == unsaid:
                     del surface[name]
-        for table, names in ((plain, ("features", "features_file")), (plain["events"], ("props", "attributes"))):
+        for table, names in (
+            (plain, ("features", "features_file", "heads")),
+            (plain["events"], ("props", "attributes")),
+        ):
             for name in names:
                 if not table[name]:
                     del table[name]

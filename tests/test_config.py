@@ -145,3 +145,28 @@ def test_rules_are_part_of_the_digest_and_their_absence_is_not() -> None:
         assert parse(shown.format(said)).digest() != plain.digest(), said
     assert parse(shown.format("rules = {}\ndiversify = 'mmr'")).digest() == plain.digest()
     assert parse("[cascade]\npages_max = 7").digest() == Config().digest()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[heads.play]\nevents = ["viev"]', "heads.play.events: 'viev' is no event type, did you mean `view`?"),
+        ("[heads.play]", "a head has either events or dwell"),
+        ('[heads.play]\nevents = ["view"]\ndwell = "5s"', "a head has either events or dwell"),
+        ('[heads.Play]\nevents = ["view"]', "heads"),
+        ('[heads.play]\nevent = ["view"]', "unknown key `heads.play.event`, did you mean `events`?"),
+    ],
+)
+def test_a_head_that_cannot_be_labelled_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    assert said in str(caught.value)
+
+
+def test_a_surface_that_names_no_value_counts_the_declared_heads_by_their_worth() -> None:
+    surfaces = '[surfaces.next]\nvalue = "finish"\nsources.popular = {}\n[surfaces.home]\nsources.popular = {}\n'
+    heads = '[heads.play]\nevents = ["view"]\n[heads.finish]\ndwell = "20s"\nworth = 3.0\n'
+    config, other = parse(surfaces + heads), parse(surfaces + heads.replace("3.0", "4.0"))
+    assert (config.value_of("home"), config.value_of("next")) == ("1.0*play + 3.0*finish", "finish")
+    assert Config().value_of("home") == "0.2*click + 1.0*cart + 3.0*purchase"
+    assert config.digest() != other.digest()

@@ -32,7 +32,7 @@ LONG_FUNCTIONS: dict[str, int] = {}
 PUBLIC_NAMES: set[str] = set()
 NATIVE_NAMES_MAX = 15
 
-LEAVES = {"records", "errors", "config", "config_surfaces", "clock", "metrics", "manifest", "breaker"}
+LEAVES = {"records", "errors", "config", "config_heads", "config_surfaces", "clock", "metrics", "manifest", "breaker"}
 # What each room may import besides itself. `leaves` stands for every leaf, `native` for the compiled core.
 MAY_IMPORT: dict[str, set[str]] = {
     "leaves": set(),

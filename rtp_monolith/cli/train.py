@@ -16,7 +16,7 @@ from rtp_monolith.cli.output import json_option
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
-OF_DATA = ("name", "version", "config", "models", "share", "loss", "drop", "epochs")
+OF_DATA = ("name", "version", "config", "models", "share", "loss", "calibration", "drop", "epochs")
 OF_SESSIONS = ("model", "attributes", "refit", "k", "settings", "minutes", "teacher", "onnx", "int8_loss_max")
 
 
@@ -41,6 +41,8 @@ def _only(ctx: click.Context, used: str, others: tuple[str, ...]) -> None:
               help="With --data: share of the lists that become rows.")  # fmt: skip
 @click.option("--loss", type=click.Choice(["pointwise", "pairwise", "listwise"]), default="listwise",
               show_default=True, help="With --data: the ranker's.")  # fmt: skip
+@click.option("--calibration", type=click.Choice(["platt", "isotonic"]), default="platt", show_default=True,
+              help="With --data: the curve that makes the ranker's probabilities honest.")  # fmt: skip
 @click.option("--drop", type=click.Choice(["nothing", "session"]), default="nothing", show_default=True,
               help="With --data: leave out whatever reads the session, to see what it is worth.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(1), help="With --data: at most so many for each model.")
@@ -63,7 +65,8 @@ def _only(ctx: click.Context, used: str, others: tuple[str, ...]) -> None:
 @click.pass_context
 def train(
     ctx: click.Context, data: Path | None, sessions: Path | None, out: Path, seed: int, threads: int, name: str,
-    version: str | None, config: Path | None, models: Path | None, share: float, loss: str, drop: str,
+    version: str | None, config: Path | None, models: Path | None, share: float, loss: str, calibration: str,
+    drop: str,
     epochs: int | None, model: str, attributes: Path | None, refit: bool, k: int, settings: Path | None,
     minutes: float, teacher: str | None, onnx: bool, int8_loss_max: float | None, marks: str, as_json: bool,
 ) -> None:  # fmt: skip
@@ -89,4 +92,6 @@ def train(
         load_torch(threads)
         from rtp_monolith.cli.train_data import train_data
 
-        train_data(data, out, name, version, seed, config, models, share, loss, drop, epochs, marks, as_json)
+        train_data(
+            data, out, name, version, seed, config, models, share, loss, calibration, drop, epochs, marks, as_json
+        )

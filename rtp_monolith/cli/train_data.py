@@ -74,6 +74,7 @@ def train_data(
     models: Path | None,
     share: float,
     loss: str,
+    calibration: str,
     drop: str,
     epochs: int | None,
     marks: str,
@@ -81,7 +82,7 @@ def train_data(
 ) -> None:
     """Trains, writes, shows. Raises what `train_cascade` raises."""
     settings = CascadeSettings(share=share, drop=msgspec.convert(drop, Drop), marks=msgspec.convert(marks, Wanted))
-    ranker = msgspec.structs.replace(settings.ranker, loss=loss)
+    ranker = msgspec.structs.replace(settings.ranker, loss=loss, calibration=calibration)
     if epochs is not None:
         ranker = msgspec.structs.replace(ranker, epochs=epochs)
         shorter = [msgspec.structs.replace(each, epochs=epochs) for each in (settings.encoder, *settings.rivals)]

@@ -72,7 +72,7 @@ def _compiled(config: Config, name: str, surface: Surface) -> CompiledSurface:
         name,
         surface,
         surface_plan(config, name),
-        Value(surface.value, f"surfaces.{name}.value"),
+        Value(config.value_of(name), f"surfaces.{name}.value"),
         keep,
         bare,
         keep is None and surface.diversify == "mmr" and bare,

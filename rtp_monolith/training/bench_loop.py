@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from rtp_monolith.clock import Clock
 from rtp_monolith.training import loop
+from rtp_monolith.training.device import best
 from rtp_monolith.training.models.build import build
 from rtp_monolith.training.settings import Settings
 
@@ -49,7 +50,7 @@ class Bare(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         x = self.table(items) * self.table.embedding_dim**0.5 + self.position.weight[: items.shape[1]]
-        mask = nn.Transformer.generate_square_subsequent_mask(items.shape[1])
+        mask = nn.Transformer.generate_square_subsequent_mask(items.shape[1], device=x.device)
         states: Tensor = self.blocks(self.dropout(x), mask=mask, is_causal=True)
         return states @ self.table.weight.T
 
@@ -65,7 +66,7 @@ def compare(
     made = rng.integers(items, size=(sessions, settings.length_max + 1))
     lists, batches = made.tolist(), [torch.from_numpy(made[at : at + 32]) for at in range(0, sessions, 32)]
     torch.manual_seed(seed)
-    bare = Bare(items, settings).train()
+    bare = Bare(items, settings).to(best()).train()
     optimizer = torch.optim.AdamW(bare.parameters(), lr=1e-3, fused=True)
     ours_s: list[float] = []
     bare_s: list[float] = []
@@ -76,9 +77,12 @@ def compare(
         middle_s = clock.monotonic_s()
         for batch in batches:
             optimizer.zero_grad(set_to_none=True)
+            batch = batch.to(best())
             logits = bare(batch[:, :-1])
             F.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten()).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+        if best().type == "cuda":  # a GPU is handed its work, which may not be done yet
+            torch.cuda.synchronize()
         ended_s = clock.monotonic_s()
         if number:  # the first round warms both
             ours_s.append(middle_s - began_s)

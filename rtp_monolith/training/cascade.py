@@ -43,7 +43,8 @@ from rtp_monolith.training.distill import Distilled, distill, value_of
 from rtp_monolith.training.export_asking import Asking, Encoded
 from rtp_monolith.training.export_mmoe import PARITY_MAX, parity, ranker_graph, run_encoder, run_ranker
 from rtp_monolith.training.gains import Gain, permutation_gains
-from rtp_monolith.training.lists import HEADS, SeenList, Windows
+from rtp_monolith.training.heads import declared_heads
+from rtp_monolith.training.lists import SeenList, Windows
 from rtp_monolith.training.models.build import build
 from rtp_monolith.training.past import Past
 from rtp_monolith.training.pools import Pools, PoolSettings, PoolWriter
@@ -188,6 +189,7 @@ class _Run:
     ) -> None:  # fmt: skip
         self.data, self.config, self.work, self.settings = data, config, work, settings
         self.seed, self.clock, self.watch, self.bundles = seed, clock, watch, bundles
+        self.windows = msgspec.structs.replace(settings.windows, declared=declared_heads(config))
         known = declared(config)
         self.features = known.features
         own_of = {scope: frozenset(f.name for f in known.custom if f.scope == scope) for scope in SCOPES_OF_REQUEST}
@@ -212,7 +214,8 @@ class _Run:
         trained = self._ranker(slices, (learned, stopping))
         graph = ranker_graph(trained)
         self.watch.stage("pre-rank")
-        distilled = distill(whole, trained, slices[0].names, HEADS, cuts.calibration, drop=self.drop)
+        worths = [head.worth for head in self.windows.heads]
+        distilled = distill(whole, trained, slices[0].names, worths, cuts.calibration, drop=self.drop)
         self.watch.stage("gain of every feature")
         gains = permutation_gains(
             trained.probabilities, slices[3], trained.model.columns.names, self.seed, self.watch.progress
@@ -227,7 +230,7 @@ class _Run:
         report["recall_weight"] = gains_by_weight(
             stopping,
             stopping.features[:, slices[0].names.index(RECALL)],
-            value_of(trained.probabilities(stopping.features), HEADS),
+            value_of(trained.probabilities(stopping.features), worths),
         )
         report["sources"] = propose(pools, self.config, cuts.encoder, cuts.ranker, cuts.stopping)
         report["encoder"] = {**encoder_report, "parity": difference}
@@ -240,7 +243,7 @@ class _Run:
             marks=vectors.marks,
             ranker=graph,
             inputs=trained.model.columns.names,
-            heads=list(HEADS),
+            heads=[head.name for head in self.windows.heads],
             prerank=msgspec.json.format(msgspec.json.encode(distilled.model), indent=1) + b"\n",
             probe=probe,
             metrics=words.headline(report),
@@ -278,7 +281,7 @@ class _Run:
         lists = replay_lists(
             self.data,
             self.config,
-            RowSettings(settings.windows, settings.share, self.seed, cuts.encoder, LISTS_STALE_MS),
+            RowSettings(self.windows, settings.share, self.seed, cuts.encoder, LISTS_STALE_MS),
             counts,
             features=self.features,
             encoded=encoded,
@@ -286,8 +289,9 @@ class _Run:
             progress=self.watch.progress,
             visit=visit,
         )
+        names = [head.name for head in self.windows.heads]
         # The table's card is written last: with it, the folder is whole.
-        table = write_table(folder, lists, plan.names, settings.encoder.length_max, counts, close)
+        table = write_table(folder, lists, plan.names, names, settings.encoder.length_max, counts, close)
         made = Pools(folder)
         self.watch.say(
             f"{counts.rows} rows of {counts.lists} lists, {counts.served_rows} as they were served; {len(made)} pools"
@@ -403,8 +407,8 @@ class _Run:
                 },
             },
             "epochs": trained.epochs,
-            "judged": words.judgement(trained, judged),
-            "calibration": words.calibration(trained, judged),
+            "judged": words.judgement(trained, judged, table.card.heads),
+            "calibration": words.calibration(trained, judged, table.card.heads),
             "gains": gains,
             "without_gain": [gain.feature for gain in gains if not gain.useful],
             "constant": [name for name in slices[0].names if name not in columns],

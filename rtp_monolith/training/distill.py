@@ -7,6 +7,8 @@ those that are cheap to have for a thousand candidates. It does not know how can
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,6 @@ CHEAP_CROSS = (
     *("cross_session_category_share", "cross_same_category_as_last", "cross_same_brand_as_last"),
     *("cross_user_category_share", "cross_price_ratio", "cross_clicked"),
 )
-VALUE = {"click": 1.0, "cart": 2.0, "purchase": 4.0}
 KEPT = 200
 TOP = 20
 RIDGE = 1e-3
@@ -77,15 +78,15 @@ def distill(
     sets: CandidateSets,
     trained: TrainedRanker,
     names: list[str],
-    heads: tuple[str, ...],
+    worths: Sequence[float],
     judged_from_ms: int,
     *,
     drop: frozenset[str] = frozenset(),
 ) -> Distilled:
     """Fits on the pools before `judged_from_ms` and judges on the others. `names` are the columns that `trained` was
-    given, in their order. Raises ValueError without pools to fit."""
+    given, in their order, `worths` the weights of its heads. Raises ValueError without pools to fit."""
     cheap, raw = prerank_names(drop), [name for name in RAW if name not in drop]
-    made = [(_pool(sets, at, trained, names, cheap, raw, heads), sets.card.as_of_ms[at]) for at in range(len(sets))]
+    made = [(_pool(sets, at, trained, names, cheap, raw, worths), sets.card.as_of_ms[at]) for at in range(len(sets))]
     learned = [pool for pool, as_of_ms in made if as_of_ms < judged_from_ms]
     judged = [pool for pool, as_of_ms in made if as_of_ms >= judged_from_ms]
     if not learned:
@@ -131,10 +132,9 @@ def signed_log(x: NDArray[np.floating]) -> NDArray[np.float64]:
     return made
 
 
-def value_of(probabilities: NDArray[np.floating], heads: tuple[str, ...]) -> NDArray[np.float64]:
-    """The value expression that the pre-rank is taught with: VALUE's weights over the heads."""
-    weights = np.array([VALUE[head] for head in heads])
-    made: NDArray[np.float64] = probabilities.astype(np.float64) @ weights
+def value_of(probabilities: NDArray[np.floating], worths: Sequence[float]) -> NDArray[np.float64]:
+    """The value that the pre-rank is taught with: the heads [n, heads] by their worths."""
+    made: NDArray[np.float64] = probabilities.astype(np.float64) @ np.array(worths)
     return made
 
 
@@ -145,11 +145,11 @@ def _pool(
     names: list[str],
     cheap: list[str],
     raw: list[str],
-    heads: tuple[str, ...],
+    worths: Sequence[float],
 ) -> _Pool:
     rows = sets.of(at)
     place = {name: n for n, name in enumerate(sets.card.features)}
-    value = value_of(trained.probabilities(np.ascontiguousarray(rows[:, [place[name] for name in names]])), heads)
+    value = value_of(trained.probabilities(np.ascontiguousarray(rows[:, [place[name] for name in names]])), worths)
     inputs = signed_log(rows[:, [place[name] for name in cheap]])
     return _Pool(inputs, rows[:, [place[name] for name in raw]].astype(np.float64), value)
 

@@ -1,9 +1,9 @@
 """The ranker as an ONNX graph: raw feature rows in, calibrated probabilities out.
 
 Written node by node instead of traced: the request's columns are read from the first row and go through the first
-layer once a list, the shared bias of both being the C of a Gemm; calibration and the neutral position are folded into
-the last layer. Invariant: for rows of one request the graph equals `TrainedRanker.probabilities` to rounding. It does
-not know how the weights came about.
+layer once a list, the shared bias of both being the C of a Gemm; the neutral position and a straight calibration are
+folded into the last layer, a bent one is a small layer of its own. Invariant: for rows of one request the graph equals
+`TrainedRanker.probabilities` to rounding. It does not know how the weights came about.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from rtp_monolith.training.calibration import Curve
 from rtp_monolith.training.models.mmoe import GATE_LOGIT_MAX
 from rtp_monolith.training.onnx_graph import Graph
 from rtp_monolith.training.ranker import TrainedRanker
@@ -105,21 +106,39 @@ def _mix(graph: Graph, weights: dict[str, NDArray[np.float64]], e: int, heads: i
 
 
 def _heads(graph: Graph, weights: dict[str, NDArray[np.float64]], trained: TrainedRanker) -> None:
-    """Towers of all heads as two Gemms with block-diagonal weights; calibration is in the second."""
+    """Towers of all heads as two Gemms with block-diagonal weights; calibration is in the second where it is a line."""
     towers = weights["tower_in"]
     heads, out, width = towers.shape
+    curves = [each.curve for each in trained.calibration]
+    straight = not any(curve.bends for curve in curves)
     first = np.zeros((heads * out, heads * width))
     last = np.zeros((heads * width, heads))
     shift = np.zeros(heads)
-    for head, (own, neutral) in enumerate(zip(trained.calibration, trained.neutral, strict=True)):
+    for head, (curve, neutral) in enumerate(zip(curves, trained.neutral, strict=True)):
+        slope, up = (curve.slope, curve.shift) if straight else (1.0, 0.0)
         first[head * out : (head + 1) * out, head * width : (head + 1) * width] = towers[head]
-        last[head * width : (head + 1) * width, head] = own.slope * weights["tower_out"][head]
-        shift[head] = own.slope * (weights["tower_out_bias"][head] + neutral) + own.shift
+        last[head * width : (head + 1) * width, head] = slope * weights["tower_out"][head]
+        shift[head] = slope * (weights["tower_out_bias"][head] + neutral) + up
     biases = graph.constant("tower_bias", weights["tower_in_bias"].reshape(-1))
     graph.add("Gemm", ["mixed", graph.constant("tower", first), biases], "tower_sum")
     graph.add("Relu", ["tower_sum"], "tower_out")
     graph.add("Gemm", ["tower_out", graph.constant("last", last), graph.constant("last_bias", shift)], "logits")
-    graph.add("Sigmoid", ["logits"], "probabilities")
+    graph.add("Sigmoid", ["logits" if straight else _bent(graph, curves)], "probabilities")
+
+
+def _bent(graph: Graph, curves: list[Curve]) -> str:
+    """Each head's `logits` through its curve: all bends of all heads are the hidden units of one small layer."""
+    bends = [(head, at, more) for head, curve in enumerate(curves) for at, more in curve.bends]
+    spread, folded = np.zeros((len(curves), len(bends))), np.zeros((len(bends), len(curves)))
+    for unit, (head, _, more) in enumerate(bends):
+        spread[head, unit], folded[unit, head] = 1.0, more
+    from_ = graph.constant("bend_from", np.array([-at for _, at, _ in bends]))
+    graph.add("Gemm", ["logits", graph.constant("bend_spread", spread), from_], "bend_sum")
+    graph.add("Relu", ["bend_sum"], "bend")
+    slope = graph.constant("curve_slope", np.diag([curve.slope for curve in curves]))
+    shift = graph.constant("curve_shift", np.array([curve.shift for curve in curves]))
+    graph.add("Gemm", ["logits", slope, shift], "curve_line")
+    return graph.add("Gemm", ["bend", graph.constant("bend_more", folded), "curve_line"], "curve")
 
 
 def run_ranker(graph: bytes, rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,39 +19,43 @@ import msgspec
 from rtp_monolith._native import Log, decision_json
 from rtp_monolith.features.published import External
 from rtp_monolith.records import Context
+from rtp_monolith.training.heads import HOUR_MS, MINUTE_MS, Head, usual
 
 CHUNK_BYTES = 1 << 20
-MINUTE_MS = 60_000
-HOUR_MS = 60 * MINUTE_MS
 POSITIVE = frozenset({"click", "view", "add_to_cart", "purchase", "like"})
 PREFIX_KEPT = 64
 LATER_KEPT = 16
 SWEEP_EVERY = 20_000
 CONTEXT_KEYS = ("device", "country", "channel", "app_version", "campaign", "query")
 READ = ("impression", "click", "view", "add_to_cart", "purchase", "like", "identify")
-HEADS = ("click", "cart", "purchase")
 DWELL_DIGITS_MAX = 12
-LABELS = {"click": 0, "add_to_cart": 1, "purchase": 2}
-"""Which head an event is a label of."""
 
 
 class Windows(msgspec.Struct, frozen=True):
-    """How long after a list's moment an event counts for it, ms. A refund counts so long after its purchase, and an
-    event that comes in up to `late_ms` after its own time still counts."""
+    """How long after a list's moment an event counts for it, ms: of the usual heads here, of `declared` ones in them.
+    A refund counts so long after its purchase, and an event that comes in up to `late_ms` after its own time still
+    counts."""
 
     click_ms: int = 30 * MINUTE_MS
     conversion_ms: int = HOUR_MS
     refund_ms: int = 14 * 24 * HOUR_MS
     late_ms: int = 0
+    declared: tuple[Head, ...] = ()
 
-    def of(self, head: int) -> int:
-        """The window of a head of HEADS, ms."""
-        return self.click_ms if head == 0 else self.conversion_ms
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """What rows are labelled with, in its order."""
+        return self.declared or usual(self.click_ms, self.conversion_ms)
+
+    @property
+    def claim_ms(self) -> int:
+        """So long a list that was taken up keeps its claim to what follows."""
+        return max(head.window_ms for head in self.heads)
 
     @property
     def longest_ms(self) -> int:
         """A list's labels are final so long after its moment."""
-        return max(self.click_ms, self.conversion_ms) + self.late_ms
+        return max(self.click_ms, self.claim_ms) + self.late_ms
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -73,7 +77,7 @@ class Served(msgspec.Struct, frozen=True):
 
 
 class SeenList(msgspec.Struct):
-    """One list: parallel `items`, `positions` and `labels` (click, cart, purchase as 0 or 1, in the order of HEADS).
+    """One list: parallel `items`, `positions` and `labels` (0 or 1 for each of `heads` heads, in their order).
 
     `offset` is the end of the log that its features may know; `prefix` are the session's positive items before it,
     oldest first, at most PREFIX_KEPT. `later` is what the session did after it and within the windows of the labels,
@@ -90,13 +94,17 @@ class SeenList(msgspec.Struct):
     context: list[tuple[str, str]]
     prefix: list[str]
     wanted: bool
+    heads: int
     served: Served | None = None
     items: list[str] = msgspec.field(default_factory=list)
     positions: list[int] = msgspec.field(default_factory=list)
     labels: list[list[int]] = msgspec.field(default_factory=list)
     where: dict[str, int] = msgspec.field(default_factory=dict)
     dwelt: dict[str, int] = msgspec.field(default_factory=dict)
-    """By item: how long, ms, it was looked at within the click window; a reader with `dwell` knows."""
+    """By item: how long, ms, it was looked at within the click window; a reader with `dwell` knows, or with a head of
+    looking."""
+    looked: dict[tuple[int, str], int] = msgspec.field(default_factory=dict)
+    """By head and item, ms that count for a head of looking."""
     later: list[tuple[str, int]] = msgspec.field(default_factory=list)
 
     @property
@@ -116,7 +124,7 @@ class SeenList(msgspec.Struct):
             at = self.where[item] = len(self.items)
             self.items.append(item)
             self.positions.append(at if position is None else position)
-            self.labels.append([0, 0, 0])
+            self.labels.append([0] * self.heads)
         return at
 
     def show_all(self, items: tuple[str, ...], positions: tuple[int | None, ...]) -> None:
@@ -127,7 +135,7 @@ class SeenList(msgspec.Struct):
             self.where.update(where)
             self.items += items
             self.positions += [at if said is None else said for at, said in enumerate(positions, first)]
-            self.labels += [[0, 0, 0] for _ in items]
+            self.labels += [[0] * self.heads for _ in items]
             return
         for item, position in zip(items, positions, strict=True):
             self.show(item, position)
@@ -183,7 +191,19 @@ class ListReader:
     ) -> None:
         self._log = log
         self._until = log.end() if until is None else until
-        self._types = (*READ, "dwell") if dwell else READ
+        heads = windows.heads
+        self._heads = len(heads)
+        self._heads_of: dict[str, list[tuple[int, int]]] = {}
+        """By event type, (head, window) of what it labels."""
+        for number, head in enumerate(heads):
+            for kind in head.events:
+                self._heads_of.setdefault(kind, []).append((number, head.window_ms))
+        self._looking = [
+            (n, each.window_ms, each.dwell_ms) for n, each in enumerate(heads) if each.dwell_ms is not None
+        ]
+        looked = ("dwell",) if dwell or self._looking else ()
+        self._types = tuple(dict.fromkeys((*READ, *self._heads_of, *looked)))
+        self._claim_ms = windows.claim_ms
         self._windows = windows
         self._longest_ms = windows.longest_ms
         self._bound = int(share * 2**64)
@@ -258,19 +278,22 @@ class ListReader:
             seen.show(items[0], position)
             before = session.person.touched.get(items[0])
             # A click elsewhere keeps its claim to what follows for as long as it can be followed.
-            if before is None or not before[1] or ts_ms - before[0].as_of_ms > self._windows.conversion_ms:
+            if before is None or not before[1] or ts_ms - before[0].as_of_ms > self._claim_ms:
                 session.person.touched[items[0]] = (seen, False)
             return
-        head = LABELS.get(kind)
-        if head is not None:
+        labelled = self._heads_of.get(kind)
+        if labelled is not None:
             order = props.get("order_id")
-            kept = items if head < 2 else tuple(i for i in items if not self._refunded(order, session_id, i, ts_ms))
-            self._label(session, event, head, kept)
-            self._follow(session, head, kept, ts_ms)
+            kept = items
+            if kind == "purchase":
+                kept = tuple(item for item in items if not self._refunded(order, session_id, item, ts_ms))
+            for head, window_ms in labelled:
+                self._label(session, event, head, window_ms, kept)
+            self._follow(session, *labelled[0], kept, ts_ms)
         if kind in POSITIVE:
             session.prefix.extend((offset, item) for item in items)
             del session.prefix[:-PREFIX_KEPT]
-        elif kind == "dwell":
+        if kind == "dwell":
             self._looked(session, event)
 
     def _show(self, events: _Impressions) -> None:
@@ -280,7 +303,7 @@ class ListReader:
         first = (offset, "impression", user, session_id, items[:1], times[0], request_id, positions[0], props)
         seen = self._list(offset, session, first)
         seen.show_all(items, positions)
-        touched, claimed_ms = session.person.touched, self._windows.conversion_ms
+        touched, claimed_ms = session.person.touched, self._claim_ms
         shown = (seen, False)
         if touched.keys().isdisjoint(items):
             touched.update(dict.fromkeys(items, shown))
@@ -321,9 +344,8 @@ class ListReader:
             return seen
         served = self._served.pop(key, None)
         context = [(name, props[name]) for name in CONTEXT_KEYS if name in props]
-        seen = SeenList(
-            offset, ts_ms, request_id, user, session_id, props.get("surface", ""), context, [], self._drawn(key)
-        )
+        surface, wanted = props.get("surface", ""), self._drawn(key)
+        seen = SeenList(offset, ts_ms, request_id, user, session_id, surface, context, [], wanted, self._heads)
         seen.prefix = [item for at, item in session.prefix if at < seen.offset]
         if served is not None:
             self._attach(seen, served)
@@ -335,8 +357,7 @@ class ListReader:
         heapq.heappush(self._heap, (seen.offset, self._number, seen))
         return seen
 
-    def _label(self, session: _Session, event: _Event, head: int, items: tuple[str, ...]) -> None:
-        window_ms = self._windows.of(head)
+    def _label(self, session: _Session, event: _Event, head: int, window_ms: int, items: tuple[str, ...]) -> None:
         for item in items:
             seen = self._shown(session, event, item, window_ms)
             if seen is None:
@@ -347,11 +368,29 @@ class ListReader:
 
     def _looked(self, session: _Session, event: _Event) -> None:
         said = event[8].get("dwell_ms", "")
-        if said.isascii() and said.isdigit() and len(said) <= DWELL_DIGITS_MAX:
-            for item in event[4]:
-                seen = self._shown(session, event, item, self._windows.click_ms)
-                if seen is not None:
-                    seen.dwelt[item] = seen.dwelt.get(item, 0) + int(said)
+        if not (said.isascii() and said.isdigit() and len(said) <= DWELL_DIGITS_MAX):
+            return
+        for item in event[4]:
+            seen = self._shown(session, event, item, self._windows.click_ms)
+            if seen is not None:
+                seen.dwelt[item] = seen.dwelt.get(item, 0) + int(said)
+            for head, window_ms, wanted_ms in self._looking:
+                self._dwelt(session, event, item, int(said), head, window_ms, wanted_ms)
+
+    def _dwelt(
+        self, session: _Session, event: _Event, item: str, ms: int, head: int, window_ms: int, wanted_ms: int
+    ) -> None:
+        """Adds to the looking that counts for a head, and labels the list once it is enough."""
+        seen = self._shown(session, event, item, window_ms)
+        if seen is None:
+            return
+        key = (head, item)
+        seen.looked[key] = seen.looked.get(key, 0) + ms
+        if seen.looked[key] >= wanted_ms and not seen.labels[seen.where[item]][head]:
+            seen.labels[seen.where[item]][head] = 1
+            self._follow(session, head, window_ms, (item,), event[5])
+            if head == 0:
+                session.person.touched[item] = (seen, True)
 
     def _shown(self, session: _Session, event: _Event, item: str, window_ms: int) -> SeenList | None:
         """The list that the event itself names, else the last one that showed the item to this person; None when its
@@ -365,10 +404,10 @@ class ListReader:
         # A list is final at a place of the log, wherever the pieces end in which the log is read.
         return seen if self.now_ms <= seen.as_of_ms + self._longest_ms else None
 
-    def _follow(self, session: _Session, head: int, items: tuple[str, ...], ts_ms: int) -> None:
+    def _follow(self, session: _Session, head: int, window_ms: int, items: tuple[str, ...], ts_ms: int) -> None:
         """Notes what was done with the lists of the session that are open for it; who has enough is followed no more,
         so a session of any length costs LATER_KEPT notes a list."""
-        open_ms, window_ms = self.now_ms - self._longest_ms, self._windows.of(head)
+        open_ms = self.now_ms - self._longest_ms
         done = [(item, head) for item in items]
         for seen in session.followed:
             if seen.as_of_ms >= open_ms and 0 <= ts_ms - seen.as_of_ms <= window_ms:

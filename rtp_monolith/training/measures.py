@@ -59,23 +59,3 @@ def calibration_error(probabilities: NDArray[np.floating], labels: Labels, bins:
     p = probabilities.astype(np.float64)
     gaps = [abs(float(p[part].mean()) - float((labels[part] > 0).mean())) * len(part) for part in parts]
     return float(sum(gaps) / len(order))
-
-
-def platt(logits: NDArray[np.floating], labels: Labels, *, steps: int = 50) -> tuple[float, float]:
-    """(slope, shift) of sigmoid(slope * logit + shift) with the least log-loss, by Newton's method; (1, 0) when the
-    labels are all alike (Platt 1999, with a weak pull towards (1, 0) instead of smoothed targets)."""
-    x, y = logits.astype(np.float64), (labels > 0).astype(np.float64)
-    if len(y) == 0 or y.min() == y.max():
-        return 1.0, 0.0
-    design = np.stack([x, np.ones_like(x)])
-    at = np.array([1.0, 0.0])
-    pull = np.array([1.0, 1e-3])
-    for _ in range(steps):
-        p = 1.0 / (1.0 + np.exp(-np.clip(at @ design, -50.0, 50.0)))
-        gradient = design @ (p - y) + pull * (at - np.array([1.0, 0.0]))
-        curvature = (design * (p * (1.0 - p))) @ design.T + np.diag(pull)
-        move = np.linalg.solve(curvature, gradient)
-        at = at - move
-        if float(np.abs(move).max()) < 1e-10:
-            break
-    return (float(at[0]), float(at[1])) if at[0] > 0 else (1.0, 0.0)

@@ -31,7 +31,8 @@ from rtp_monolith.features.declared import declared
 from rtp_monolith.features.spec import Feature
 from rtp_monolith.manifest import claim
 from rtp_monolith.state.recovery import open_log
-from rtp_monolith.training.lists import HEADS, ListReader, SeenList, Windows
+from rtp_monolith.training.heads import Head, declared_heads, usual
+from rtp_monolith.training.lists import ListReader, SeenList, Windows
 from rtp_monolith.training.logged import LoggedRows
 from rtp_monolith.training.parts import PartFolder
 from rtp_monolith.training.past import Past
@@ -40,7 +41,7 @@ from rtp_monolith.training.replay import Progress, RowCounts, list_rows
 GROUP_ROWS = 16_384
 PART_ROWS = 8 * GROUP_ROWS
 HEAD_BYTES = 1 << 16
-LABELS = (*HEADS, "dwell")
+LABELS = (*(head.name for head in usual()), "dwell")
 PLAIN = (
     ("list", pa.int64()),
     ("as_of_ms", pa.int64()),
@@ -56,7 +57,8 @@ PLAIN = (
     *((f"label_{name}", pa.int8()) for name in LABELS),
     ("dwell_ms", pa.int64()),
 )
-"""Columns ahead of the features, one row per shown item. `propensity` and `bundle` are null without a decision."""
+"""Columns ahead of the features, one row per shown item; behind them a label for each other head that is declared.
+`propensity` and `bundle` are null without a decision."""
 
 
 class DatasetSettings(msgspec.Struct, frozen=True):
@@ -99,6 +101,7 @@ def write_dataset(
     there yet. Raises DataError: what `PartFolder` raises, `log_truncated`, `outside_log` when the range holds nothing
     of the log and `no_lists` when nobody was shown anything in it."""
     features = declared(config).features
+    settings = _labelled(settings, config)
     claim(data, config.partitions, create=False)
     log = open_log(data, config, read_only=True)
     try:
@@ -112,6 +115,16 @@ def write_dataset(
         log.close()
     card = folder.card
     return Written(str(out), len(card.parts), sum(part.rows for part in card.parts), card.counts)
+
+
+def _labelled(settings: DatasetSettings, config: Config) -> DatasetSettings:
+    """With the declared heads, and the usual ones of which none is declared: every dataset has their columns."""
+    windows, heads = settings.windows, declared_heads(config)
+    if not heads:
+        return settings
+    taken = {head.name for head in heads}
+    others = (head for head in usual(windows.click_ms, windows.conversion_ms) if head.name not in taken)
+    return msgspec.structs.replace(settings, windows=msgspec.structs.replace(windows, declared=(*heads, *others)))
 
 
 @contextlib.contextmanager
@@ -130,7 +143,7 @@ def _run(log: Log, config: Config, settings: DatasetSettings, features: tuple[Fe
     """All that decides the rows, as the card holds it; the log is the one up to `log_end`."""
     end = log.end()
     return {
-        "settings": msgspec.to_builtins(settings),
+        "settings": msgspec.json.decode(msgspec.json.encode(settings)),
         "config": config.digest(),
         "plan": f"{compile_plan(features).digest:016x}",
         "features": {each.name: each.fingerprint() for each in features},
@@ -166,7 +179,8 @@ class _Walk:
         self._past, self._log, self._settings, self._folder = past, log, settings, folder
         self._plan = compile_plan(features)
         self._logged = LoggedRows(self._plan.names, bundles, features)
-        self._schema = _schema(features)
+        self._heads = settings.windows.heads
+        self._schema = _schema(features, self._heads)
         parts = folder.card.parts
         self._counts = msgspec.convert(parts[-1].counts, _Counts) if parts else _Counts()
         self._skip = parts[-1].lists if parts else 0
@@ -180,7 +194,7 @@ class _Walk:
         past = self._past
         if self._folder.card.parts:
             past.advance(self._folder.card.parts[-1].past)
-        with _Rows(self._schema, self._folder, settings.dwell_ms) as buffer:
+        with _Rows(self._schema, self._folder, self._heads, settings.dwell_ms) as buffer:
             for number, seen in enumerate(self._in_range(reader)):
                 if progress is not None:
                     progress(reader.position, end)
@@ -223,17 +237,23 @@ class _Walk:
         raise DataError(text, code="no_lists")
 
 
-def _schema(features: tuple[Feature, ...]) -> pa.Schema:
+def _others(heads: tuple[Head, ...]) -> list[str]:
+    """Names of the heads beside those of LABELS."""
+    return [head.name for head in heads if head.name not in LABELS]
+
+
+def _schema(features: tuple[Feature, ...], heads: tuple[Head, ...]) -> pa.Schema:
     """Every feature's column says its fingerprint."""
     known = [pa.field(each.name, pa.float32(), False, {"fingerprint": each.fingerprint()}) for each in features]
-    return pa.schema([*(pa.field(name, kind) for name, kind in PLAIN), *known])
+    labels = [pa.field(f"label_{name}", pa.int8()) for name in _others(heads)]
+    return pa.schema([*(pa.field(name, kind) for name, kind in PLAIN), *labels, *known])
 
 
 class _Rows:
     """Lists on their way into a part: a group of rows in memory, the groups before it in the draft."""
 
-    def __init__(self, schema: pa.Schema, folder: PartFolder, dwell_ms: int) -> None:
-        self._schema, self._folder, self._dwell_ms = schema, folder, dwell_ms
+    def __init__(self, schema: pa.Schema, folder: PartFolder, heads: tuple[Head, ...], dwell_ms: int) -> None:
+        self._schema, self._folder, self._heads, self._dwell_ms = schema, folder, heads, dwell_ms
         self._writer: parquet.ParquetWriter | None = None
         self._lists: list[tuple[int, SeenList]] = []
         self._features: list[NDArray[np.float32]] = []
@@ -294,12 +314,14 @@ class _Rows:
             return pa.array([value for _, seen in self._lists for value in of(seen)], kind)
 
         every = itertools.chain.from_iterable(itertools.chain.from_iterable(seen.labels for _, seen in self._lists))
-        labels = np.fromiter(every, np.int8).reshape(-1, len(HEADS))
+        labels = np.fromiter(every, np.int8).reshape(-1, len(self._heads))
         dwelt = np.zeros(len(labels), np.int64)
         starts = np.cumsum(sizes) - sizes
         for (_, seen), start in zip(self._lists, starts.tolist(), strict=True):
             for item, dwell_ms in seen.dwelt.items():
                 dwelt[start + seen.where[item]] = dwell_ms
+        by_name = {"dwell": pa.array((dwelt >= self._dwell_ms).astype(np.int8))}
+        by_name |= {head.name: pa.array(np.ascontiguousarray(labels[:, at])) for at, head in enumerate(self._heads)}
         return [
             pa.array(np.repeat(np.array([number for number, _ in self._lists]), sizes), pa.int64()),
             per_list(pa.int64(), lambda seen: seen.as_of_ms),
@@ -312,9 +334,9 @@ class _Rows:
             per_row(pa.string(), lambda seen: seen.items),
             per_row(pa.int32(), lambda seen: seen.positions),
             per_row(pa.float32(), _propensities),
-            *(pa.array(np.ascontiguousarray(labels[:, head])) for head in range(len(HEADS))),
-            pa.array((dwelt >= self._dwell_ms).astype(np.int8)),
+            *(by_name[name] for name in LABELS),
             pa.array(dwelt),
+            *(by_name[name] for name in _others(self._heads)),
         ]
 
 

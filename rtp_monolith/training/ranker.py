@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from rtp_monolith.training.measures import auc, calibration_error, log_loss, platt
+from rtp_monolith.training.calibration import Calibration, Method, calibrate
+from rtp_monolith.training.measures import auc, log_loss
 from rtp_monolith.training.models.mmoe import Columns, Mmoe, MmoeSettings, fit_columns
 
 Loss = Literal["pointwise", "pairwise", "listwise"]
@@ -41,6 +42,7 @@ class RankerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch_rows: int = 2048
     epochs: int = 8
     patience: int = 6
+    calibration: Method = "platt"
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -71,17 +73,6 @@ class WantedRows(msgspec.Struct, frozen=True):
 
     def __len__(self) -> int:
         return len(self.gain)
-
-
-class Calibration(msgspec.Struct, frozen=True):
-    """One head on the calibration slice: sigmoid(slope * logit + shift), the error before and after, the rows."""
-
-    slope: float
-    shift: float
-    ece_before: float
-    ece_after: float
-    rows: int
-    positives: int
 
 
 class Epoch(msgspec.Struct, frozen=True):
@@ -117,10 +108,10 @@ class TrainedRanker(msgspec.Struct, frozen=True):
 
     def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Calibrated probabilities at the neutral position [n, heads]."""
-        slope = np.array([each.slope for each in self.calibration], np.float32)
-        shift = np.array([each.shift for each in self.calibration], np.float32)
-        made: NDArray[np.float32] = 1.0 / (1.0 + np.exp(-(self.logits(features) * slope + shift)))
-        return made
+        logits = self.logits(features)
+        curves = [each.curve for each in self.calibration]
+        made = [curve.probabilities(logits[:, head]) for head, curve in enumerate(curves)]
+        return np.stack(made, axis=1).astype(np.float32)
 
 
 Report = Callable[[Epoch, int], None]
@@ -171,7 +162,10 @@ def train_ranker(
     with torch.no_grad():
         neutral = model.shown_at(data.position).mean(dim=0).tolist()
     raw = TrainedRanker(model, used, neutral, [], run.epochs)
-    return msgspec.structs.replace(raw, calibration=_calibrate(raw.logits(calibration.features), calibration.labels))
+    logits, labels = raw.logits(calibration.features), calibration.labels
+    heads = range(labels.shape[1])
+    curves = [calibrate(logits[:, head], labels[:, head], settings.calibration) for head in heads]
+    return msgspec.structs.replace(raw, calibration=curves)
 
 
 def _fresh(columns: Columns, labels: NDArray[np.uint8], settings: RankerSettings, seed: int) -> Mmoe:
@@ -306,21 +300,6 @@ def _validate(
             of_pools = sum(float(pools.loss(model, *part)) * (int(part[1][-1]) + 1) for part in parts)
         of_pools /= len(pools.starts)
     return Epoch(number, loss, total + settings.pool_weight * of_pools, of_pools, auc(logits[:, 0], rows.labels[:, 0]))
-
-
-def _calibrate(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> list[Calibration]:
-    made = []
-    for head in range(labels.shape[1]):
-        slope, shift = platt(logits[:, head], labels[:, head])
-        before = 1.0 / (1.0 + np.exp(-logits[:, head].astype(np.float64)))
-        after = 1.0 / (1.0 + np.exp(-(slope * logits[:, head].astype(np.float64) + shift)))
-        own = labels[:, head]
-        made.append(
-            Calibration(
-                slope, shift, calibration_error(before, own), calibration_error(after, own), len(own), int(own.sum())
-            )
-        )
-    return made
 
 
 class _Run:

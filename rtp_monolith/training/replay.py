@@ -24,7 +24,7 @@ from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.features.declared import declared
 from rtp_monolith.features.spec import Feature
 from rtp_monolith.state.recovery import open_log
-from rtp_monolith.training.lists import HEADS, ListReader, SeenList, Windows
+from rtp_monolith.training.lists import ListReader, SeenList, Windows
 from rtp_monolith.training.logged import LoggedRows
 from rtp_monolith.training.past import Past
 
@@ -150,7 +150,8 @@ def _replayed(past: Past, asking: Asking | None, seen: SeenList, plan: Plan) -> 
 class RowTable:
     """Rows in a folder, appended list by list and read back as arrays mapped from the files.
 
-    Per row: `features` f32 [n, F], `labels` u8 [n, 3] in the order of HEADS, `position` u16, `item` and `list` i32.
+    Per row: `features` f32 [n, F], `labels` u8 [n, heads] in the order of `heads`, `position` u16, `item` and
+    `list` i32.
     Per list: `as_of_ms` i64, `surface` i32, `start` i64 (its first row), `prefix` i32 [lists, length] with -1 on the
     right and `prefix_length` i32. Items and surfaces are numbers into `items` and `surfaces`, in order of appearance.
     """
@@ -164,7 +165,7 @@ class RowTable:
         card = self.card
         n, lists = card.rows, card.lists
         self.features: NDArray[np.float32] = self._map("features", "<f4", (n, len(card.features)))
-        self.labels: NDArray[np.uint8] = self._map("labels", "u1", (n, len(HEADS)))
+        self.labels: NDArray[np.uint8] = self._map("labels", "u1", (n, len(card.heads)))
         self.position: NDArray[np.uint16] = self._map("position", "<u2", (n,))
         self.item: NDArray[np.int32] = self._map("item", "<i4", (n,))
         self.list: NDArray[np.int32] = self._map("list", "<i4", (n,))
@@ -192,6 +193,7 @@ class TableCard(msgspec.Struct, frozen=True):
     features: list[str]
     items: list[str]
     surfaces: list[str]
+    heads: list[str]
     prefix_length: int
     counts: RowCounts
 
@@ -200,11 +202,13 @@ def write_table(
     folder: Path,
     lists: Iterator[ListRows],
     names: Sequence[str],
+    heads: Sequence[str],
     length: int,
     counts: RowCounts,
     before_sealing: Callable[[], object] | None = None,
 ) -> RowTable:
-    """Appends every list to the files of `folder` and seals them. `length` is the longest prefix kept."""
+    """Appends every list to the files of `folder` and seals them. `names` are of the columns, `heads` of the labels,
+    `length` is the longest prefix kept."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: (folder / f"{name}.bin").open("wb") for name, _ in (*RowTable.PER_ROW, *RowTable.PER_LIST)}
     items: dict[str, int] = {}
@@ -236,7 +240,7 @@ def write_table(
         file.close()
     if before_sealing is not None:
         before_sealing()
-    card = TableCard(rows, number, list(names), list(items), list(surfaces), length, counts)
+    card = TableCard(rows, number, list(names), list(items), list(surfaces), list(heads), length, counts)
     draft = folder / "rows.draft"
     draft.write_bytes(msgspec.json.encode(card))
     draft.replace(folder / "rows.json")

@@ -6,24 +6,24 @@ report is written.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtp_monolith.training.dataset import AFFINITY
-from rtp_monolith.training.lists import HEADS
 from rtp_monolith.training.measures import auc, calibration_error, log_loss, ndcg
 from rtp_monolith.training.ranker import Rows, TrainedRanker, WantedRows
 
 POPULARITY = "item_popularity"
 
 
-def judgement(trained: TrainedRanker, rows: Rows) -> dict[str, object]:
+def judgement(trained: TrainedRanker, rows: Rows, heads: Sequence[str]) -> dict[str, object]:
     """By head: AUC, NDCG@10 within lists and log-loss of the model, AUC and NDCG of popularity and affinity alone."""
     probabilities = trained.probabilities(rows.features)
     said: dict[str, object] = {}
-    for head, name in enumerate(HEADS):
+    for head, name in enumerate(heads):
         own = rows.labels[:, head]
         orders: dict[str, NDArray[np.float32]] = {"model": probabilities[:, head]}
         for label, column in (("popularity", POPULARITY), ("affinity", AFFINITY)):
@@ -40,20 +40,21 @@ def judgement(trained: TrainedRanker, rows: Rows) -> dict[str, object]:
     return said
 
 
-def calibration(trained: TrainedRanker, rows: Rows) -> dict[str, object]:
+def calibration(trained: TrainedRanker, rows: Rows, heads: Sequence[str]) -> dict[str, object]:
     """By head: the fitted curve, the error before and after where it was fitted, and after on the slice that judges."""
     probabilities = trained.probabilities(rows.features)
     return {
         name: {
-            "slope": own.slope,
-            "shift": own.shift,
+            "slope": own.curve.slope,
+            "shift": own.curve.shift,
+            "bends": len(own.curve.bends),
             "ece_before": own.ece_before,
             "ece_after": own.ece_after,
             "ece_judged": calibration_error(probabilities[:, head], rows.labels[:, head]),
             "rows": own.rows,
             "positives": own.positives,
         }
-        for head, (name, own) in enumerate(zip(HEADS, trained.calibration, strict=True))
+        for head, (name, own) in enumerate(zip(heads, trained.calibration, strict=True))
     }
 
 
@@ -69,7 +70,7 @@ def pools(wanted: WantedRows) -> dict[str, int]:
 def headline(report: dict[str, Any]) -> dict[str, object]:
     """What a manifest says of a bundle in a few numbers."""
     said: dict[str, object] = {}
-    for name in HEADS:
+    for name in report["judged"]:
         said[f"{name}_auc"] = report["judged"][name]["auc"]["model"]
         said[f"{name}_ndcg"] = report["judged"][name]["ndcg"]["model"]
         said[f"{name}_ece"] = report["calibration"][name]["ece_judged"]

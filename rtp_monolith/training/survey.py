@@ -17,7 +17,8 @@ from rtp_monolith._native import Log
 from rtp_monolith.config import Config
 from rtp_monolith.errors import DataError
 from rtp_monolith.state.recovery import open_log
-from rtp_monolith.training.lists import CHUNK_BYTES, MINUTE_MS, POSITIVE
+from rtp_monolith.training.heads import MINUTE_MS
+from rtp_monolith.training.lists import CHUNK_BYTES, POSITIVE
 
 ITEM_KIND = 2
 DECISION_KIND = 7

@@ -22,6 +22,7 @@ from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.declared import declared
 from rtp_monolith.features.marks import GAP_EDGES_S
 from rtp_monolith.ranking import bundle as bundles
+from rtp_monolith.ranking.surfaces import compile_surfaces
 from rtp_monolith.training.dataset import AFFINITY, SESSION_COLUMNS
 from rtp_monolith.training.recall_weight import WEIGHTS
 
@@ -149,9 +150,34 @@ def test_without_the_session_nothing_of_it_is_read(data: Path, tmp_path: Path, m
     assert {*manifest["features"]} - {*own} < {*document(made, "manifest.json")["features"]}
 
 
-def test_with_marks_the_bundle_says_so_and_a_shard_takes_it(data: Path, tmp_path: Path, made: Path) -> None:
-    assert run(["train", "--data", str(data), "--out", str(tmp_path), *SMALL, "--marks", "on"]) == 0
+HEADS = """
+[heads.click]
+events = ["click"]
+[heads.look]
+dwell = "5s"
+worth = 0.5
+[heads.order]
+events = ["add_to_cart", "purchase"]
+within = "1h"
+worth = 3.0
+"""
+
+
+def test_with_marks_and_heads_the_bundle_says_so_and_a_shard_takes_it(data: Path, tmp_path: Path, made: Path) -> None:
+    heads = tmp_path / "heads.toml"
+    heads.write_text(HEADS)
+    options = [*SMALL, "--marks", "on", "--config", str(heads), "--calibration", "isotonic"]
+    assert run(["train", "--data", str(data), "--out", str(tmp_path), *options]) == 0
     folder = tmp_path / "tiny" / "1"
+    assert document(folder, "manifest.json")["ranker"]["heads"] == ["click", "look", "order"]
+    said = document(folder, "report.json")
+    assert list(said["judged"]) == list(said["calibration"]) == ["click", "look", "order"]
+    usual = document(made, "report.json")["judged"]
+    assert said["judged"]["click"]["positives"] == usual["click"]["positives"]
+    assert said["judged"]["order"]["positives"] >= usual["cart"]["positives"] > 0
+    assert said["judged"]["look"]["positives"] > 0 and said["calibration"]["click"]["bends"] > 0
+    assert all(0 <= each["ece_judged"] < 0.1 for each in said["calibration"].values())
+    compile_surfaces(load(heads))["home"].value.check(["click", "look", "order"])
     marks = document(folder, "manifest.json")["encoder"]["marks"]
     assert marks["gap_edges_s"] == list(GAP_EDGES_S) and {"click", "add_to_cart", "purchase"} <= {*marks["actions"]}
     report = document(folder, "report.json")["encoder"]["marks"]

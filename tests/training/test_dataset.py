@@ -12,12 +12,13 @@ from rtp_monolith.training.dataset import REQUEST_COLUMNS, SESSION_COLUMNS, SOUR
 from rtp_monolith.training.lists import SeenList
 from rtp_monolith.training.replay import ListRows, RowCounts, RowTable, write_table
 
+HEADS = ("click", "cart", "purchase")
 NAMES = [feature.name for feature in (*FEATURES, *CASCADE)]
 
 
 def table(folder: Path) -> RowTable:
     def one(at_ms: int, items: str, prefix: list[str], surface: str) -> ListRows:
-        seen = SeenList(0, at_ms, None, None, "s", surface, [], prefix, True)
+        seen = SeenList(0, at_ms, None, None, "s", surface, [], prefix, True, 3)
         for item in items:
             seen.show(item, None)
         return ListRows(seen, np.full((len(items), len(NAMES)), at_ms, np.float32))
@@ -27,7 +28,7 @@ def table(folder: Path) -> RowTable:
         one(2, "abcd", ["c", "a", "unknown", "b"], "search"),
         one(3, "c", ["a"], "elsewhere"),
     ]
-    return write_table(folder, iter(lists), NAMES, 50, RowCounts())
+    return write_table(folder, iter(lists), NAMES, HEADS, 50, RowCounts())
 
 
 def test_a_slice_is_of_time(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def pools(folder: Path, sets: int = 12) -> CandidateSets:
 
 def run(folder: Path, near: float, found: float = 0.0, **more: object):  # type: ignore[no-untyped-def]
     taste: TrainedRanker = Taste(near, found)  # type: ignore[assignment]
-    return distill(pools(folder), taste, NAMES, ("click", "cart", "purchase"), 8, **more)  # type: ignore[arg-type]
+    return distill(pools(folder), taste, NAMES, (1.0, 2.0, 4.0), 8, **more)  # type: ignore[arg-type]
 
 
 def test_it_finds_what_the_ranker_looks_at(tmp_path: Path) -> None:
@@ -84,9 +84,9 @@ def test_without_the_session_there_is_no_affinity(tmp_path: Path) -> None:
 def test_without_pools_to_learn_from_it_says_so(tmp_path: Path) -> None:
     taste: TrainedRanker = Taste(1.0, 0.0)  # type: ignore[assignment]
     with pytest.raises(ValueError, match="no pool"):
-        distill(pools(tmp_path), taste, NAMES, ("click", "cart", "purchase"), 0)
+        distill(pools(tmp_path), taste, NAMES, (1.0, 2.0, 4.0), 0)
 
 
 def test_signs_and_values() -> None:
     assert signed_log(np.array([np.e - 1, 1 - np.e, 0.0])) == pytest.approx([1.0, -1.0, 0.0])
-    assert value_of(np.array([[0.5, 0.1, 0.01]]), ("click", "cart", "purchase")) == pytest.approx([0.74])
+    assert value_of(np.array([[0.5, 0.1, 0.01]]), (1.0, 2.0, 4.0)) == pytest.approx([0.74])

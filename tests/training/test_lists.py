@@ -11,9 +11,10 @@ import pytest
 
 from rtp_monolith._native import Log
 from rtp_monolith.clock import ManualClock
-from rtp_monolith.config import Config
+from rtp_monolith.config import Config, parse
 from rtp_monolith.state.recovery import open_log
 from rtp_monolith.state.shard_state import ShardState
+from rtp_monolith.training.heads import Head, declared_heads, usual
 from rtp_monolith.training.lists import LATER_KEPT, ListReader, SeenList, Windows
 from tests.training.shards import HOUR_MS, MINUTE_MS, Event, T, event, folder, seen
 
@@ -223,3 +224,51 @@ def test_what_is_told_of_later_is_bounded(tmp_path: Path) -> None:
     ]
     first, second = lists(tmp_path, events)
     assert first.later == [("abc"[n % 3], 0) for n in range(LATER_KEPT)] and second.later == []
+
+
+STREAMING = """
+[heads.play]
+events = ["view", "click"]
+[heads.finish]
+dwell = "20s"
+within = "2h"
+worth = 3.0
+[heads.like]
+events = ["like"]
+within = "1d"
+"""
+
+
+def test_heads_are_those_that_are_declared(tmp_path: Path) -> None:
+    heads = declared_heads(parse(STREAMING))
+    assert heads == (
+        Head("play", ("view", "click"), 30 * MINUTE_MS),
+        Head("finish", (), 2 * HOUR_MS, 20_000, 3.0),
+        Head("like", ("like",), 24 * HOUR_MS),
+    )
+    assert declared_heads(Config()) == () and [head.name for head in usual()] == ["click", "cart", "purchase"]
+    events = [
+        *seen("r1", "abcd", 0),
+        event("view", "a", MINUTE_MS),
+        event("dwell", "a", 2 * MINUTE_MS, props={"dwell_ms": "15000"}),
+        event("dwell", "b", 2 * MINUTE_MS, props={"dwell_ms": "19999"}),
+        event("add_to_cart", "b", 3 * MINUTE_MS),
+        event("dwell", "a", HOUR_MS, props={"dwell_ms": "5000"}),
+        event("dwell", "c", 3 * HOUR_MS, props={"dwell_ms": "60000"}),
+        event("like", "d", 23 * HOUR_MS),
+        event("like", "c", 25 * HOUR_MS),
+    ]
+    windows = Windows(declared=heads)
+    assert labels(tmp_path, events, windows=windows) == {"r1": [[1, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 1]]}
+    assert windows.longest_ms == 24 * HOUR_MS
+
+
+def test_the_first_head_claims_what_follows(tmp_path: Path) -> None:
+    events = [
+        *seen("r1", "a", 0),
+        event("view", "a", MINUTE_MS),
+        *seen("r2", "a", 2 * MINUTE_MS),
+        event("like", "a", 3 * MINUTE_MS),
+    ]
+    windows = Windows(declared=declared_heads(parse(STREAMING)))
+    assert labels(tmp_path, events, windows=windows) == {"r1": [[1, 0, 1]], "r2": [[0, 0, 0]]}

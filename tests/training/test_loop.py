@@ -46,7 +46,7 @@ def trained(sessions: Sessions, settings: Settings, **more: object) -> tuple[Ses
 
 
 def weights(model: SessionModel) -> torch.Tensor:
-    return torch.cat([each.detach().flatten() for each in model.parameters()])
+    return torch.cat([each.detach().cpu().flatten() for each in model.parameters()])
 
 
 @pytest.mark.parametrize("body", sorted(ENCODERS))

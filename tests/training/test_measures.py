@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from rtp_monolith.training.measures import auc, calibration_error, log_loss, ndcg, platt
+from rtp_monolith.training.measures import auc, calibration_error, log_loss, ndcg
 
 
 def labels(*values: int) -> np.ndarray:
@@ -40,18 +40,3 @@ def test_calibration_error_is_the_gap_of_bins() -> None:
     p = np.repeat([0.1, 0.6], 10)
     assert calibration_error(p, labels(*[0] * 10, *[1] * 10), bins=2) == pytest.approx(0.25)
     assert calibration_error(p, labels(1, *[0] * 9, *[1] * 6, *[0] * 4), bins=2) == pytest.approx(0.0)
-
-
-def test_platt_finds_the_curve_that_made_the_labels() -> None:
-    rng = np.random.default_rng(5)
-    logits = rng.normal(size=200_000)
-    own = (rng.random(200_000) < 1 / (1 + np.exp(-(0.5 * logits - 1.5)))).astype(np.uint8)
-    slope, shift = platt(logits, own)
-    assert (slope, shift) == (pytest.approx(0.5, abs=0.02), pytest.approx(-1.5, abs=0.02))
-    before, after = (1 / (1 + np.exp(-x)) for x in (logits, slope * logits + shift))
-    assert calibration_error(before, own) > 0.2 and calibration_error(after, own) < 0.005
-
-
-def test_labels_that_are_all_alike_leave_the_curve_alone() -> None:
-    assert platt(np.array([1.0, 2.0]), labels(0, 0)) == (1.0, 0.0)
-    assert platt(np.zeros(0), labels()) == (1.0, 0.0)

@@ -18,7 +18,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from rtp_monolith.cli.main import run
-from rtp_monolith.config import Config
+from rtp_monolith.config import Config, parse
 from rtp_monolith.errors import DataError
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.training import point_in_time
@@ -50,6 +50,24 @@ def labels(found: list[dict[str, Any]]) -> dict[tuple[str, str], str]:
         (row["request_id"], row["item_id"]): "".join(letter for name, letter in names.items() if row[name])
         for row in found
     }
+
+
+def test_declared_heads_have_columns_beside_the_usual_ones(tmp_path: Path) -> None:
+    config = parse('[heads.finish]\ndwell = "5s"\n[heads.click]\nevents = ["like"]\n')
+    events = [
+        *seen("r1", "ab", 0),
+        event("like", "a", MINUTE_MS),
+        event("add_to_cart", "b", MINUTE_MS),
+        event("click", "b", MINUTE_MS),
+        event("dwell", "b", 2 * MINUTE_MS, props={"dwell_ms": "5000"}),
+    ]
+    write_dataset(folder(tmp_path / "data", [*events, *END]), config, tmp_path / "out", ALWAYS)
+    names = ("label_click", "label_cart", "label_purchase", "label_dwell", "label_finish", "dwell_ms")
+    assert [[row[name] for name in names] for row in rows(tmp_path / "out")] == [
+        [1, 0, 0, 0, 0, 0],
+        [0, 1, 0, 0, 1, 5000],
+    ]
+    assert "label_finish" not in made(tmp_path / "usual", events)[0]
 
 
 def test_a_row_says_list_item_place_outcome_and_features(tmp_path: Path) -> None:

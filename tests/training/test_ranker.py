@@ -95,6 +95,16 @@ def test_the_graph_says_what_the_model_says(ranker: TrainedRanker) -> None:
     assert run_ranker(graph, rows[:0]).shape == (0, 3)
 
 
+def test_a_bent_calibration_is_in_the_graph_too() -> None:
+    made = trained(msgspec.structs.replace(SMALL, calibration="isotonic"))
+    assert any(each.curve.bends for each in made.calibration), "there is something to bend"
+    graph, rows = ranker_graph(made), JUDGED.features[:, made.used]
+    for start, size in ((0, 5), (5, 1), (10, 0)):
+        assert parity(graph, made, rows[start : start + size]) < 1e-5
+    expected, own = made.probabilities(JUDGED.features).mean(axis=0), JUDGED.labels.mean(axis=0)
+    assert expected == pytest.approx(own, abs=0.02)
+
+
 def test_the_graph_reads_the_requests_columns_from_the_first_row(ranker: TrainedRanker) -> None:
     graph = ranker_graph(ranker)
     rows = JUDGED.features[:10][:, ranker.used].copy()

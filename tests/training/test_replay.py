@@ -24,6 +24,7 @@ from tests.training.test_lists import END
 
 SERVING = Config(audit=Audit(share=1.0))
 """Every decision carries its vectors."""
+HEADS = ("click", "cart", "purchase")
 NAMES = [feature.name for feature in FEATURES]
 
 
@@ -124,7 +125,7 @@ def test_a_table_gives_back_what_was_written(tmp_path: Path) -> None:
     ]
     made = rows(folder(tmp_path / "data", events))
     counts = RowCounts(lists=2, rows=3)
-    table = write_table(tmp_path / "rows", iter(made), NAMES, 4, counts)
+    table = write_table(tmp_path / "rows", iter(made), NAMES, HEADS, 4, counts)
     again = RowTable(tmp_path / "rows")
     for one in (table, again):
         assert np.array_equal(one.features, np.concatenate([each.features for each in made]))
