@@ -148,7 +148,7 @@ _LIST_REPLY = _object(
         "send": _object(
             ("send", "score", "reason"),
             {"send": BOOLEAN, "score": NUMBER, "next_ms": TIME_MS}
-            | {"reason": {"type": "string", "examples": ["ok", "below_threshold", "quiet_time", "too_many", "too_soon"]}},
+            | {"reason": {"type": "string", "examples": ["ok", "below_threshold", "quiet_time", "too_many"]}},
             text="on a surface that sends: whether to send the first item",
         ),
     },
