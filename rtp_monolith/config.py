@@ -20,6 +20,7 @@ from rtp_monolith.config_heads import Head, HeadName
 from rtp_monolith.config_surfaces import (
     DEFAULT_VALUE,
     Count,
+    Duration,
     Positive,
     Rules,
     Section,
@@ -51,6 +52,15 @@ EVENT_TYPES: tuple[str, ...] = (
 )
 
 NO_RULES = msgspec.to_builtins(Rules())
+UNSAID_OF_SURFACES: tuple[tuple[str, object], ...] = (
+    ("rules", NO_RULES),
+    ("diversify", "mmr"),
+    ("stability", None),
+    ("about", "request"),
+    ("negative", None),
+    ("send", None),
+)
+"""What a surface says by saying nothing, as it was before these keys were there."""
 EventTypeName = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
 
 
@@ -130,6 +140,14 @@ class State(Section, frozen=True):
     flush_records_max: Count = 50_000
     flush_interval_ms: Count = 250
     users_cached_max: Count = 1_000_000
+
+
+class Users(Section, frozen=True):
+    """`static` is how many numbers the vector of a user's past has, as many as the bundle's item vectors; 0: none is
+    read. One older than `static_ttl` is not read."""
+
+    static: Annotated[int, Meta(ge=0, le=1024)] = 0
+    static_ttl: Duration = "7d"
 
 
 class Recall(Section, frozen=True):
@@ -248,6 +266,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     log: Log = field(default_factory=Log)
     state: State = field(default_factory=State)
     recall: Recall = field(default_factory=Recall)
+    users: Users = field(default_factory=Users)
     audit: Audit = field(default_factory=Audit)
     canary: Canary = field(default_factory=Canary)
     decisions: Decisions = field(default_factory=Decisions)
@@ -305,6 +324,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         del plain["keys"], plain["lake"], plain["canary"], plain["audit"]["watch"], plain["audit"]["interval_ms"]
         # What was published stands in the decisions themselves.
         del plain["online"]
+        if self.users == Users():
+            del plain["users"]
         for table in (each for tables in plain["features"].values() for each in tables.values()):
             for name in ("published", "length"):
                 if table[name] is None:
@@ -312,7 +333,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         # Left out when empty: decisions logged before a team declared anything stay comparable.
         del plain["cascade"]["pages_max"], plain["cascade"]["pages_keep_ms"]
         for surface in plain["surfaces"].values():
-            for name, unsaid in (("rules", NO_RULES), ("diversify", "mmr"), ("stability", None)):
+            for name, unsaid in UNSAID_OF_SURFACES:
                 if surface[name] == unsaid:
                     del surface[name]
         for table, names in (

@@ -437,3 +437,25 @@ def lines(prefix: str, report: Report) -> Iterator[str]:
             yield from lines(f"{prefix}{name}.", value)
         else:
             yield f"{prefix}{name}: {value}"
+
+
+@bench.command("users")
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True,
+              help="A shard's folder, whose log is read.")  # fmt: skip
+@click.option("--bundle", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True,
+              help="A bundle's folder, trained on that log.")  # fmt: skip
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The shard's TOML.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True)
+@json_option
+def users_command(data: Path, bundle: Path, config: Path | None, seed: int, threads: int, as_json: bool) -> None:
+    """The past of users and their session: each alone, and put together in three ways, on the end of a log."""
+    from rtp_monolith.cli.evaluate import load_torch
+
+    load_torch(threads)
+    from rtp_monolith.cli.bench_users import show as show_users
+    from rtp_monolith.training.fusion import FusionSettings
+    from rtp_monolith.training.users import compare_users
+
+    found = compare_users(data, load_config(config), bundle, FusionSettings(), seed=seed, tell=progress)
+    show_users(found, machine(), as_json)

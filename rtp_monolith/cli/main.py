@@ -16,6 +16,7 @@ from rtp_monolith.cli.output import FAILED, INTERRUPTED, WRONG_USE, emit_json, e
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "serve": ("rtp_monolith.cli.serve", "serve", "Run a shard."),
+    "init": ("rtp_monolith.cli.init", "init", "Write a configuration to start from: shop, streaming or news."),
     "import": ("rtp_monolith.cli.import_", "import_", "Read events, items, users or sessions from a file."),
     "replay": ("rtp_monolith.cli.replay", "replay", "Play recorded traffic again."),
     "deadletters": ("rtp_monolith.cli.deadletters", "deadletters", "Look at refused events and try them again."),
@@ -23,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "lake": ("rtp_monolith.cli.lake", "lake", "The log as Parquet files, and SQL over them."),
     "train": ("rtp_monolith.cli.train", "train", "Train models: a bundle from a log, or one of sessions."),
     "evaluate": ("rtp_monolith.cli.evaluate", "evaluate", "Train a session model and judge it on held-out sessions."),
+    "users": ("rtp_monolith.cli.users", "users", "Vectors of what users wanted in the past, to be published nightly."),
     "features": ("rtp_monolith.cli.features", "features", "List, check and compare features, a team's own too."),
     "tune": ("rtp_monolith.cli.tune", "tune", "Try settings of a session model on validation."),
     "models": ("rtp_monolith.cli.models_trial", "models", "List, verify, try and activate model bundles."),

@@ -25,6 +25,7 @@ from rtp_monolith.features.published import COLUMNS_MAX, LENGTH_MAX, Published, 
 from rtp_monolith.features.published import KINDS as PUBLISHED_KINDS
 from rtp_monolith.features.published import SCOPES as PUBLISHED_SCOPES
 from rtp_monolith.features.spec import WINDOWS_MS, Feature
+from rtp_monolith.features.taste import static_sources
 
 FEATURES_MAX = 256
 AGGREGATES_MAX = 64
@@ -127,7 +128,12 @@ def declared(config: Config) -> Declared:
     names = [feature.name for feature in custom]
     if twice := [name for name in names if names.count(name) > 1]:
         raise FeatureError(f"`{twice[0]}` is the name of two features", field="features")
-    sources = sorted(reader.sources, key=lambda each: each.name)
+    own = static_sources(config.users.static, duration_ms(config.users.static_ttl))
+    sources = sorted([*reader.sources, *own], key=lambda each: each.name)
+    taken = {each.name for each in own} & {each.name for each in reader.sources}
+    if taken:
+        text = f"`{min(taken)}` is what `[users] static` reads; give the feature another name"
+        raise FeatureError(text, field="features")
     if (width := sum(each.width for each in sources)) > COLUMNS_MAX:
         raise FeatureError(f"{width} columns of published features, at most {COLUMNS_MAX}", field="features")
     by_scope = (tuple(each for each in sources if each.scope == scope) for scope in PUBLISHED_SCOPES)

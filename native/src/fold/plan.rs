@@ -157,6 +157,8 @@ pub enum Op {
     CrossCovisitation,
     /// Session vector times item vector; 0 without either.
     Affinity,
+    /// The same with the past of the user in it.
+    AffinityUser,
     /// What the sources of this request said of the item, all together.
     FoundScore,
     /// 1 when the source of that bit found the item.
@@ -352,6 +354,7 @@ impl Spec {
             "cross_price_ratio" => CrossPriceRatio,
             "cross_covisitation" => CrossCovisitation,
             "affinity" => Affinity,
+            "affinity_user" => AffinityUser,
             "found_score" => FoundScore,
             "found_by" => FoundBy { source: self.source()? },
             "near" => Near(self.nearness()?),

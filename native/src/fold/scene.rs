@@ -80,6 +80,7 @@ pub fn asker<'a>(state: &'a State, user: &str, session_id: &'a str, as_of_ms: i6
         arms: ["home", ""],
         context: &[],
         session: None,
+        fused: None,
         vectors: None,
         text: None,
         found: &[],

@@ -100,6 +100,7 @@ impl Ask {
             arms: [&self.arms[0], &self.arms[1]],
             context: &self.context,
             session: self.vector.as_deref().map(|session| (session, vectors)),
+            fused: self.user_vector.as_deref().or(self.vector.as_deref()).map(|fused| (fused, vectors)),
             vectors: Some(vectors).filter(|v| v.dimension() > 0),
             text: None,
             found: &[],
