@@ -168,7 +168,7 @@ impl State {
             (space::USER, users.into()),
         ]);
         self.unencoded.extend(space::SHARED.into_iter().zip(shared).map(|(space, keys)| (space, keys.into())));
-        self.unencoded.push_back((space::PAIRS, wide(self.aggregates.pairs.take_dirty()).into()));
+        self.unencoded.push_back((space::PAIRS, wide(self.aggregates.pairs.take_dirty())));
         self.unencoded.push_back((space::META, VecDeque::from([0])));
         true
     }
