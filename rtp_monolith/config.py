@@ -188,6 +188,7 @@ class Lake(Section, frozen=True):
     conversion_window_ms: Count = 60 * 60_000
     refund_window_ms: Count = 14 * 24 * 3_600_000
     duplicate_window_bytes: Count = 256 << 20
+    rows: bool = False
     catalog: Annotated[str, Meta(pattern="^sqlite:///.+")] | None = None
 
 

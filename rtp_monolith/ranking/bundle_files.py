@@ -67,6 +67,14 @@ class FileName(msgspec.Struct, frozen=True):
     file: Word
 
 
+class ContentEntry(msgspec.Struct, frozen=True):
+    """The model of items that have no vector: `rows` of its table, `tokens` how items become tokens."""
+
+    file: Word
+    rows: Annotated[int, Meta(ge=2, le=1 << 20)]
+    tokens: str
+
+
 class IndexEntry(msgspec.Struct, frozen=True):
     file: Word
     kind: Literal["hnswlib"]
@@ -89,13 +97,14 @@ class Manifest(msgspec.Struct, frozen=True):
     probe: FileName
     index: IndexEntry | None = None
     fusion: FusionEntry | None = None
+    content: ContentEntry | None = None
     seed: int = 0
     metrics: dict[str, Any] = {}
 
     def needed(self) -> list[str]:
         """The files that serving reads."""
         fixed = ["items.txt", "items.npy", self.encoder.file, self.ranker.file, self.prerank.file, self.probe.file]
-        more = [each.file for each in (self.index, self.fusion) if each is not None]
+        more = [each.file for each in (self.index, self.content, self.fusion) if each is not None]
         return [*fixed, *more]
 
 

@@ -30,6 +30,8 @@ from rtp_monolith.state.recovery import open_log
 from rtp_monolith.training import report as words
 from rtp_monolith.training.bundle import FusionParts, Parts, check_name, next_version, write_bundle
 from rtp_monolith.training.candidates import CandidateSets, CandidateSettings, CandidateWriter
+from rtp_monolith.training.content import ContentSettings
+from rtp_monolith.training.content_bundle import content_part
 from rtp_monolith.training.dataset import (
     RECALL,
     REQUEST_COLUMNS,
@@ -100,6 +102,7 @@ class CascadeSettings(msgspec.Struct, frozen=True):
     candidates: CandidateSettings = CandidateSettings()
     pools: PoolSettings = PoolSettings()
     fusion: FusionSettings = FusionSettings()
+    content: ContentSettings | None = ContentSettings()
     drop: Drop = "nothing"
 
 
@@ -220,6 +223,12 @@ class _Run:
                 seen, checked_length(encoded, self.config), ends_ms, self.settings.fusion,
                 seed=self.seed, tell=self.watch.say,
             )  # fmt: skip
+        content = None
+        if self.settings.content is not None:
+            self.watch.stage("content of items")
+            content = content_part(
+                seen, cuts.encoder, vectors, self.settings.content, seed=self.seed, tell=self.watch.say
+            )
         table, whole, pools = self._rows(seen, cuts, encoded)
         slices = [compose(table, where, self.drop) for where in cuts.slices()]
         learned, stopping = (compose_pools(pools, where, self.drop) for where in cuts.slices()[:2])
@@ -245,6 +254,9 @@ class _Run:
             value_of(trained.probabilities(stopping.features), worths),
         )
         report["sources"] = propose(pools, self.config, cuts.encoder, cuts.ranker, cuts.stopping)
+        if content is not None:
+            probe |= content.probe
+            report["content"] = content.report
         report["encoder"] = {**encoder_report, "parity": difference}
         report["users"] = users_report
         report["parity"] = {"encoder": difference, "ranker": ranker_parity}
@@ -254,6 +266,8 @@ class _Run:
             encoder=encoder_path.read_bytes(),
             length=vectors.length,
             marks=vectors.marks,
+            content=None if content is None else content.graph,
+            content_rows=0 if content is None else content.rows,
             ranker=graph,
             inputs=trained.model.columns.names,
             heads=[head.name for head in self.windows.heads],

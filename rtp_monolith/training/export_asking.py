@@ -104,6 +104,7 @@ class Asking:
             query=said.query,
             external=seen.external,
             shown=seen.shown,
+            made_with=seen.made_with,
         )
         vector, clicks = self._encode(ask)
         if self._users is not None:

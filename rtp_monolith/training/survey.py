@@ -34,6 +34,8 @@ class CatalogueItem(msgspec.Struct, frozen=True):
     brand: str | None = None
     price: float | None = None
     attributes: dict[str, str | float | bool | list[str]] = {}
+    title: str | None = None
+    description: str | None = None
 
 
 class Session(msgspec.Struct):

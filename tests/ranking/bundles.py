@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from rtp_monolith.features.catalog import FEATURES
+from rtp_monolith.features.content import Described, bags, fingerprint
 from rtp_monolith.features.fusion import Fusion
 from rtp_monolith.features.marks import Marks
 
@@ -113,6 +114,25 @@ def _model(nodes: list[Any], inputs: list[Any], outputs: list[Any], constants: d
     return bytes(model.SerializeToString())
 
 
+def content_graph(table: NDArray[np.float32]) -> bytes:
+    """`vectors` = the weighted sum of the table's rows."""
+    nodes = [
+        helper.make_node("Gather", ["table", "tokens"], ["found"]),
+        helper.make_node("Unsqueeze", ["weights", "middle"], ["lined"]),
+        helper.make_node("MatMul", ["lined", "found"], ["summed"]),
+        helper.make_node("Squeeze", ["summed", "middle"], ["vectors"]),
+    ]
+    return _model(
+        nodes,
+        [
+            helper.make_tensor_value_info("tokens", TensorProto.INT64, ["n", "l"]),
+            helper.make_tensor_value_info("weights", TensorProto.FLOAT, ["n", "l"]),
+        ],
+        [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["n", table.shape[1]])],
+        {"table": table, "middle": np.array([1], np.int64)},
+    )
+
+
 def prerank_json(weights: Mapping[str, float] | None = None) -> bytes:
     columns = [
         {"name": name, "mean": 0.0, "deviation": 1.0, "weight": weight}
@@ -136,7 +156,9 @@ class Recipe:
         heads: Sequence[str] = HEADS,
         marks: Marks | None = None,
         fusion: Mapping[str, NDArray[np.float32]] | None = None,
+        content: NDArray[np.float32] | None = None,
     ) -> None:
+        """`content` is the table of a content model."""
         sizes = None if marks is None else (marks.gaps, len(marks.actions) + 1)
         self.items = list(items or item_ids())
         self.vectors = clustered(len(self.items)) if vectors is None else vectors
@@ -169,6 +191,12 @@ class Recipe:
         logits = self.probe["rows"] @ np.array(list(weights.values()), np.float32) + np.array(bias, np.float32)
         self.probe["probabilities"] = (1 / (1 + np.exp(-logits))).astype(np.float32)
         self.manifest: dict[str, Any] = {}
+        if content is not None:
+            self.files["content.onnx"] = content_graph(content)
+            said = bags([Described(title="a b", categories=["hats"]), Described()], len(content))
+            self.probe |= {"content_tokens": said.tokens, "content_weights": said.weights}
+            self.probe["content_vectors"] = (content[said.tokens] * said.weights[:, :, None]).sum(1)
+            self.manifest["content"] = {"file": "content.onnx", "rows": len(content), "tokens": fingerprint()}
         if fusion is not None:
             self.fuse(fusion)
 

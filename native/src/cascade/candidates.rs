@@ -190,13 +190,7 @@ impl Number {
 type Near<'a> = (Option<&'a [(u32, f32)]>, Option<&'a [f32]>);
 
 /// Items near a vector, their scores spread over [0, 1]: by themselves the first and the last differ little.
-fn nearest(
-    state: &State,
-    indices: &mut Indices,
-    request: &Request<'_>,
-    near: Near<'_>,
-    n: usize,
-) -> Vec<(u32, f32)> {
+fn nearest(state: &State, indices: &mut Indices, request: &Request<'_>, near: Near<'_>, n: usize) -> Vec<(u32, f32)> {
     let mut items = Vec::new();
     let Indices { vectors, scratch, .. } = indices;
     match near {

@@ -2,6 +2,7 @@
 //! holds what is written and not yet on disk, `persist` turns views into bytes and back, `plan` reads them as features.
 
 pub mod aggregate;
+pub mod arms;
 pub mod blocks;
 pub mod caps;
 pub mod cart;
@@ -14,12 +15,14 @@ pub mod facts;
 pub mod fields;
 pub mod footprint;
 pub mod lines;
+pub mod links;
 pub mod lookup;
 pub mod marks;
 pub mod matching;
 pub mod moments;
 pub mod near;
 pub mod own;
+pub mod pairs;
 pub mod persist;
 pub mod plan;
 pub mod published;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::cascade::SOURCES;
 use crate::error::{Error, Result};
+use crate::fold::arms::{ARM_DIMENSIONS, EXPLORED};
 use crate::fold::contexts::DIMENSIONS;
 use crate::fold::counter::Window;
 use crate::fold::fields::{number_alike, Alike, Word};
@@ -191,6 +192,10 @@ pub enum Op {
     Published(u64),
     /// A team's own aggregate; whose, says the scope.
     Aggregate(Box<Reading>),
+    /// One of what the session took up last and the item.
+    PairAggregate(Box<Reading>),
+    /// One of the arm that makes the list; of the explored slot, of the item.
+    ArmAggregate(Box<Reading>),
 }
 
 /// Which wishes an item is compared with, and how.
@@ -364,6 +369,8 @@ impl Spec {
     /// Whom the operation describes: its first word.
     fn scope(&self) -> Scope {
         match self.op.split('_').next() {
+            Some("item") if self.op == "item_pair_aggregate" => Scope::Cross,
+            Some("arm") if self.dimension.as_deref() != Some(ARM_DIMENSIONS[EXPLORED]) => Scope::Context,
             Some("user") => Scope::User,
             Some("session") => Scope::Session,
             Some("item") => Scope::Item,

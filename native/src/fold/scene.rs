@@ -77,6 +77,7 @@ pub fn asker<'a>(state: &'a State, user: &str, session_id: &'a str, as_of_ms: i6
         profile: None,
         session_id,
         surface: "home",
+        arms: ["home", ""],
         context: &[],
         session: None,
         fused: None,

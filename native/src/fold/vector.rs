@@ -35,6 +35,8 @@ pub struct Asker<'a> {
     pub session_id: &'a str,
     /// Name of the surface, empty without one.
     pub surface: &'a str,
+    /// By which arms the list is made: surface and bundle.
+    pub arms: [&'a str; 2],
     /// (key, value) pairs of the request's context.
     pub context: &'a [(String, String)],
     /// The session's vector, with the items' vectors that it is to be multiplied with.
@@ -163,6 +165,10 @@ impl State {
             Scope::User | Scope::Session | Scope::Context if matches!(f.op, Op::Aggregate(_)) => {
                 let Op::Aggregate(reading) = &f.op else { return None };
                 self.asker_reading(asker, f.scope, reading)
+            }
+            Scope::Context if matches!(f.op, Op::ArmAggregate(_)) => {
+                let Op::ArmAggregate(reading) = &f.op else { return None };
+                self.arm_reading(asker, reading)
             }
             Scope::User if matches!(f.op, Op::UserWord(_)) => {
                 let Op::UserWord(word) = &f.op else { return None };

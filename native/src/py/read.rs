@@ -96,6 +96,8 @@ impl SurfacePlan {
 #[pyclass(module = "rtp_monolith._native")]
 pub struct Ask {
     pub surface: Py<SurfacePlan>,
+    /// By which surface and bundle the list is made, for what is counted by arm.
+    pub arms: [String; 2],
     pub user_id: Option<String>,
     pub session_id: String,
     pub hash: u64,
@@ -139,6 +141,16 @@ impl Ask {
 }
 
 #[pymethods]
+impl Ask {
+    /// The list is made with that bundle, by its label, and for that surface; without one, for that of the request.
+    #[pyo3(signature = (bundle, surface=None))]
+    fn made_with(&mut self, bundle: String, surface: Option<String>) {
+        let [own, _] = &self.arms;
+        self.arms = [surface.unwrap_or_else(|| own.clone()), bundle];
+    }
+}
+
+#[pymethods]
 impl Core {
     /// JSON of one item; None when there is none of that id.
     fn item_json<'py>(&self, py: Python<'py>, id: &str) -> Option<Bound<'py, PyBytes>> {
@@ -169,6 +181,7 @@ impl Core {
                 profile,
                 session_id,
                 surface: "",
+                arms: ["", ""],
                 context: &[],
                 session: None,
                 fused: None,
@@ -210,6 +223,7 @@ impl Core {
             filter: filter.map(Filter::parse).transpose().map_err(to_py)?,
             filter_hash: filter.map_or(0, xxhash_rust::xxh3::xxh3_64),
             moment: Moment::new(&context, now_ms),
+            arms: [surface.get().name.clone(), String::new()],
             surface,
             user_id,
             session_id,
