@@ -103,20 +103,8 @@ def load(folder: Path, features: Sequence[Feature] = FEATURES) -> Bundle:
     ranker = Ranker(files[manifest.ranker.file], manifest.ranker.inputs, manifest.ranker.heads)
     _check_probe(files[manifest.probe.file], encoder, ranker)
     _check_sizes(encoder, ranker, len(plan))
-    maker = Maker(_content(files, manifest), vectors)
-    return Bundle(
-        manifest,
-        folder,
-        items,
-        vectors,
-        encoder,
-        ranker,
-        plan,
-        prerank,
-        prerank_plan,
-        maker,
-        read_fusion(files, manifest),
-    )
+    maker, fusion = Maker(_content(files, manifest), vectors), read_fusion(files, manifest)
+    return Bundle(manifest, folder, items, vectors, encoder, ranker, plan, prerank, prerank_plan, maker, fusion)
 
 
 def _content(files: dict[str, bytes], manifest: Manifest) -> ContentGraph | None:

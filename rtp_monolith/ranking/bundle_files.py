@@ -96,8 +96,8 @@ class Manifest(msgspec.Struct, frozen=True):
     prerank: FileName
     probe: FileName
     index: IndexEntry | None = None
-    fusion: FusionEntry | None = None
     content: ContentEntry | None = None
+    fusion: FusionEntry | None = None
     seed: int = 0
     metrics: dict[str, Any] = {}
 

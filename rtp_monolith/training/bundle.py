@@ -43,9 +43,9 @@ class FusionParts(msgspec.Struct, frozen=True):
 
 class Parts(msgspec.Struct, frozen=True):
     """What a bundle is made of. `vectors` is float32 [items, d]; graphs and the pre-rank are the bytes of their files;
-    `marks` is what the encoder reads beside items; `content` is the model
-    of items without a vector, with so many rows in its table; `probe` are inputs and outputs of the graphs by name;
-    `metrics` and `report` are for people; `features` are the shard's, a team's own among them."""
+    `marks` is what the encoder reads beside items; `content` is the model of items without a vector, with so many rows
+    in its table; `probe` are inputs and outputs of the graphs by name; `metrics` and `report` are for people;
+    `features` are the shard's, a team's own among them."""
 
     items: list[str]
     vectors: NDArray[np.float32]

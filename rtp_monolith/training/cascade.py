@@ -101,8 +101,8 @@ class CascadeSettings(msgspec.Struct, frozen=True):
     ranker: RankerSettings = RankerSettings()
     candidates: CandidateSettings = CandidateSettings()
     pools: PoolSettings = PoolSettings()
-    fusion: FusionSettings = FusionSettings()
     content: ContentSettings | None = ContentSettings()
+    fusion: FusionSettings = FusionSettings()
     drop: Drop = "nothing"
 
 
@@ -214,6 +214,12 @@ class _Run:
         encoder_path = self.work / "encoder.onnx"
         difference = encoder_file(vectors, encoder_path, self.seed)
         encoded = Encoded(encoder_path.read_bytes(), list(vectors.items), vectors.table, vectors.length, vectors.marks)
+        content = None
+        if self.settings.content is not None:
+            self.watch.stage("content of items")
+            content = content_part(
+                seen, cuts.encoder, vectors, self.settings.content, seed=self.seed, tell=self.watch.say
+            )
         fusion: FusionParts | None = None
         users_report: dict[str, object] = {"form": None}
         if self.config.users.static:
@@ -223,12 +229,6 @@ class _Run:
                 seen, checked_length(encoded, self.config), ends_ms, self.settings.fusion,
                 seed=self.seed, tell=self.watch.say,
             )  # fmt: skip
-        content = None
-        if self.settings.content is not None:
-            self.watch.stage("content of items")
-            content = content_part(
-                seen, cuts.encoder, vectors, self.settings.content, seed=self.seed, tell=self.watch.say
-            )
         table, whole, pools = self._rows(seen, cuts, encoded)
         slices = [compose(table, where, self.drop) for where in cuts.slices()]
         learned, stopping = (compose_pools(pools, where, self.drop) for where in cuts.slices()[:2])

@@ -155,8 +155,8 @@ class Recipe:
         bias: Sequence[float] = BIAS,
         heads: Sequence[str] = HEADS,
         marks: Marks | None = None,
-        fusion: Mapping[str, NDArray[np.float32]] | None = None,
         content: NDArray[np.float32] | None = None,
+        fusion: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> None:
         """`content` is the table of a content model."""
         sizes = None if marks is None else (marks.gaps, len(marks.actions) + 1)
