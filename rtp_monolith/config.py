@@ -20,6 +20,7 @@ from rtp_monolith.config_heads import Head, HeadName
 from rtp_monolith.config_surfaces import (
     DEFAULT_VALUE,
     Count,
+    Duration,
     Positive,
     Rules,
     Section,
@@ -141,6 +142,14 @@ class State(Section, frozen=True):
     users_cached_max: Count = 1_000_000
 
 
+class Users(Section, frozen=True):
+    """`static` is how many numbers the vector of a user's past has, as many as the bundle's item vectors; 0: none is
+    read. One older than `static_ttl` is not read."""
+
+    static: Annotated[int, Meta(ge=0, le=1024)] = 0
+    static_ttl: Duration = "7d"
+
+
 class Recall(Section, frozen=True):
     """Session-kNN as in Serenade (Kersbergen et al., SIGMOD 2022), with its published parameters."""
 
@@ -188,6 +197,7 @@ class Lake(Section, frozen=True):
     conversion_window_ms: Count = 60 * 60_000
     refund_window_ms: Count = 14 * 24 * 3_600_000
     duplicate_window_bytes: Count = 256 << 20
+    rows: bool = False
     catalog: Annotated[str, Meta(pattern="^sqlite:///.+")] | None = None
 
 
@@ -256,6 +266,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     log: Log = field(default_factory=Log)
     state: State = field(default_factory=State)
     recall: Recall = field(default_factory=Recall)
+    users: Users = field(default_factory=Users)
     audit: Audit = field(default_factory=Audit)
     canary: Canary = field(default_factory=Canary)
     decisions: Decisions = field(default_factory=Decisions)
@@ -313,6 +324,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         del plain["keys"], plain["lake"], plain["canary"], plain["audit"]["watch"], plain["audit"]["interval_ms"]
         # What was published stands in the decisions themselves.
         del plain["online"]
+        if self.users == Users():
+            del plain["users"]
         for table in (each for tables in plain["features"].values() for each in tables.values()):
             for name in ("published", "length"):
                 if table[name] is None:

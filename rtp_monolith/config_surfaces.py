@@ -16,6 +16,7 @@ from msgspec import Meta, field
 
 SourceName = Literal[
     "ann",
+    "ann_user",
     "session_knn",
     "covis",
     "bought_together",

@@ -85,12 +85,16 @@ def ingest_command(
     default=BUNDLES,
     help="Folder whose newest bundle lends its graphs; the repository's own unless given.",
 )
+@click.option("--surface", default="home", show_default=True, help="Of --config, which is asked.")
+@config_option
 @sizes(connections=8, users=50_000)
 def rank_command(
     open_loop: float | None,
     events_rate: float,
     events_batch: int,
     models: Path,
+    surface: str,
+    config: Path | None,
     seconds: float,
     items: int,
     users: int,
@@ -108,8 +112,9 @@ def rank_command(
         rate_per_s=open_loop,
         events_per_s=events_rate,
         events_batch=events_batch,
+        surface=surface,
     )
-    show(ranked(models, plan, url, key), as_json)
+    show(ranked(models, plan, url, key, config), as_json)
 
 
 @bench.command("visible")
@@ -192,6 +197,22 @@ def rules_command(rounds: int, as_json: bool) -> None:
     from rtp_monolith.cli.bench_rules import rules
 
     show({"command": "rules", "machine": machine(), **rules(rounds, progress)}, as_json)
+
+
+@bench.command("sources")
+@click.option("--items", type=click.IntRange(min=10), default=20_000, show_default=True)
+@click.option("--users", type=click.IntRange(min=10), default=20_000, show_default=True, help="One visit each.")
+@click.option("--lists", type=click.IntRange(min=1), default=500, show_default=True, help="Of each variant.")
+@click.option("--quota", type=click.IntRange(1, 1000), default=200, show_default=True, help="Of each source.")
+@json_option
+def sources_command(items: int, users: int, lists: int, quota: int, as_json: bool) -> None:
+    """What each source of recall costs a list."""
+    from rtp_monolith.cli.bench_sources import sources
+
+    host = machine()
+    with Cores.choose().load_here():
+        found = sources(items, users, lists, quota, progress)
+    show({"command": "sources", "machine": host, **found}, as_json)
 
 
 @bench.command("train")
@@ -366,7 +387,7 @@ class Served(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def cascade(models: Path, items: int) -> Iterator[Served | None]:
+def cascade(models: Path, items: int, config: Path | None) -> Iterator[Served | None]:
     """A bundle of the shipped graphs for the catalogue of the benchmark; None, said aloud, where none is shipped."""
     from rtp_monolith.cli import bench_bundle
 
@@ -376,17 +397,20 @@ def cascade(models: Path, items: int) -> Iterator[Served | None]:
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="rtp-bench-") as folder:
-        served = Served(Path(folder) / "bench.toml", Path(folder) / "models", f"{shipped.parent.name}/{shipped.name}")
-        served.config.write_text(bench_bundle.SURFACES)
+        settings = Path(folder) / "bench.toml" if config is None else config
+        served = Served(settings, Path(folder) / "models", f"{shipped.parent.name}/{shipped.name}")
+        if config is None:
+            settings.write_text(bench_bundle.SURFACES)
         bench_bundle.make(shipped, served.models, Catalogue(items))
         yield served
 
 
-def ranked(models: Path, plan: Plan, url: str | None, key: str | None) -> Report:
-    """`measure` of lists by the whole cascade, with what its graphs cost alone beside the floor."""
+def ranked(models: Path, plan: Plan, url: str | None, key: str | None, config: Path | None = None) -> Report:
+    """`measure` of lists by the whole cascade, with what its graphs cost alone beside the floor; a shard of ours has
+    the settings of `config`, or those of the benchmark."""
     if url is not None:
         return measure("rank", rank, plan, url, key)
-    with cascade(models, plan.items) as served:
+    with cascade(models, plan.items, config) as served:
         report = measure("rank", rank, plan, None, None, served)
         report["bundle"] = None if served is None else served.name
         if served is not None:
@@ -413,3 +437,25 @@ def lines(prefix: str, report: Report) -> Iterator[str]:
             yield from lines(f"{prefix}{name}.", value)
         else:
             yield f"{prefix}{name}: {value}"
+
+
+@bench.command("users")
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True,
+              help="A shard's folder, whose log is read.")  # fmt: skip
+@click.option("--bundle", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True,
+              help="A bundle's folder, trained on that log.")  # fmt: skip
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The shard's TOML.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True)
+@json_option
+def users_command(data: Path, bundle: Path, config: Path | None, seed: int, threads: int, as_json: bool) -> None:
+    """The past of users and their session: each alone, and put together in three ways, on the end of a log."""
+    from rtp_monolith.cli.evaluate import load_torch
+
+    load_torch(threads)
+    from rtp_monolith.cli.bench_users import show as show_users
+    from rtp_monolith.training.fusion import FusionSettings
+    from rtp_monolith.training.users import compare_users
+
+    found = compare_users(data, load_config(config), bundle, FusionSettings(), seed=seed, tell=progress)
+    show_users(found, machine(), as_json)

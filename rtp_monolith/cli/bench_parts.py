@@ -39,6 +39,7 @@ class Plan(msgspec.Struct, frozen=True):
     events_per_s: float = 0.0
     """Events arriving beside the lists."""
     events_batch: int = 10
+    surface: str = "home"
 
     @property
     def floor_s(self) -> float:
@@ -278,7 +279,9 @@ async def rank(bench: Bench) -> Report:
     """Lists of 20 for visitors who clicked before, each request another one; with events arriving if asked for."""
     plan = bench.plan
     await bench.fill(past=True)
-    requests = [bench.visitors.list_request(bench.address, number) for number in range(plan.users)]
+    requests = [
+        bench.visitors.list_request(bench.address, number, surface=plan.surface) for number in range(plan.users)
+    ]
     Random("order").shuffle(requests)
     samples = Samples(20)
     window = Window(plan.seconds)

@@ -102,8 +102,8 @@ class Visitors:
         named = {"session_id": self.session_id(number)}
         return named if user_id is None else {**named, "user_id": user_id}
 
-    def list_request(self, address: Address, number: int, k: int = 20) -> bytes:
-        body = {"surface": "home", **self.who(number), "k": k}
+    def list_request(self, address: Address, number: int, k: int = 20, surface: str = "home") -> bytes:
+        body = {"surface": surface, **self.who(number), "k": k}
         return address.request("POST", "/v1/recommend", _encode(body))
 
     def past(self, address: Address, catalogue: Catalogue, now_ms: int, seed: int = 0) -> Iterator[bytes]:

@@ -52,13 +52,14 @@ def marks_option(command: Command) -> Command:
 @click.option("--compare", help="Names joined by commas: all on the same lists, with intervals.")
 @click.option("--draw", type=click.Path(dir_okay=False, path_type=Path), help="With --compare: .svg or .png to write.")
 @click.option("--detail", is_flag=True, help="Also by session length and popularity, and what was chosen.")
+@click.option("--cold", type=click.FloatRange(0, 0.5, min_open=True), help="Share of items to hide; ranks only them.")
 @settings_options
 @marks_option
 @json_option
 def evaluate(
     train: Path, test: Path | None, model: str, protocol: str, attributes: Path | None, refit: bool | None,
     k: int, seed: int, minutes: float, threads: int, compare: str | None, draw: Path | None, detail: bool,
-    loss: str | None, settings: Path | None, marks: str, as_json: bool,
+    cold: float | None, loss: str | None, settings: Path | None, marks: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Train a session model, then measure it on held-out sessions over the whole catalogue."""
     clock = WallClock()
@@ -70,6 +71,8 @@ def evaluate(
     names = [each.strip() for each in compare.split(",")] if compare is not None else [model]
     if draw is not None and compare is None:
         raise click.UsageError("--draw says nothing without --compare")
+    if cold is not None and (protocol != "leave-one-out" or attributes is None or compare is not None or refit):
+        raise click.UsageError("--cold is measured by --protocol leave-one-out, with --attributes, of one model, once")
     if draw is not None:
         check_drawing(draw)
     if len(set(names)) < len(names):
@@ -84,6 +87,11 @@ def evaluate(
         k=k, seed=seed, until_s=began_s + minutes * 60, detail=detail, changes=changes_of(loss, settings),
         marks=cast(Marks, marks),
     )  # fmt: skip
+    if cold is not None:
+        from rtp_monolith.cli.evaluate_cold import show_cold
+
+        show_cold(request, cold, clock, as_json)
+        return
     if compare is not None:
         from rtp_monolith.cli.evaluate_compare import show
         from rtp_monolith.training.compare import compare as compare_

@@ -22,6 +22,7 @@ from rtp_monolith.cli.target import load_config
 
 if TYPE_CHECKING:
     from rtp_monolith.config import Config
+    from rtp_monolith.lake.training_rows import RowSource
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 FOLDER = "lake"
@@ -63,10 +64,12 @@ def _settled(data: Path | None, folder: Path | None, config: Path | None) -> tup
 @place_options
 @click.option("--unfinished", is_flag=True, help="Rewards also of hours whose windows are open; they are made again.")
 @click.option("--skip-lost", is_flag=True, help="Go on behind what retention took from the log before it was read.")
+@click.option("--models", type=_DIR, help="With [lake] rows: bundles that made the log's decisions.")
 @json_option
 def write(
-    data: Path | None, folder: Path | None, config: Path | None, unfinished: bool, skip_lost: bool, as_json: bool
-) -> None:
+    data: Path | None, folder: Path | None, config: Path | None, unfinished: bool, skip_lost: bool,
+    models: Path | None, as_json: bool,
+) -> None:  # fmt: skip
     """Write what the log has and the lake has not, settle rewards, merge small files."""
     if data is None:
         raise click.UsageError("--data is missing")
@@ -74,12 +77,19 @@ def write(
     from rtp_monolith.clock import WallClock
     from rtp_monolith.lake.passes import LakePasses
 
-    with LakePasses(data, where, settings.lake, WallClock()) as passes:
+    source: RowSource | None = None
+    if settings.lake.rows:
+        from rtp_monolith.training.arriving import ArrivingRows
+
+        source = ArrivingRows(data, settings, bundles=models)
+    with LakePasses(data, where, settings.lake, WallClock(), source) as passes:
         report = passes.once(unfinished=unfinished, skip_lost=skip_lost)
     if as_json:
         emit_json(report)
         return
     done = report.written
+    if settings.lake.rows:
+        click.echo(f"{report.training_rows} training rows written")
     click.echo(f"{done.events} events and {done.impressions} shown items written, the lake is at {done.position}")
     click.echo(f"{report.files} files: " + ", ".join(f"{rows} {name}" for name, rows in report.rows.items()))
 

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "lake": ("rtp_monolith.cli.lake", "lake", "The log as Parquet files, and SQL over them."),
     "train": ("rtp_monolith.cli.train", "train", "Train models: a bundle from a log, or one of sessions."),
     "evaluate": ("rtp_monolith.cli.evaluate", "evaluate", "Train a session model and judge it on held-out sessions."),
+    "users": ("rtp_monolith.cli.users", "users", "Vectors of what users wanted in the past, to be published nightly."),
     "features": ("rtp_monolith.cli.features", "features", "List, check and compare features, a team's own too."),
     "tune": ("rtp_monolith.cli.tune", "tune", "Try settings of a session model on validation."),
     "models": ("rtp_monolith.cli.models_trial", "models", "List, verify, try and activate model bundles."),

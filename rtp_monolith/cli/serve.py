@@ -87,7 +87,7 @@ def open_data(
         switch = Faults(clock)
         lists = Pipeline(state, config, clock, metrics, bundles, switch)
         online = open_online(data, config, clock, state)
-        offline = open_lake(data, config, clock, state.log.durable)
+        offline = open_lake(data, config, clock, state.log.durable, models)
     except BaseException:
         state.close()
         raise
@@ -108,12 +108,19 @@ def open_online(data: Path, config: Config, clock: Clock, state: ShardState) -> 
     return OnlineTables(published, open_store(data, config.online), config.online, clock, state.core)
 
 
-def open_lake(data: Path, config: Config, clock: Clock, log_end: Callable[[], int]) -> BackgroundLake | None:
+def open_lake(
+    data: Path, config: Config, clock: Clock, log_end: Callable[[], int], models: Path | None = None
+) -> BackgroundLake | None:
     """Starts what writes the offline store, where one is configured. Raises LakeError `lake_unavailable`."""
     if config.lake.path is None:
         return None
     from rtp_monolith.lake.background import BackgroundLake
 
-    lake = BackgroundLake(data, config.lake, clock, log_end)
+    if config.lake.rows:
+        from rtp_monolith.cli.lake_child import PROGRAM, said
+
+        lake = BackgroundLake(data, config.lake, clock, log_end, program=PROGRAM, said=said(config, models))
+    else:
+        lake = BackgroundLake(data, config.lake, clock, log_end)
     lake.start()
     return lake

@@ -3,6 +3,7 @@
 /** By source: a short name, a colour, and why an item that came from it is in the list. */
 const SOURCES = {
   ann: ['Like your session', 'var(--s4)', 'The session model places it close to what you are doing now.'],
+  ann_user: ['Like you', 'var(--s4)', 'It is close to what you have wanted on earlier visits and now.'],
   session_knn: ['Similar sessions', 'var(--s1)', 'Visitors whose sessions look like yours went on to it.'],
   covis: ['Seen together', 'var(--s2)', 'Often opened in one visit with something you opened.'],
   same_category: ['Same category', 'var(--s8)', 'It stands beside something you opened.'],
@@ -17,7 +18,7 @@ const SOURCES = {
 };
 
 /** Sources that know this visitor, and not only the shop. */
-const PERSONAL = new Set(['ann', 'session_knn', 'covis', 'same_category']);
+const PERSONAL = new Set(['ann', 'ann_user', 'session_knn', 'covis', 'same_category']);
 
 export const STAGES = ['state', 'recall', 'prerank', 'rank', 'rerank', 'explore'];
 

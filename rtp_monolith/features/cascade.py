@@ -10,7 +10,7 @@ from __future__ import annotations
 from rtp_monolith.features.spec import Feature
 
 SURFACES = ("home", "category", "search", "product", "cart")
-FOUND_BY = ("session_knn", "covis", "same_category", "ann", "trending", "popular")
+FOUND_BY = ("session_knn", "covis", "same_category", "ann", "trending", "popular", "ann_user")
 """Sources of which a row says whether they found its item."""
 NEAR = {
     "mean": "cosine with the mean of the session's last five wishes",
@@ -21,6 +21,7 @@ NEAR = {
 
 CASCADE: tuple[Feature, ...] = (
     Feature(name="cascade_affinity", op="affinity", meaning="session vector times item vector, 0 without either"),
+    Feature(name="cascade_affinity_user", op="affinity_user", meaning="the same with the user's past in the vector"),
     *[
         Feature(name=f"cascade_surface_{name}", op="surface_is", value=name, meaning=f"1 on the surface `{name}`")
         for name in SURFACES

@@ -17,5 +17,6 @@ def context_pairs(context: Context) -> list[tuple[str, str]]:
         ("app_version", context.app_version),
         ("campaign", context.campaign),
         ("query", context.query),
+        ("item_id", context.item_id),
     )
     return [(key, value) for key, value in given if value is not None]

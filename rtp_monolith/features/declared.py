@@ -25,6 +25,7 @@ from rtp_monolith.features.published import COLUMNS_MAX, LENGTH_MAX, Published, 
 from rtp_monolith.features.published import KINDS as PUBLISHED_KINDS
 from rtp_monolith.features.published import SCOPES as PUBLISHED_SCOPES
 from rtp_monolith.features.spec import WINDOWS_MS, Feature
+from rtp_monolith.features.taste import static_sources
 
 FEATURES_MAX = 256
 AGGREGATES_MAX = 64
@@ -32,15 +33,20 @@ WORDS_MAX = 256
 WORD_CHARS_MAX = 256
 DURATION_DAYS_MAX = 3650
 DIMENSIONS = ("device", "country", "channel")
+ARM_DIMENSIONS = ("surface", "bundle", "explored")
 CONTEXT_FIELDS = (*DIMENSIONS, "app_version", "campaign")
-SCOPES = ("user", "session", "item", "category", "seller", "context", "cross")
-COUNTED_SCOPES = ("user", "session", "item", "category", "seller", "context")
+SCOPES = ("user", "session", "item", "category", "seller", "context", "item_pair", "arm", "cross")
+COUNTED_SCOPES = ("user", "session", "item", "category", "seller", "context", "item_pair", "arm")
+REFUNDED_SCOPES = ("user", "session", "item", "category", "seller", "context")
 NO_SCOPES = {
-    "item_pair": "pairs are counted by co-visitation alone (`cross_covisitation`): one count per pair has no bound",
-    "pair": "pairs are counted by co-visitation alone (`cross_covisitation`): one count per pair has no bound",
-    "arm": "events carry no arm; what an arm did is read from decisions, not counted by the fold",
+    "pair": "the scope of two items is called `item_pair`",
     "global": "nothing is kept of everything together; a context such as `device` is the widest scope",
 }
+NOT_REFUNDED = {
+    "item_pair": "what was looked at before a refund is not what the purchase came after",
+    "arm": "a refund comes when the lists before the purchase are long forgotten",
+}
+"""Why a refund cannot be counted back."""
 KINDS = ("aggregate", "field", "clock", "interacted", "size", "matches", "published")
 MATCHED = ("text", "title", "brand", "category", "description")
 MATCHED_WITH = ("query", "last_query", "campaign")
@@ -121,8 +127,13 @@ def declared(config: Config) -> Declared:
         raise FeatureError(text, field="features")
     names = [feature.name for feature in custom]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise FeatureError(f"`{twice[0]}` is the name of two features, one of them of a vector's", field="features")
-    sources = sorted(reader.sources, key=lambda each: each.name)
+        raise FeatureError(f"`{twice[0]}` is the name of two features", field="features")
+    own = static_sources(config.users.static, duration_ms(config.users.static_ttl))
+    sources = sorted([*reader.sources, *own], key=lambda each: each.name)
+    taken = {each.name for each in own} & {each.name for each in reader.sources}
+    if taken:
+        text = f"`{min(taken)}` is what `[users] static` reads; give the feature another name"
+        raise FeatureError(text, field="features")
     if (width := sum(each.width for each in sources)) > COLUMNS_MAX:
         raise FeatureError(f"{width} columns of published features, at most {COLUMNS_MAX}", field="features")
     by_scope = (tuple(each for each in sources if each.scope == scope) for scope in PUBLISHED_SCOPES)
@@ -223,10 +234,11 @@ class _Reader:
             text = f"nothing is counted in the scope `{scope}`; scopes of aggregates are {', '.join(COUNTED_SCOPES)}"
             raise one.refuse("aggregate", text)
         keeps, needed, optional = AGGREGATES[name]
-        dimension = ("dimension",) if scope == "context" else ()
+        dimensions = {"context": DIMENSIONS, "arm": ARM_DIMENSIONS}.get(scope, ())
+        dimension = ("dimension",) if dimensions else ()
         one.only(("aggregate", *_SHARED_KEYS, *needed, *optional, *dimension), (*needed, *dimension))
         said: dict[str, object] = {"op": f"{scope}_aggregate", "read": name}
-        where = None if dimension == () else one.word("dimension", DIMENSIONS)
+        where = None if dimension == () else one.word("dimension", dimensions)
         if where is not None:
             said["dimension"] = where
         if name == "rate":
@@ -240,6 +252,8 @@ class _Reader:
                 raise one.refuse("words", "are needed for a text and for nothing else: the value is a word's place")
             said["key"] = self._accumulate(scope, keeps, condition, of, where)
             if one.has("refunds"):
+                if scope not in REFUNDED_SCOPES:
+                    raise one.refuse("refunds", f"cannot be given to the scope `{scope}`: {NOT_REFUNDED[scope]}")
                 refunded = as_refund(condition)
                 if refunded is None:
                     raise one.refuse(

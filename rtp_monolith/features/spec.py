@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-Scope = Literal["user", "session", "item", "category", "seller", "context", "cross"]
+Scope = Literal["user", "session", "item", "category", "seller", "context", "item_pair", "arm", "cross"]
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -58,6 +58,8 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return "cross"
         if self.op == "surface_is":
             return "context"
+        if self.op == "item_pair_aggregate":
+            return "item_pair"
         word = self.op.split("_", 1)[0]
         return word  # type: ignore[return-value]
 

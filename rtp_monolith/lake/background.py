@@ -7,6 +7,7 @@ again. It does not know what a pass does to the files.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -15,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,11 +25,14 @@ from rtp_monolith.config import Lake as Settings
 from rtp_monolith.errors import LakeError
 from rtp_monolith.manifest import write_durably
 
+if TYPE_CHECKING:
+    from rtp_monolith.lake.training_rows import RowSource
+
 STATUS = "status.json"
 NICENESS = 5
 RESTART_S = 5.0
 STOP_S = 10.0
-_PROGRAM = "import sys; from rtp_monolith.lake.background import child; sys.exit(child(sys.argv[1]))"
+PROGRAM = "import sys; from rtp_monolith.lake.background import child; sys.exit(child(sys.argv[1]))"
 
 log = logging.getLogger(__name__)
 
@@ -66,14 +71,26 @@ def check_installed() -> None:
 class BackgroundLake:
     """The parent's side. `start` once, `close` once."""
 
-    def __init__(self, data: Path, settings: Settings, clock: Clock, log_end: Callable[[], int]) -> None:
-        """`log_end` says how much of the log is on the disk. Raises LakeError `lake_unavailable`."""
+    def __init__(
+        self,
+        data: Path,
+        settings: Settings,
+        clock: Clock,
+        log_end: Callable[[], int],
+        *,
+        program: str = PROGRAM,
+        said: bytes = b"",
+    ) -> None:
+        """`log_end` says how much of the log is on the disk. `program` is what the child runs, and `said`, a line, the
+        first that it reads: what is said there nobody sees in a list of processes. Raises LakeError
+        `lake_unavailable`."""
         check_installed()
         assert settings.path is not None
         self._order = Order(str(data.absolute()), str(Path(settings.path).absolute()), settings)
         self._folder = Path(self._order.lake)
         self._clock = clock
         self._log_end = log_end
+        self._program, self._said = program, said
         self._began_ms = clock.wall_ms()
         self._stopping = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
@@ -117,9 +134,10 @@ class BackgroundLake:
             child.wait()
 
     def _keep(self) -> None:
-        command = [sys.executable, "-c", _PROGRAM, msgspec.json.encode(self._order).decode()]
+        command = [sys.executable, "-c", self._program, msgspec.json.encode(self._order).decode()]
         while not self._stopping.is_set():
             self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            self._say(self._child)
             status = self._child.wait()
             if self._child.stdin is not None:
                 self._child.stdin.close()
@@ -128,6 +146,13 @@ class BackgroundLake:
             self._restarts += 1
             log.warning("the process that writes the lake ended with status %d", status)
             self._stopping.wait(RESTART_S)
+
+    def _say(self, child: subprocess.Popen[bytes]) -> None:
+        if self._said and child.stdin is not None:
+            # A child that is gone already is noticed where it is waited for.
+            with contextlib.suppress(OSError):
+                child.stdin.write(self._said)
+                child.stdin.flush()
 
 
 def read_status(folder: Path) -> Status:
@@ -138,8 +163,8 @@ def read_status(folder: Path) -> Status:
         return Status()
 
 
-def child(order: str) -> int:
-    """The child's life: a pass, a pause, until standard input ends."""
+def child(order: str, source: RowSource | None = None) -> int:
+    """The child's life: a pass, a pause, until standard input ends. With a source, training rows arrive too."""
     os.nice(NICENESS)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     told = msgspec.json.decode(order, type=Order)
@@ -147,7 +172,7 @@ def child(order: str) -> int:
     from rtp_monolith.lake.passes import LakePasses
 
     folder = Path(told.lake)
-    with LakePasses(Path(told.data), folder, told.settings, WallClock()) as passes:
+    with LakePasses(Path(told.data), folder, told.settings, WallClock(), source) as passes:
         status = Status()
         while True:
             status = passes.run(status)

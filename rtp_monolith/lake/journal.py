@@ -76,12 +76,20 @@ class Refund(msgspec.Struct, frozen=True):
     ts_us: int
 
 
+class Arrived(msgspec.Struct, frozen=True):
+    """How far the rows are that are written as the log goes on: lists of its walk that are behind, and the offset at
+    which the state stood with the last of them."""
+
+    lists: int = 0
+    past: int = 0
+
+
 class Journal(msgspec.Struct, frozen=True):
     """One version of the lake. Offsets in bytes of the log, hours since 1970.
 
-    `training` tells the run apart whose training rows are in the lake. `rewards_due` are hours whose rewards are
-    missing or out of date; `gaps` are ranges of the log that were gone before they were read; `catalogs` says which
-    version each Iceberg catalog has been told.
+    `training` tells the run apart whose training rows are in the lake, `arrived` how far one is that goes on.
+    `rewards_due` are hours whose rewards are missing or out of date; `gaps` are ranges of the log that were gone before
+    they were read; `catalogs` says which version each Iceberg catalog has been told.
     """
 
     layout: int
@@ -98,6 +106,7 @@ class Journal(msgspec.Struct, frozen=True):
     gaps: list[tuple[int, int]] = []
     catalogs: dict[str, int] = {}
     training: str = ""
+    arrived: Arrived = Arrived()
 
     def of(self, table: TableName, first: int | None = None, last: int | None = None) -> list[LakeFile]:
         """The files of a table, of the hours from `first` to `last` where given."""
@@ -231,7 +240,10 @@ class Lake:
 def read_rows(folder: Path, files: Iterable[LakeFile]) -> Any:
     """The rows of files of one table, file after file."""
     files = list(files)
+    tables = [parquet.ParquetFile(folder / file.path).read() for file in files]
+    # Training rows have the columns of their run as well, and files of one run have the same.
     tables = [
-        parquet.ParquetFile(folder / file.path).read().cast(SCHEMAS[file.table]).combine_chunks() for file in files
+        (rows if file.table == "training" else rows.cast(SCHEMAS[file.table])).combine_chunks()
+        for rows, file in zip(tables, files, strict=True)
     ]
     return pa.concat_tables(tables)

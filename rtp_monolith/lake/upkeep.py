@@ -41,8 +41,8 @@ def _groups(lake: Lake, rows_max: int, everything: bool) -> Iterator[list[LakeFi
     """Neighbouring files of one hour, at least two, which fit into one."""
     by_place: dict[tuple[TableName, int], list[LakeFile]] = {}
     for file in lake.journal.files:
-        # Those are replaced whole, so an hour of them is one file.
-        if file.table not in ("rewards", "training"):
+        # Those that are replaced whole are not of a range of the log.
+        if file.table != "rewards" and (file.table != "training" or file.end > 0):
             by_place.setdefault((file.table, file.hour), []).append(file)
     now_hour = lake.journal.latest_us // US_PER_HOUR
     for (_, hour), files in sorted(by_place.items()):

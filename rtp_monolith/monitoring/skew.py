@@ -66,9 +66,11 @@ class Logged(msgspec.Struct, frozen=True):
     request_id: str
     user_id: str | None
     session_id: str
+    surface: str
     as_of_ms: int
     applied_offset: int
     config_digest: str
+    bundle: str
     context: Context
     items: list[dict[str, object]]
     plan_digest: int
@@ -152,6 +154,7 @@ class Comparison:
         ids = [str(item["id"]) for item in decision.items[: len(decision.features)]]
         pairs = context_pairs(decision.context)
         ask = core.ask(self._surface, decision.user_id, decision.session_id, decision.as_of_ms, context=pairs)
+        ask.made_with(decision.bundle, decision.surface)
         self._restore.give(core, ask, decision.external, ids)
         replayed = core.vectors_of(ask, ids, self._plan).tolist()
         for item_id, served_row, replayed_row in zip(ids, decision.features, replayed, strict=True):

@@ -7,6 +7,8 @@ import msgspec
 from rtp_monolith.breaker import Breaker
 from rtp_monolith.clock import Clock
 from rtp_monolith.config import Config
+from rtp_monolith.features.declared import declared
+from rtp_monolith.features.taste import Statics
 from rtp_monolith.metrics import Metrics
 from rtp_monolith.ranking.budget import Gate
 from rtp_monolith.ranking.decision import Decide
@@ -62,6 +64,7 @@ def assemble(
             gate("encode", limits.encode_budget_ms, "encoder"),
             gate("ann", limits.ann_budget_ms, "ann"),
             nearest,
+            Statics(declared(config).published.user),
         ),
         Recall(core, gate("recall", limits.recall_budget_ms, "recall"), limits, clock, faults, last),
         Prerank(core, gate("prerank", limits.prerank_budget_ms, "prerank"), limits.ranked_max),

@@ -20,9 +20,14 @@ from rtp_monolith.errors import BundleError, RtpError
 from rtp_monolith.features.cascade import CASCADE
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
+from rtp_monolith.features.content import fingerprint
+from rtp_monolith.features.fusion import Fusion
 from rtp_monolith.features.spec import Feature
+from rtp_monolith.features.taste import space_of
 from rtp_monolith.ranking import bundle_files
 from rtp_monolith.ranking.bundle_files import Manifest, PrerankModel, refuse
+from rtp_monolith.ranking.bundle_fusion import read_fusion
+from rtp_monolith.ranking.content import ContentGraph, Maker
 from rtp_monolith.ranking.encoder import Encoder
 from rtp_monolith.ranking.ranker import Ranker
 
@@ -45,6 +50,10 @@ class Bundle(msgspec.Struct, frozen=True):
     """The ranker's columns, in its order."""
     prerank: bytes
     prerank_plan: Plan
+    maker: Maker
+    """Of vectors for items that are not among `items`."""
+    fusion: Fusion | None = None
+    """Puts the past of a user and the session together; None in a bundle that knows sessions alone."""
 
     @property
     def name(self) -> str:
@@ -53,6 +62,11 @@ class Bundle(msgspec.Struct, frozen=True):
     @property
     def version(self) -> str:
         return self.manifest.version
+
+    @property
+    def space(self) -> float:
+        """Which item vectors these are, as it is published with the static vectors of users."""
+        return space_of(self.manifest.embedding.version)
 
     def warm(self) -> None:
         """Runs both graphs at their largest, so that the first list does not pay for what is done once."""
@@ -89,17 +103,40 @@ def load(folder: Path, features: Sequence[Feature] = FEATURES) -> Bundle:
     ranker = Ranker(files[manifest.ranker.file], manifest.ranker.inputs, manifest.ranker.heads)
     _check_probe(files[manifest.probe.file], encoder, ranker)
     _check_sizes(encoder, ranker, len(plan))
-    return Bundle(manifest, folder, items, vectors, encoder, ranker, plan, prerank, prerank_plan)
+    maker, fusion = Maker(_content(files, manifest), vectors), read_fusion(files, manifest)
+    return Bundle(manifest, folder, items, vectors, encoder, ranker, plan, prerank, prerank_plan, maker, fusion)
+
+
+def _content(files: dict[str, bytes], manifest: Manifest) -> ContentGraph | None:
+    """The content model, which reads what the shard's items become and gives what it gave; None without one."""
+    said = manifest.content
+    if said is None:
+        return None
+    if said.tokens != fingerprint():
+        text = f"the content model was trained on tokens {said.tokens}, the shard makes {fingerprint()}"
+        raise refuse("bundle_feature_differs", text, "content")
+    graph = ContentGraph(files[said.file], said.rows, manifest.embedding.dimension)
+    names = ("content_tokens", "content_weights", "content_vectors")
+    tokens, weights, expected = bundle_files.read_arrays(files[manifest.probe.file], names).values()
+    try:
+        given = graph.run(tokens, weights)
+        for n in (1, 2, 64):
+            # The last row of the table is there, and a bag may have any length.
+            graph.run(np.full((n, n), said.rows - 1, np.int64), np.ones((n, n), np.float32))
+    except Exception as error:  # onnxruntime's refusals have no common class
+        raise refuse("bundle_shape", f"the content model does not take every size: {str(error)[:300]}") from None
+    _compare("the content model", expected, given)
+    return graph
 
 
 def _check_features(manifest: Manifest, light: Sequence[str], known: dict[str, Feature]) -> None:
     """The shard has every feature of the bundle, and each means what it did."""
-    for name, fingerprint in manifest.features.items():
+    for name, trained in manifest.features.items():
         feature = known.get(name)
         if feature is None:
             raise refuse("bundle_feature_missing", f"the shard has no feature {name!r}", "features")
-        if feature.fingerprint() != fingerprint:
-            text = f"{name}: trained as {fingerprint}, the shard has {feature.fingerprint()}"
+        if feature.fingerprint() != trained:
+            text = f"{name}: trained as {trained}, the shard has {feature.fingerprint()}"
             raise refuse("bundle_feature_differs", text, "features")
     for name in (*manifest.ranker.inputs, *light):
         if name in known and name not in manifest.features:
@@ -189,14 +226,15 @@ def _check_probe(data: bytes, encoder: Encoder, ranker: Ranker) -> None:
         probabilities = ranker.score(arrays["rows"])
     except Exception as error:  # onnxruntime's refusals have no common class
         raise refuse("bundle_shape", f"the graphs do not take the probe: {str(error)[:300]}") from None
-    for graph, expected, given in (
-        ("the encoder", arrays["session"], session),
-        ("the ranker", arrays["probabilities"], probabilities),
-    ):
-        if given.shape != expected.shape:
-            raise refuse("bundle_shape", f"{graph} gives {list(given.shape)}, the probe has {list(expected.shape)}")
-        if not np.isfinite(given).all():
-            raise refuse("bundle_not_finite", f"{graph} gives numbers that are not finite")
-        off = float(np.abs(given - expected).max(initial=0.0))
-        if not off <= PROBE_TOLERANCE:
-            raise refuse("bundle_probe", f"{graph} is off by {off:.2g}, at most {PROBE_TOLERANCE:g} is allowed")
+    _compare("the encoder", arrays["session"], session)
+    _compare("the ranker", arrays["probabilities"], probabilities)
+
+
+def _compare(graph: str, expected: NDArray[np.generic], given: NDArray[np.float32]) -> None:
+    if given.shape != expected.shape:
+        raise refuse("bundle_shape", f"{graph} gives {list(given.shape)}, the probe has {list(expected.shape)}")
+    if not np.isfinite(given).all():
+        raise refuse("bundle_not_finite", f"{graph} gives numbers that are not finite")
+    off = float(np.abs(given - expected.astype(np.float32)).max(initial=0.0))
+    if not off <= PROBE_TOLERANCE:
+        raise refuse("bundle_probe", f"{graph} is off by {off:.2g}, at most {PROBE_TOLERANCE:g} is allowed")

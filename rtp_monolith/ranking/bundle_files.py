@@ -20,7 +20,9 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from rtp_monolith.errors import BundleError
+from rtp_monolith.features.fusion import Form
 from rtp_monolith.features.marks import Marks
+from rtp_monolith.features.taste import TasteSettings
 
 MANIFEST = "manifest.json"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -47,6 +49,14 @@ class EncoderEntry(msgspec.Struct, frozen=True):
     marks: Marks | None = None
 
 
+class FusionEntry(msgspec.Struct, frozen=True):
+    """`taste` is how a nightly job weighs the past of a user for it."""
+
+    file: Word
+    form: Form
+    taste: TasteSettings
+
+
 class RankerEntry(msgspec.Struct, frozen=True):
     file: Word
     inputs: Words
@@ -55,6 +65,14 @@ class RankerEntry(msgspec.Struct, frozen=True):
 
 class FileName(msgspec.Struct, frozen=True):
     file: Word
+
+
+class ContentEntry(msgspec.Struct, frozen=True):
+    """The model of items that have no vector: `rows` of its table, `tokens` how items become tokens."""
+
+    file: Word
+    rows: Annotated[int, Meta(ge=2, le=1 << 20)]
+    tokens: str
 
 
 class IndexEntry(msgspec.Struct, frozen=True):
@@ -78,13 +96,16 @@ class Manifest(msgspec.Struct, frozen=True):
     prerank: FileName
     probe: FileName
     index: IndexEntry | None = None
+    content: ContentEntry | None = None
+    fusion: FusionEntry | None = None
     seed: int = 0
     metrics: dict[str, Any] = {}
 
     def needed(self) -> list[str]:
         """The files that serving reads."""
         fixed = ["items.txt", "items.npy", self.encoder.file, self.ranker.file, self.prerank.file, self.probe.file]
-        return fixed if self.index is None else [*fixed, self.index.file]
+        more = [each.file for each in (self.index, self.content, self.fusion) if each is not None]
+        return [*fixed, *more]
 
 
 class PrerankColumn(msgspec.Struct, frozen=True):

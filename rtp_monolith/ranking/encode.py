@@ -1,4 +1,5 @@
-"""First stage: the session's items as one vector, from the cache when the session is as it was, and what is near it.
+"""First stage: the session's items as one vector, from the cache when the session is as it was, the past of a known
+user put together with it, and what is near either.
 
 Up to a large catalogue what is near is found by recall's own scan; beyond, by a graph that is asked here. The graph is
 of the bundle in use, so a bundle that is tried beside it has recall's scan at any size.
@@ -7,6 +8,7 @@ of the bundle in use, so a bundle that is tried beside it has recall's scan at a
 from __future__ import annotations
 
 from rtp_monolith._native import Core
+from rtp_monolith.features.taste import Statics
 from rtp_monolith.ranking.active import Active
 from rtp_monolith.ranking.budget import Gate
 from rtp_monolith.ranking.nearest import Nearest
@@ -15,28 +17,42 @@ from rtp_monolith.state.session import session_of
 
 
 class Encode:
-    """Leaves the vector in the `Ask`. A session without an item that has a vector has none."""
+    """Leaves the vectors in the `Ask`. A session without an item that has a vector has none; nor has a user of whose
+    past nothing is published, who is a stranger."""
 
-    def __init__(self, core: Core, gate: Gate, ann_gate: Gate, nearest: Nearest) -> None:
+    def __init__(self, core: Core, gate: Gate, ann_gate: Gate, nearest: Nearest, statics: Statics) -> None:
         self._core = core
         self._gate = gate
         self._ann_gate = ann_gate
         self._nearest = nearest
+        self._statics = statics
 
     def __call__(self, run: Run) -> None:
         active = run.active
         if active is not None and run.surface.reads_session:
             self._gate.run(run, lambda share: self._encode(run, active))
-            wanted = run.surface.declared.sources.get("ann")
-            if wanted is not None and run.vector is not None and self._nearest.graph is not None and not run.is_tried:
-                self._ann_gate.run(run, lambda share: self._ask_graph(run, wanted.quota))
+            if self._nearest.graph is not None and not run.is_tried:
+                self._ann_gate.run(run, lambda share: self._ask_graph(run))
         run.times.done("encode")
 
     def _encode(self, run: Run, active: Active) -> None:
+        clicks = self._read_session(run, active)
+        bundle = active.bundle
+        if bundle.fusion is None or run.gathered is None:
+            return
+        static = self._statics.of(run.gathered.user, bundle.space, bundle.fusion.dimension)
+        if static is not None:
+            fused = bundle.fusion.fuse(static, run.vector, clicks)
+            assert fused is not None, "the past is there"
+            self._core.set_user_vector(run.ask, fused)
+            run.user_vector = fused
+
+    def _read_session(self, run: Run, active: Active) -> int:
+        """How many items of the session count."""
         encoder = active.bundle.encoder
         session = session_of(self._core, run.ask, encoder.length, encoder.marking)
         if len(session.items) == 0:
-            return
+            return 0
         key = session.key()
         vector = active.encodings.get(key)
         if vector is None:
@@ -44,7 +60,11 @@ class Encode:
             active.encodings.put(key, vector)
         self._core.set_session_vector(run.ask, vector)
         run.vector = vector
+        return len(session.items)
 
-    def _ask_graph(self, run: Run, quota: int) -> None:
-        assert run.vector is not None
-        self._nearest.attach(run.ask, run.vector, quota, filtered=run.is_filtered)
+    def _ask_graph(self, run: Run) -> None:
+        sources, filtered = run.surface.declared.sources, run.is_filtered
+        if "ann" in sources and run.vector is not None:
+            self._nearest.attach(run.ask, run.vector, sources["ann"].quota, filtered=filtered)
+        if "ann_user" in sources and run.user_vector is not None:
+            self._nearest.attach(run.ask, run.user_vector, sources["ann_user"].quota, filtered=filtered, user=True)

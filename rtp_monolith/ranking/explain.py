@@ -33,6 +33,7 @@ def attach(core: Core, plan: Plan, run: Run, items: Sequence[Item]) -> list[Item
             "scores": scores,
             "heads": {head: scores[head] for head in heads if head in scores},
             "features": features,
+            "vector": core.vector_origin(item.id),
             "rules": [told for told in rules.get(item.id, ()) if told["effect"] != "held_back" or _is_late(told, item)],
             "experiments": {},
         }

@@ -25,6 +25,7 @@ from rtp_monolith.metrics import Metrics
 from rtp_monolith.ranking import bundle_files
 from rtp_monolith.ranking.active import Active, fit
 from rtp_monolith.ranking.bundle import Bundle, load
+from rtp_monolith.ranking.content import AT_START, SLICE, catch_up
 from rtp_monolith.ranking.surfaces import CompiledSurface, compile_surfaces
 from rtp_monolith.ranking.trials import BY_HAND, NEEDS_ANOTHER, Report, Role, Trial, Trials, checked_share
 from rtp_monolith.ranking.upkeep import Upkeep
@@ -87,6 +88,7 @@ class Models:
         self._folder = folder
         self._encodings_max = config.cascade.encodings_cached_max
         self._one_at_a_time = asyncio.Lock()
+        self._making: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Serves what was served last, else the newest that fits.
@@ -128,8 +130,12 @@ class Models:
         """Keeps up from now on what the lists search in."""
         self.upkeep.attach(loop)
         self.trials.attach(loop)
+        self._state.items_changed = self.make_vectors
+        self._making = loop.create_task(self.make_vectors())
 
     def close(self) -> None:
+        if self._making is not None:
+            self._making.cancel()
         self.trials.close()
         self.upkeep.close()
 
@@ -144,7 +150,14 @@ class Models:
             await self._state.record_activation(name, version)
             self._state.core.adopt_vectors()
             self._serve(active)
+        await self.make_vectors()
         return self.status()
+
+    async def make_vectors(self) -> None:
+        """Of items that the bundle in use, or the one that is tried, was not trained on and that are new or changed."""
+        for active, beside in ((self.active, False), (self.trials.active, True)):
+            if active is not None:
+                await catch_up(self._state.core, active.bundle.maker, beside=beside)
 
     async def rollback(self) -> Status:
         """Serves the bundle that was served before this one. Raises BundleError `bundle_no_previous`."""
@@ -165,7 +178,9 @@ class Models:
                 await self.trials.end(f"{name}/{version} is tried")
             await self._stage(active.bundle)
             await self._write_down_what_was_chosen()
-            return await self.trials.begin(Trial(role, name, version, share, self._clock.wall_ms()), active)
+            report = await self.trials.begin(Trial(role, name, version, share, self._clock.wall_ms()), active)
+        await self.make_vectors()
+        return report
 
     async def _write_down_what_was_chosen(self) -> None:
         """A bundle that was chosen at start, not activated: a rollback has to find it, and so has the next start."""
@@ -239,6 +254,9 @@ class Models:
         """Before anybody asks for a list."""
         self._state.core.set_vectors(active.bundle.items, active.bundle.vectors)
         self._serve(active)
+        for _ in range(AT_START // SLICE):
+            if active.bundle.maker.step(self._state.core) < SLICE:
+                break
 
     def _serve(self, active: Active) -> None:
         """Between two requests, right after the item vectors: light model and ranker change with them."""

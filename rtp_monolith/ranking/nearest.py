@@ -283,15 +283,18 @@ class Nearest:
             self._graph = graph
         return self._graph is not None
 
-    def attach(self, ask: Ask, vector: NDArray[np.float32], n: int, *, filtered: bool) -> None:
-        """Gives a request its session vector, and with a graph the `n` items near it.
+    def attach(self, ask: Ask, vector: NDArray[np.float32], n: int, *, filtered: bool, user: bool = False) -> None:
+        """Gives a request its session vector, or with `user` its user's, and with a graph the `n` items near it.
 
         A request with a filter is scanned for: of what a graph finds too much would fall. Raises InvalidField
         `bad_vectors`, `not_finite`.
         """
-        self._core.set_session_vector(ask, vector)
+        if user:
+            self._core.set_user_vector(ask, vector)
+        else:
+            self._core.set_session_vector(ask, vector)
         if self._graph is not None and not filtered:
-            self._core.set_nearest(ask, *self._graph.find(vector, n))
+            self._core.set_nearest(ask, *self._graph.find(vector, n), user=user)
 
     def follow(self) -> None:
         """Between requests: the graph takes in what changed in the catalogue."""

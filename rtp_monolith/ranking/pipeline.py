@@ -134,6 +134,7 @@ class Pipeline:
         """A list that nobody sees: made with the bundle that is tried, not logged, nothing explored."""
         run = self._recommend(request, SHADOW_DEADLINE_MS, (), gathered, FIRST)
         run.active, run.is_tried, run.is_apart = self._trials.active, True, True
+        run.ask.made_with("" if run.active is None else run.active.label)
         with self._trials.lent():
             _arranged(run, self._do_tried)
             shown = [item for item, _, _ in self._state.core.shown(run.ranked)[: run.k]]
@@ -193,6 +194,7 @@ class Pipeline:
         request_id = request.request_id or f"{self._started_ms:x}-{self._requests:x}"
         tried = None if self._trials.trial is None else self._trials.of(ask)
         active = self._models.active if tried is None else tried
+        ask.made_with("" if active is None else active.label)
         made_ms = self._state.now_ms()
         run = Run(request, request_id, surface, active, ask, k, deadline_s, times, made_ms, page)
         run.is_tried = tried is not None

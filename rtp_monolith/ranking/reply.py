@@ -21,6 +21,7 @@ SOURCES = (
     "ann",
     "text",
     "explore",
+    "ann_user",
     "bought_together",
     "same_brand",
     "trending_context",

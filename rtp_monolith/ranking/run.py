@@ -22,7 +22,7 @@ class Run:
     __slots__ = (
         *("active", "ask", "deadline_s", "degraded", "evidence", "gathered", "is_apart", "is_filtered", "is_last_list"),
         *("is_tried", "k", "listed", "made_ms", "ordered", "page", "prerank_limit", "propensity", "ranked", "request"),
-        *("request_id", "rows", "scores", "stays", "surface", "times", "unknown", "vector", "worth"),
+        *("request_id", "rows", "scores", "stays", "surface", "times", "unknown", "user_vector", "vector", "worth"),
     )
 
     def __init__(
@@ -53,6 +53,8 @@ class Run:
         self.gathered: Gathered | None = None
         """What had been published for whom it is."""
         self.vector: NDArray[np.float32] | None = None
+        self.user_vector: NDArray[np.float32] | None = None
+        """The past of the user and the session together; None for a stranger."""
         self.is_filtered = False
         self.is_tried = False
         """`active` is not the bundle in use but the one that is tried beside it."""

@@ -39,8 +39,8 @@ class CompiledSurface(msgspec.Struct, frozen=True):
 
     @property
     def reads_session(self) -> bool:
-        """Something on this surface wants the session's vector."""
-        return self.declared.rank == "model" or "ann" in self.declared.sources
+        """Something on this surface wants the session's vector, or the user's."""
+        return self.declared.rank == "model" or not self.declared.sources.keys().isdisjoint(("ann", "ann_user"))
 
     def filter_json(self, context: Context, given: bytes | None) -> bytes | None:
         """The request's filter, and on a surface that stays within a category that category too.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Literal, ParamSpec, TypeVar
 
@@ -59,6 +59,8 @@ class ShardState:
         self.dead_letters = letters
         self.features = declared(config).features
         self.introduced: Introduced = {}
+        self.items_changed: Callable[[], Awaitable[None]] | None = None
+        """Awaited when items were put, before the reply: a vector of theirs may be made by then."""
         self.plan = compile_plan(self.features)
         self._config = config
         self._clock = clock
@@ -136,7 +138,10 @@ class ShardState:
         Refused events become dead letters unless `bury` is off: a letter that is refused again is one already.
         """
         ticket, rejected, held = self._submit(kind, body, media, trusted, bury)
-        return self._reply(await self._answer(ticket), rejected, held)
+        answer = await self._answer(ticket)
+        if kind.endswith("items"):
+            await self._tell_of_items()
+        return self._reply(answer, rejected, held)
 
     def ingest_sync(self, kind: Kind, body: bytes, media: Media, *, trusted: bool, bury: bool = True) -> IngestReply:
         """`ingest` for commands that work on a stopped shard."""
@@ -147,7 +152,13 @@ class ShardState:
 
     async def patch_item(self, item_id: str, body: bytes) -> IngestReply:
         """Merges fields into an item. Raises UnknownItem and whatever the merged item lacks."""
-        return self._reply(await self._answer(self._guard(self._submit_patch, item_id, body)), [])
+        answer = await self._answer(self._guard(self._submit_patch, item_id, body))
+        await self._tell_of_items()
+        return self._reply(answer, [])
+
+    async def _tell_of_items(self) -> None:
+        if self.items_changed is not None:
+            await self.items_changed()
 
     async def delete_item(self, item_id: str) -> IngestReply:
         """Takes an item out of the catalogue. One that is not there needs no record that it is gone."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from rtp_monolith.training.metrics import Tally, ranks
 from rtp_monolith.training.models.session_knn import SessionKnn
 from rtp_monolith.training.protocols import Cases
+from rtp_monolith.training.room import Room
 from rtp_monolith.training.scoring import BLOCK_ROWS, Scorer, hide
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0)
@@ -41,29 +42,36 @@ class Blend:
 
     def __init__(self, neural: Sequence[Scorer], knn: SessionKnn | None, mix: Mix) -> None:
         self.neural, self.knn, self.mix = list(neural), knn, mix
+        self.total, self.rooms = Room(), [Room() for _ in self.neural]
 
     def scores(self, cases: Cases, start: int, stop: int) -> Tensor:
         if not self.neural:
             assert self.knn is not None
             return self.knn.scores(cases, start, stop)
-        scores = mixed([each.scores(cases, start, stop) for each in self.neural], self.mix.shares)
+        scores = self._mixed(cases, start, stop)
         if self.knn is not None and self.mix.weight:
             add_votes(scores, [self.knn.votes(cases, case) for case in range(start, stop)], self.mix)
         return scores
+
+    def _mixed(self, cases: Cases, start: int, stop: int) -> Tensor:
+        """Σ share · log-softmax; one part alone is not normalized, as that moves nothing."""
+        if len(self.neural) == 1 and self.mix.shares[0]:
+            return self.neural[0].scores(cases, start, stop)
+        parts = [each.scores(cases, start, stop) for each in self.neural]
+        logs = [torch.log_softmax(part, 1, out=room.like(part)) for part, room in zip(parts, self.rooms, strict=True)]
+        return mixed(logs, self.mix.shares, self.total.like(parts[0]))
 
     def alone(self) -> list[Scorer]:
         """Each part that has a share by itself, session-kNN last and without what it learned while it was asked."""
         return [*self.neural, *([self.knn.fresh()] if self.knn is not None and self.mix.weight else [])]
 
 
-def mixed(parts: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
-    """Σ share · log-softmax; one part alone is not normalized, as that moves nothing."""
-    if len(parts) == 1 and shares[0]:
-        return parts[0].clone()
-    total = torch.zeros_like(parts[0])
+def mixed(parts: Sequence[Tensor], shares: Sequence[float], total: Tensor) -> Tensor:
+    """Σ share · part, in `total`."""
+    total.zero_()
     for part, share in zip(parts, shares, strict=True):
         if share:
-            total.add_(part.log_softmax(1), alpha=share)
+            total.add_(part, alpha=share)
     return total
 
 
@@ -139,7 +147,11 @@ def _judged(
 ) -> dict[Mix, float]:
     """NDCG of each mix. Cases without a history are left out: popularity answers them under every mix."""
     tallies = {mix: Tally(k, torch.from_numpy(known)) for mix in mixes}
+    by_shares: dict[tuple[float, ...], list[Mix]] = {}
+    for mix in mixes:
+        by_shares.setdefault(mix.shares, []).append(mix)
     knn = None if knn is None else knn.fresh()
+    rooms, total, changed = [Room() for _ in neural], Room(), Room()
     with torch.inference_mode():
         for start in range(0, len(cases), BLOCK_ROWS):
             stop = min(start + BLOCK_ROWS, len(cases))
@@ -147,16 +159,20 @@ def _judged(
             targets = torch.from_numpy(cases.targets[start:stop])[asked]
             parts = [each.scores(cases, start, stop) for each in neural]
             votes = [] if knn is None else [knn.votes(cases, case) for case in range(start, stop)]
-            bases = {shares: mixed(parts, shares) for shares in dict.fromkeys(mix.shares for mix in mixes)}
-            if knn is not None and (nothing := bases.get((0.0,) * len(neural))) is not None:
-                nothing += knn.popular
-            for base in bases.values():
+            if len(parts) > 1:  # one alone is not normalized, as in a blend
+                parts = [
+                    torch.log_softmax(each, 1, out=room.like(each)) for each, room in zip(parts, rooms, strict=True)
+                ]
+            for shares, own in by_shares.items():
+                base = mixed(parts, shares, total.like(parts[0]))
+                if knn is not None and not any(shares):
+                    base += knn.popular
                 hide(base, cases, start, stop, known)
-            for mix, tally in tallies.items():
-                scores = bases[mix.shares].clone()
-                if not any(mix.shares):
-                    add_plain(scores, votes)
-                elif mix.weight:
-                    add_votes(scores, votes, mix)
-                tally.add_ranks(ranks(scores[asked], targets))
+                for mix in own:
+                    scores = changed.like(base).copy_(base)
+                    if not any(shares):
+                        add_plain(scores, votes)
+                    elif mix.weight:
+                        add_votes(scores, votes, mix)
+                    tallies[mix].add_ranks(ranks(scores if bool(asked.all()) else scores[asked], targets))
     return {mix: tally.metrics().ndcg for mix, tally in tallies.items()}

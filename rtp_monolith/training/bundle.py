@@ -20,18 +20,32 @@ from numpy.typing import NDArray
 
 from rtp_monolith.errors import DataError
 from rtp_monolith.features.catalog import FEATURES
+from rtp_monolith.features.content import fingerprint
+from rtp_monolith.features.fusion import Form
 from rtp_monolith.features.marks import Marks
 from rtp_monolith.features.spec import Feature
+from rtp_monolith.features.taste import TasteSettings
 
 FORMAT = 1
+CONTENT_FILE = "content.onnx"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
+class FusionParts(msgspec.Struct, frozen=True):
+    """How past and session of a user are put together: the form, its weights with the probe's arrays, and how a
+    nightly job weighs the past."""
+
+    form: Form
+    arrays: dict[str, NDArray[np.generic]]
+    taste: TasteSettings
+
+
 class Parts(msgspec.Struct, frozen=True):
     """What a bundle is made of. `vectors` is float32 [items, d]; graphs and the pre-rank are the bytes of their files;
-    `marks` is what the encoder reads beside items; `probe` are inputs and outputs of both graphs by name; `metrics` and
-    `report` are for people; `features` are the shard's, a team's own among them."""
+    `marks` is what the encoder reads beside items; `content` is the model of items without a vector, with so many rows
+    in its table; `probe` are inputs and outputs of the graphs by name; `metrics` and `report` are for people;
+    `features` are the shard's, a team's own among them."""
 
     items: list[str]
     vectors: NDArray[np.float32]
@@ -46,7 +60,10 @@ class Parts(msgspec.Struct, frozen=True):
     report: dict[str, object]
     seed: int
     marks: Marks | None = None
+    content: bytes | None = None
+    content_rows: int = 0
     features: tuple[Feature, ...] = FEATURES
+    fusion: FusionParts | None = None
 
 
 def check_name(word: str, what: str) -> str:
@@ -91,7 +108,9 @@ def _files(parts: Parts) -> dict[str, bytes]:
         "ranker.onnx": parts.ranker,
         "prerank.json": parts.prerank,
         "probe.npz": _archive(parts.probe),
+        **({} if parts.fusion is None else {"fusion.npz": _archive(parts.fusion.arrays)}),
         "report.json": report,
+        **({} if parts.content is None else {CONTENT_FILE: parts.content}),
     }
 
 
@@ -120,8 +139,18 @@ def _manifest(name: str, version: str, parts: Parts, files: dict[str, bytes]) ->
         "ranker": {"file": "ranker.onnx", "inputs": parts.inputs, "heads": parts.heads},
         "prerank": {"file": "prerank.json"},
         "index": None,
+        **({} if parts.content is None else {"content": _content(parts)}),
         "probe": {"file": "probe.npz"},
+        **(
+            {}
+            if (own := parts.fusion) is None
+            else {"fusion": {"file": "fusion.npz", "form": own.form, "taste": own.taste}}
+        ),
     }
+
+
+def _content(parts: Parts) -> dict[str, object]:
+    return {"file": CONTENT_FILE, "rows": parts.content_rows, "tokens": fingerprint()}
 
 
 def _array(values: NDArray[np.generic]) -> bytes:

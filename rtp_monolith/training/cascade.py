@@ -28,8 +28,10 @@ from rtp_monolith.features.declared import declared
 from rtp_monolith.features.marks import Marks
 from rtp_monolith.state.recovery import open_log
 from rtp_monolith.training import report as words
-from rtp_monolith.training.bundle import Parts, check_name, next_version, write_bundle
+from rtp_monolith.training.bundle import FusionParts, Parts, check_name, next_version, write_bundle
 from rtp_monolith.training.candidates import CandidateSets, CandidateSettings, CandidateWriter
+from rtp_monolith.training.content import ContentSettings
+from rtp_monolith.training.content_bundle import content_part
 from rtp_monolith.training.dataset import (
     RECALL,
     REQUEST_COLUMNS,
@@ -42,6 +44,7 @@ from rtp_monolith.training.dataset import (
 from rtp_monolith.training.distill import Distilled, distill, value_of
 from rtp_monolith.training.export_asking import Asking, Encoded
 from rtp_monolith.training.export_mmoe import PARITY_MAX, parity, ranker_graph, run_encoder, run_ranker
+from rtp_monolith.training.fusion import FusionSettings
 from rtp_monolith.training.gains import Gain, permutation_gains
 from rtp_monolith.training.heads import declared_heads
 from rtp_monolith.training.lists import SeenList, Windows
@@ -56,6 +59,7 @@ from rtp_monolith.training.settings import Settings
 from rtp_monolith.training.source_weights import propose
 from rtp_monolith.training.stamps import Wanted
 from rtp_monolith.training.survey import Survey, survey
+from rtp_monolith.training.users import checked_length, fit_for_bundle
 
 FOREVER_MS = 2**62
 LISTS_OF_ABOUT = 5
@@ -97,6 +101,8 @@ class CascadeSettings(msgspec.Struct, frozen=True):
     ranker: RankerSettings = RankerSettings()
     candidates: CandidateSettings = CandidateSettings()
     pools: PoolSettings = PoolSettings()
+    content: ContentSettings | None = ContentSettings()
+    fusion: FusionSettings = FusionSettings()
     drop: Drop = "nothing"
 
 
@@ -208,6 +214,21 @@ class _Run:
         encoder_path = self.work / "encoder.onnx"
         difference = encoder_file(vectors, encoder_path, self.seed)
         encoded = Encoded(encoder_path.read_bytes(), list(vectors.items), vectors.table, vectors.length, vectors.marks)
+        content = None
+        if self.settings.content is not None:
+            self.watch.stage("content of items")
+            content = content_part(
+                seen, cuts.encoder, vectors, self.settings.content, seed=self.seed, tell=self.watch.say
+            )
+        fusion: FusionParts | None = None
+        users_report: dict[str, object] = {"form": None}
+        if self.config.users.static:
+            self.watch.stage("users")
+            ends_ms = (cuts.encoder, cuts.ranker, cuts.stopping)
+            encoded, fusion, users_report = fit_for_bundle(
+                seen, checked_length(encoded, self.config), ends_ms, self.settings.fusion,
+                seed=self.seed, tell=self.watch.say,
+            )  # fmt: skip
         table, whole, pools = self._rows(seen, cuts, encoded)
         slices = [compose(table, where, self.drop) for where in cuts.slices()]
         learned, stopping = (compose_pools(pools, where, self.drop) for where in cuts.slices()[:2])
@@ -233,7 +254,11 @@ class _Run:
             value_of(trained.probabilities(stopping.features), worths),
         )
         report["sources"] = propose(pools, self.config, cuts.encoder, cuts.ranker, cuts.stopping)
+        if content is not None:
+            probe |= content.probe
+            report["content"] = content.report
         report["encoder"] = {**encoder_report, "parity": difference}
+        report["users"] = users_report
         report["parity"] = {"encoder": difference, "ranker": ranker_parity}
         return Parts(
             items=list(vectors.items),
@@ -241,6 +266,8 @@ class _Run:
             encoder=encoder_path.read_bytes(),
             length=vectors.length,
             marks=vectors.marks,
+            content=None if content is None else content.graph,
+            content_rows=0 if content is None else content.rows,
             ranker=graph,
             inputs=trained.model.columns.names,
             heads=[head.name for head in self.windows.heads],
@@ -250,6 +277,7 @@ class _Run:
             report=report,
             seed=self.seed,
             features=self.features,
+            fusion=fusion,
         )
 
     def _rows(self, seen: Survey, cuts: _Cuts, encoded: Encoded) -> tuple[RowTable, CandidateSets, Pools]:

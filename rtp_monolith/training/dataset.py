@@ -33,7 +33,7 @@ SESSION_CROSS = frozenset(
 SESSION_COLUMNS = frozenset(
     {feature.name for feature in FEATURES if feature.scope == "session"}
     | SESSION_CROSS
-    | {AFFINITY, "cascade_near_mean", "cascade_near_max", "cascade_near_last"}
+    | {AFFINITY, "cascade_affinity_user", "cascade_near_mean", "cascade_near_max", "cascade_near_last"}
 )
 """Columns that read the session, whatever their names: what `--drop session` leaves out. What the sources found stays,
 with its score: they are asked before any ranker, and alike for all."""

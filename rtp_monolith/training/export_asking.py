@@ -9,6 +9,7 @@ state, the lists of the popular and the table of vectors are those of the moment
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from rtp_monolith._native import Ask, Plan, Ranked, SurfacePlan
 from rtp_monolith.config import Config
+from rtp_monolith.features.fusion import Fusion
 from rtp_monolith.features.marks import Marking, Marks
 from rtp_monolith.records import Context
 from rtp_monolith.state.session import session_of
@@ -29,6 +31,19 @@ ENCODINGS_MAX = 100_000
 USUAL_SURFACE = "home"
 
 
+class StaticVectors(Protocol):
+    """What a nightly job would have published of users."""
+
+    def of(self, user: str | None, as_of_ms: int) -> NDArray[np.float32] | None: ...
+
+
+class UserVectors(msgspec.Struct, frozen=True):
+    """Pasts of users, and how they are put together with sessions."""
+
+    pasts: StaticVectors
+    fusion: Fusion
+
+
 class Encoded(msgspec.Struct, frozen=True):
     """An encoder as it is served: the bytes of its graph, the items that have vectors, float32 [items, d], how many
     items of a session it reads, and what beside them."""
@@ -38,6 +53,12 @@ class Encoded(msgspec.Struct, frozen=True):
     vectors: NDArray[np.float32]
     length: int
     marks: Marks | None = None
+    users: UserVectors | None = None
+
+
+def opened(encoded: Encoded) -> onnxruntime.InferenceSession:
+    """The graph on one thread."""
+    return onnxruntime.InferenceSession(encoded.graph, session_options(), providers=["CPUExecutionProvider"])
 
 
 class Asking:
@@ -57,9 +78,8 @@ class Asking:
             name: {source: surface_plan(config, name, source) for source in surface.sources}
             for name, surface in config.surfaces.items()
         }
-        self._encoder = onnxruntime.InferenceSession(
-            encoded.graph, session_options(), providers=["CPUExecutionProvider"]
-        )
+        self._encoder = opened(encoded)
+        self._users = encoded.users
         self._encodings: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
         past.core.set_vectors(encoded.items, encoded.vectors)
 
@@ -84,8 +104,16 @@ class Asking:
             query=said.query,
             external=seen.external,
             shown=seen.shown,
+            made_with=seen.made_with,
         )
-        self._encode(ask)
+        vector, clicks = self._encode(ask)
+        if self._users is not None:
+            user = seen.user_id or past.core.linked_user(seen.session_id)
+            static = self._users.pasts.of(user, seen.as_of_ms)
+            if static is not None:
+                fused = self._users.fusion.fuse(static, vector, clicks)
+                assert fused is not None
+                core.set_user_vector(ask, fused)
         return ask
 
     def rows(self, seen: SeenList, plan: Plan) -> NDArray[np.float32]:
@@ -133,11 +161,12 @@ class Asking:
         """A list of a surface that is not declared is asked for like the home page's."""
         return seen.surface if seen.surface in self._surfaces else self._usual
 
-    def _encode(self, ask: Ask) -> None:
+    def _encode(self, ask: Ask) -> tuple[NDArray[np.float32] | None, int]:
+        """The session's vector, which the request then has, and of how many items it is."""
         core = self._past.core
         session = session_of(core, ask, self._length, self._marking)
         if len(session.items) == 0:
-            return
+            return None, 0
         key = session.key()
         vector = self._encodings.get(key)
         if vector is None:
@@ -149,6 +178,7 @@ class Asking:
             if len(self._encodings) > ENCODINGS_MAX:
                 self._encodings.popitem(last=False)
         core.set_session_vector(ask, vector)
+        return vector, len(session.items)
 
 
 def _context(seen: SeenList) -> Context:

@@ -17,6 +17,7 @@ from typing import cast
 import msgspec
 
 from rtp_monolith._native import Log, decision_json
+from rtp_monolith.features.context import context_pairs
 from rtp_monolith.features.published import External
 from rtp_monolith.records import Context
 from rtp_monolith.training.heads import HOUR_MS, MINUTE_MS, Head, usual
@@ -117,6 +118,11 @@ class SeenList(msgspec.Struct):
         """Its decision's items in their order."""
         return [] if self.served is None else [str(each["id"]) for each in self.served.items]
 
+    @property
+    def made_with(self) -> tuple[str, str]:
+        """Bundle and surface; the bundle is empty without one, and where no decision says which."""
+        return ("" if self.served is None else self.served.bundle, self.surface)
+
     def show(self, item: str, position: int | None) -> int:
         """The row of an item, a new one unless it has one."""
         at = self.where.get(item)
@@ -176,7 +182,9 @@ class ListReader:
 
     Memory holds what happened within the longest window. `share` of the lists, drawn by `seed` and request, are
     `wanted`; the others only keep attribution right. Lists whose window reaches past the end of the log are left out
-    and counted in `unfinished`. The log ends at `until`, the end of a frame, if that is given.
+    and counted in `unfinished`. The log ends at `until`, the end of a frame, if that is given. With
+    `whole_chunk_bytes` pieces of that size are read and no smaller one at the end, so which lists come in which order
+    is the same for a log that is read as it grows (`follow`) and for one that is read at once.
     """
 
     def __init__(
@@ -188,8 +196,11 @@ class ListReader:
         seed: int = 0,
         until: int | None = None,
         dwell: bool = False,
+        whole_chunk_bytes: int | None = None,
     ) -> None:
         self._log = log
+        self._chunk_bytes = CHUNK_BYTES if whole_chunk_bytes is None else whole_chunk_bytes
+        self._is_whole = whole_chunk_bytes is not None
         self._until = log.end() if until is None else until
         heads = windows.heads
         self._heads = len(heads)
@@ -224,7 +235,9 @@ class ListReader:
         read = msgspec.json.Decoder(Served).decode
         since_sweep = 0
         while self.position < self._until:
-            chunk = min(CHUNK_BYTES, self._until - self.position)
+            chunk = min(self._chunk_bytes, self._until - self.position)
+            if self._is_whole and chunk < self._chunk_bytes:
+                break
             events, decisions, end = self._log.events(self.position, chunk, self._types, together=True)
             if end == self.position:
                 break
@@ -248,6 +261,12 @@ class ListReader:
             yield from self._closed()
         self.unfinished = len(self._heap)
 
+    def follow(self, log: Log, until: int) -> None:
+        """Goes on in the same log, opened anew, up to `until`; iterate again for the lists that are final by then. A
+        refund counts from here on: lists that were given are not given again."""
+        refunds(log, until, self._until, self._refunds)
+        self._log, self._until = log, until
+
     def _serve(self, decision: Served) -> None:
         key = (decision.session_id, decision.request_id)
         seen = self._open.get(key)
@@ -262,9 +281,7 @@ class ListReader:
     def _attach(self, seen: SeenList, decision: Served) -> None:
         """The list's moment is its decision's."""
         seen.offset, seen.as_of_ms, seen.surface = decision.applied_offset, decision.as_of_ms, decision.surface
-        seen.context = [
-            (name, value) for name in CONTEXT_KEYS if (value := getattr(decision.context, name)) is not None
-        ]
+        seen.context = context_pairs(decision.context)
         seen.user_id, seen.served = decision.user_id, decision
         session = self._sessions.get(seen.session_id)
         if session is not None:
@@ -444,13 +461,17 @@ class ListReader:
         self._served = {key: each for key, each in self._served.items() if each.as_of_ms >= oldest}
 
 
-def refunds(log: Log, until: int) -> dict[tuple[str, str], list[tuple[int, tuple[str, ...]]]]:
-    """(time, items) of every refund of a log, by its order and, when it names none, by its session.
+Refunds = dict[tuple[str, str], list[tuple[int, tuple[str, ...]]]]
+
+
+def refunds(log: Log, until: int, since: int | None = None, known: Refunds | None = None) -> Refunds:
+    """(time, items) of every refund of a log, by its order and, when it names none, by its session; added to those that
+    are known from before `since`.
 
     No items means the whole order. It is read ahead of everything else: a refund comes days after its purchase.
     """
-    found: dict[tuple[str, str], list[tuple[int, tuple[str, ...]]]] = {}
-    offset = log.start()
+    found: Refunds = {} if known is None else known
+    offset = log.start() if since is None else since
     while offset < until:
         events, _, end = log.events(offset, min(CHUNK_BYTES, until - offset), ("refund",))
         for _, _, _, session_id, items, ts_ms, _, _, props in events:

@@ -8,6 +8,7 @@ miss whatever k is. It does not know what gave the scores.
 from __future__ import annotations
 
 import math
+from array import array
 
 import msgspec
 import numpy as np
@@ -51,7 +52,8 @@ class Tally:
     def __init__(self, k: int, trained: Tensor, clicks: Tensor | None = None) -> None:
         self.k = k
         self.clicks, self.listed_clicks = clicks, 0.0
-        self.found: list[Tensor] = []
+        # Numbers and not tensors: what stays must not lie between the large blocks that come and go.
+        self.found = array("q")
         self.trained = trained
         self.recommended = torch.zeros(len(trained), dtype=torch.bool)
         self.n = 0
@@ -72,7 +74,7 @@ class Tally:
     def add_ranks(self, found: Tensor) -> None:
         """Ranks alone, where nobody asks for coverage."""
         hits = found[(found != MISS) & (found <= self.k)].double()
-        self.found.append(found)
+        self.found.extend(found.tolist())
         self.n += len(found)
         self.hits += len(hits)
         self.reciprocal += float(hits.reciprocal().sum())
@@ -80,8 +82,7 @@ class Tally:
 
     def ranks(self) -> NDArray[np.int64]:
         """Of every target so far, in the order of the lists."""
-        every: NDArray[np.int64] = torch.cat(self.found).numpy() if self.found else np.empty(0, np.int64)
-        return every
+        return np.array(self.found, dtype=np.int64)
 
     def popularity(self) -> float:
         """Mean clicks of a listed item (average recommendation popularity, Yin et al., VLDB 2012)."""

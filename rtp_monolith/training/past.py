@@ -58,6 +58,10 @@ class Past:
             self._store.close()
         self._folder.cleanup()
 
+    def follow(self, log: Log) -> None:
+        """Goes on in the same log, opened anew: it has grown."""
+        self._log = log
+
     def advance(self, until: int) -> None:
         """Folds the log up to exactly `until`, which is the end of a frame."""
         while self.offset < until:
@@ -102,9 +106,11 @@ class Past:
         query: str | None = None,
         external: External | None = None,
         shown: Sequence[str] = (),
+        made_with: tuple[str, str] = ("", ""),
     ) -> Ask:
         """A request of that moment, its user's record in memory; without a surface, one that recalls nothing.
-        `external` is what its decision carries of published features, for the items `shown`."""
+        `external` is what its decision carries of published features, for the items `shown`; `made_with` are the bundle
+        and the surface of its list, for what is counted by arm."""
         if self._store is not None:
             self._load(self.core.missing_for_request(user_id, session_id))
         ask = self.core.ask(
@@ -117,6 +123,7 @@ class Past:
             context=context,
             query=query,
         )
+        ask.made_with(*made_with)
         self._restore.give(self.core, ask, external, shown)
         return ask
 

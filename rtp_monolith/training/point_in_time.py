@@ -12,7 +12,7 @@ import contextlib
 import gc
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -101,7 +101,7 @@ def write_dataset(
     there yet. Raises DataError: what `PartFolder` raises, `log_truncated`, `outside_log` when the range holds nothing
     of the log and `no_lists` when nobody was shown anything in it."""
     features = declared(config).features
-    settings = _labelled(settings, config)
+    settings = msgspec.structs.replace(settings, windows=labelled(settings.windows, config))
     claim(data, config.partitions, create=False)
     log = open_log(data, config, read_only=True)
     try:
@@ -117,14 +117,14 @@ def write_dataset(
     return Written(str(out), len(card.parts), sum(part.rows for part in card.parts), card.counts)
 
 
-def _labelled(settings: DatasetSettings, config: Config) -> DatasetSettings:
+def labelled(windows: Windows, config: Config) -> Windows:
     """With the declared heads, and the usual ones of which none is declared: every dataset has their columns."""
-    windows, heads = settings.windows, declared_heads(config)
+    heads = declared_heads(config)
     if not heads:
-        return settings
+        return windows
     taken = {head.name for head in heads}
     others = (head for head in usual(windows.click_ms, windows.conversion_ms) if head.name not in taken)
-    return msgspec.structs.replace(settings, windows=msgspec.structs.replace(windows, declared=(*heads, *others)))
+    return msgspec.structs.replace(windows, declared=(*heads, *others))
 
 
 @contextlib.contextmanager
@@ -180,7 +180,7 @@ class _Walk:
         self._plan = compile_plan(features)
         self._logged = LoggedRows(self._plan.names, bundles, features)
         self._heads = settings.windows.heads
-        self._schema = _schema(features, self._heads)
+        self._schema = schema_of(features, self._heads)
         parts = folder.card.parts
         self._counts = msgspec.convert(parts[-1].counts, _Counts) if parts else _Counts()
         self._skip = parts[-1].lists if parts else 0
@@ -242,7 +242,7 @@ def _others(heads: tuple[Head, ...]) -> list[str]:
     return [head.name for head in heads if head.name not in LABELS]
 
 
-def _schema(features: tuple[Feature, ...], heads: tuple[Head, ...]) -> pa.Schema:
+def schema_of(features: tuple[Feature, ...], heads: tuple[Head, ...]) -> pa.Schema:
     """Every feature's column says its fingerprint."""
     known = [pa.field(each.name, pa.float32(), False, {"fingerprint": each.fingerprint()}) for each in features]
     labels = [pa.field(f"label_{name}", pa.int8()) for name in _others(heads)]
@@ -297,47 +297,61 @@ class _Rows:
                 use_dictionary=[name for name, kind in PLAIN if kind == pa.string()],
                 write_statistics=[name for name, _ in PLAIN],
             )
-        columns = [*self._plain(), *_columns(np.concatenate(self._features))]
-        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema), row_group_size=self._buffered)
+        rows = rows_table(self._schema, self._lists, self._features, self._heads, self._dwell_ms)
+        self._writer.write_table(rows, row_group_size=self._buffered)
         self._lists.clear()
         self._features.clear()
         self._buffered = 0
 
-    def _plain(self) -> list[pa.Array]:
-        sizes = np.array([len(seen.items) for _, seen in self._lists])
 
-        def per_list(kind: pa.DataType, of: Callable[[SeenList], object]) -> pa.Array:
-            values = pa.array([of(seen) for _, seen in self._lists], kind)
-            return values.take(pa.array(np.repeat(np.arange(len(sizes)), sizes)))
+def rows_table(
+    schema: pa.Schema,
+    lists: Sequence[tuple[int, SeenList]],
+    features: Sequence[NDArray[np.float32]],
+    heads: tuple[Head, ...],
+    dwell_ms: int,
+) -> pa.Table:
+    """The rows of lists with their numbers, under `schema_of` the features and the heads that the lists are labelled
+    with; float32 [items, features] for each list."""
+    columns = [*_plain(lists, heads, dwell_ms), *_columns(np.concatenate(features))]
+    return pa.Table.from_arrays(columns, schema=schema)
 
-        def per_row(kind: pa.DataType, of: Callable[[SeenList], list[Any]]) -> pa.Array:
-            return pa.array([value for _, seen in self._lists for value in of(seen)], kind)
 
-        every = itertools.chain.from_iterable(itertools.chain.from_iterable(seen.labels for _, seen in self._lists))
-        labels = np.fromiter(every, np.int8).reshape(-1, len(self._heads))
-        dwelt = np.zeros(len(labels), np.int64)
-        starts = np.cumsum(sizes) - sizes
-        for (_, seen), start in zip(self._lists, starts.tolist(), strict=True):
-            for item, dwell_ms in seen.dwelt.items():
-                dwelt[start + seen.where[item]] = dwell_ms
-        by_name = {"dwell": pa.array((dwelt >= self._dwell_ms).astype(np.int8))}
-        by_name |= {head.name: pa.array(np.ascontiguousarray(labels[:, at])) for at, head in enumerate(self._heads)}
-        return [
-            pa.array(np.repeat(np.array([number for number, _ in self._lists]), sizes), pa.int64()),
-            per_list(pa.int64(), lambda seen: seen.as_of_ms),
-            per_list(pa.int64(), lambda seen: seen.offset),
-            per_list(pa.string(), lambda seen: seen.request_id),
-            per_list(pa.string(), lambda seen: seen.user_id),
-            per_list(pa.string(), lambda seen: seen.session_id),
-            per_list(pa.string(), lambda seen: seen.surface),
-            per_list(pa.string(), lambda seen: None if seen.served is None else seen.served.bundle),
-            per_row(pa.string(), lambda seen: seen.items),
-            per_row(pa.int32(), lambda seen: seen.positions),
-            per_row(pa.float32(), _propensities),
-            *(by_name[name] for name in LABELS),
-            pa.array(dwelt),
-            *(by_name[name] for name in _others(self._heads)),
-        ]
+def _plain(lists: Sequence[tuple[int, SeenList]], heads: tuple[Head, ...], dwell_ms: int) -> list[pa.Array]:
+    sizes = np.array([len(seen.items) for _, seen in lists])
+
+    def per_list(kind: pa.DataType, of: Callable[[SeenList], object]) -> pa.Array:
+        values = pa.array([of(seen) for _, seen in lists], kind)
+        return values.take(pa.array(np.repeat(np.arange(len(sizes)), sizes)))
+
+    def per_row(kind: pa.DataType, of: Callable[[SeenList], list[Any]]) -> pa.Array:
+        return pa.array([value for _, seen in lists for value in of(seen)], kind)
+
+    every = itertools.chain.from_iterable(itertools.chain.from_iterable(seen.labels for _, seen in lists))
+    labels = np.fromiter(every, np.int8).reshape(-1, len(heads))
+    dwelt = np.zeros(len(labels), np.int64)
+    starts = np.cumsum(sizes) - sizes
+    for (_, seen), start in zip(lists, starts.tolist(), strict=True):
+        for item, looked_ms in seen.dwelt.items():
+            dwelt[start + seen.where[item]] = looked_ms
+    by_name = {"dwell": pa.array((dwelt >= dwell_ms).astype(np.int8))}
+    by_name |= {head.name: pa.array(np.ascontiguousarray(labels[:, at])) for at, head in enumerate(heads)}
+    return [
+        pa.array(np.repeat(np.array([number for number, _ in lists]), sizes), pa.int64()),
+        per_list(pa.int64(), lambda seen: seen.as_of_ms),
+        per_list(pa.int64(), lambda seen: seen.offset),
+        per_list(pa.string(), lambda seen: seen.request_id),
+        per_list(pa.string(), lambda seen: seen.user_id),
+        per_list(pa.string(), lambda seen: seen.session_id),
+        per_list(pa.string(), lambda seen: seen.surface),
+        per_list(pa.string(), lambda seen: None if seen.served is None else seen.served.bundle),
+        per_row(pa.string(), lambda seen: seen.items),
+        per_row(pa.int32(), lambda seen: seen.positions),
+        per_row(pa.float32(), _propensities),
+        *(by_name[name] for name in LABELS),
+        pa.array(dwelt),
+        *(by_name[name] for name in _others(heads)),
+    ]
 
 
 def _columns(features: NDArray[np.float32]) -> list[pa.Array]:

@@ -143,7 +143,15 @@ def list_rows(
 def _replayed(past: Past, asking: Asking | None, seen: SeenList, plan: Plan) -> NDArray[np.float32]:
     if asking is not None:
         return asking.rows(seen, plan)
-    ask = past.ask(seen.user_id, seen.session_id, seen.as_of_ms, seen.context, external=seen.external, shown=seen.shown)
+    ask = past.ask(
+        seen.user_id,
+        seen.session_id,
+        seen.as_of_ms,
+        seen.context,
+        external=seen.external,
+        shown=seen.shown,
+        made_with=seen.made_with,
+    )
     return past.core.vectors_of(ask, seen.items, plan)
 
 

@@ -25,7 +25,8 @@ BLOCK_ROWS = 128
 class Scorer(Protocol):
     """Gives every item a score for each of the cases `start` … `stop` - 1: float32 [rows, items], larger is better.
 
-    The result is the caller's to change. Of live cases a scorer may learn: after case i it has seen its target.
+    The result is the caller's to change, until it asks again. Of live cases a scorer may learn: after case i it has
+    seen its target.
     """
 
     def scores(self, cases: Cases, start: int, stop: int) -> Tensor: ...

@@ -34,6 +34,8 @@ class CatalogueItem(msgspec.Struct, frozen=True):
     brand: str | None = None
     price: float | None = None
     attributes: dict[str, str | float | bool | list[str]] = {}
+    title: str | None = None
+    description: str | None = None
 
 
 class Session(msgspec.Struct):
@@ -54,12 +56,13 @@ class Session(msgspec.Struct):
 
 class Survey(msgspec.Struct, frozen=True):
     """`minutes`: impressions by minute of their `ts_ms`; `sessions` by id; `catalogue` by first mention;
-    `decided`: a shard's own lists are in the log."""
+    `decided`: a shard's own lists are in the log; `users`: whose a session is, the first that it was linked to."""
 
     minutes: Counter[int]
     sessions: dict[str, Session]
     catalogue: list[CatalogueItem]
     decided: bool
+    users: dict[str, str] = {}
 
     @property
     def impressions(self) -> int:
@@ -107,10 +110,15 @@ def survey(data: Path, config: Config) -> Survey:
     try:
         minutes: Counter[int] = Counter()
         sessions: dict[str, Session] = {}
+        users: dict[str, str] = {}
         offset = log.start()
         while True:
-            events, _, end = log.events(offset, CHUNK_BYTES, ("impression", *sorted(POSITIVE)))
-            for _, kind, _, session_id, items, ts_ms, _, _, _ in events:
+            events, _, end = log.events(offset, CHUNK_BYTES, ("impression", "identify", *sorted(POSITIVE)))
+            for _, kind, user, session_id, items, ts_ms, _, _, _ in events:
+                if user is not None:
+                    users.setdefault(session_id, user)
+                if kind == "identify":
+                    continue
                 if kind == "impression":
                     minutes[ts_ms // MINUTE_MS] += 1
                     continue
@@ -122,7 +130,7 @@ def survey(data: Path, config: Config) -> Survey:
                 session.actions.extend([kind] * len(items))
             if end == offset:
                 wanted = {k: s for k, s in sessions.items() if s.items}
-                return Survey(minutes, wanted, *_catalogue(log))
+                return Survey(minutes, wanted, *_catalogue(log), {k: u for k, u in users.items() if k in wanted})
             offset = end
     finally:
         log.close()

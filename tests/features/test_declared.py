@@ -79,9 +79,9 @@ def test_the_fingerprint_is_of_the_meaning(change: dict[str, object]) -> None:
 
 
 def test_other_scopes_mean_something_else() -> None:
-    scopes = ("user", "session", "item", "category", "seller")
+    scopes = ("user", "session", "item", "category", "seller", "item_pair")
     found = [feature(scope, **COUNT) for scope in scopes] + [feature("context", **COUNT, dimension="device")]
-    assert len({each.key for each in found}) == 6
+    assert len({each.key for each in found}) == 7
     assert [each.scope for each in found] == [*scopes, "context"]
 
 
@@ -89,8 +89,22 @@ def test_other_scopes_mean_something_else() -> None:
     ("scope", "keys", "place", "words"),
     [
         ("usr", COUNT, "features.usr", "unknown scope `usr`, did you mean `user`?"),
-        ("arm", COUNT, "features.arm", "no scope `arm`: events carry no arm"),
-        ("item_pair", COUNT, "features.item_pair", "cross_covisitation"),
+        ("arm", COUNT, "features.arm.f", "`dimension` is missing"),
+        ("arm", {**COUNT, "dimension": "bundel"}, "features.arm.f.dimension", "did you mean `bundle`?"),
+        (
+            "arm",
+            {**COUNT, "where": "event_type == 'purchase'", "refunds": "take_back", "dimension": "surface"},
+            "features.arm.f.refunds",
+            "cannot be given to the scope `arm`",
+        ),
+        ("pair", COUNT, "features.pair", "is called `item_pair`"),
+        (
+            "item_pair",
+            {**COUNT, "where": "event_type == 'purchase'", "refunds": "take_back"},
+            "features.item_pair.f.refunds",
+            "cannot be given to the scope `item_pair`",
+        ),
+        ("item_pair", {"field": "price"}, "features.item_pair.f.field", "has no fields"),
         ("cross", COUNT, "features.cross.f.aggregate", "nothing is counted in the scope `cross`"),
         ("user", {}, "features.user.f", "needs one of `aggregate`"),
         ("user", {**COUNT, "clock": "hour"}, "features.user.f", "has aggregate and clock"),

@@ -12,14 +12,16 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from rtp_monolith._native import Core, SurfacePlan, decision_json
 from rtp_monolith.clock import ManualClock
-from rtp_monolith.config import Audit, Bots, Config, State
+from rtp_monolith.config import Audit, Bots, Config, FeatureTable, State
 from rtp_monolith.config_surfaces import Surface, default_surfaces
 from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.features.context import context_pairs
+from rtp_monolith.features.declared import declared
 from rtp_monolith.metrics import Metrics
 from rtp_monolith.monitoring.skew import DECISION_KIND, replay_and_compare
 from rtp_monolith.ranking.pipeline import Pipeline
@@ -29,6 +31,19 @@ from rtp_monolith.state.shard_state import ShardState
 
 from .scene import DAY, HOUR, MINUTE, NOON
 
+CLICKS = "event_type in ['click', 'view']"
+OWN: dict[str, dict[str, dict[str, Any]]] = {
+    "arm": {
+        "surface_clicks": {"aggregate": "count", "where": CLICKS, "window": "1d", "dimension": "surface"},
+        "bundle_items": {"aggregate": "distinct", "of": "item_id", "window": "7d", "dimension": "bundle"},
+    },
+    "item_pair": {
+        "clicks_1d": {"aggregate": "count", "where": CLICKS, "window": "1d"},
+        "fresh": {"aggregate": "decayed", "where": CLICKS, "half_life": "6h"},
+        "worth": {"aggregate": "sum", "of": "line.value", "where": "event_type != 'impression'", "window": "7d"},
+    },
+}
+"""What a team may declare; the scopes whose values no user owns."""
 ITEMS = 40
 ROUNDS = 60
 
@@ -43,6 +58,10 @@ def make_config(partitions: int = 256) -> Config:
         bots=Bots(contributions_per_item_per_hour_max=3, contributions_per_hour_max=40),
         state=State(users_cached_max=5),
         surfaces={"home": home, "served": served},
+        features={
+            scope: {name: msgspec.convert({"meaning": "m", **keys}, FeatureTable) for name, keys in tables.items()}
+            for scope, tables in OWN.items()
+        },
     )
 
 
@@ -54,6 +73,7 @@ class Traffic:
         self.now = NOON
         self._count = 0
         self._sent: list[dict[str, Any]] = []
+        self._lists: list[tuple[str, str]] = []
 
     def item(self, n: int) -> dict[str, Any]:
         item: dict[str, Any] = {
@@ -72,6 +92,10 @@ class Traffic:
             return draw.choice(self._sent)
         self._count += 1
         visitor = draw.randrange(12)
+        request_id, session = None, f"s{visitor}-{draw.randrange(3)}"
+        if self._lists and draw.random() < 0.4:
+            request_id, session = draw.choice(self._lists[-6:])
+            visitor = int(session[1:].split("-")[0])
         kind = draw.choice(
             [
                 *("click", "click", "view", "impression", "dwell", "add_to_cart", "remove_from_cart", "like", "skip"),
@@ -81,7 +105,7 @@ class Traffic:
         late = draw.choice([0, 0, 0, draw.randrange(3 * HOUR), draw.randrange(9 * DAY)])
         event: dict[str, Any] = {
             "event_id": f"e{self._count}",
-            "session_id": f"s{visitor}-{draw.randrange(3)}",
+            "session_id": session,
             "event_type": kind,
             "ts_ms": self.now - late,
             "props": {"device": draw.choice(["mobile", "desktop"]), "country": draw.choice(["DE", "FR"])},
@@ -94,6 +118,8 @@ class Traffic:
             event["props"]["dwell_ms"] = draw.randrange(60_000)
         if kind in ("purchase", "refund"):
             event["props"] |= {"order_id": f"o{draw.randrange(5)}", "price": draw.randrange(1, 50)}
+        if request_id is not None and draw.random() < 0.7:
+            event["request_id"] = request_id
         self._sent.append(event)
         return event
 
@@ -109,6 +135,7 @@ class Traffic:
             request["user_id"] = f"u{visitor % 8}"
         if n % 3:
             request["context"] = {"device": "mobile", "app_version": "7.1", "item_id": f"i{n % ITEMS}"}
+        self._lists.append((f"r{n}", request["session_id"]))
         return {**request, "request_id": f"r{n}"}
 
 
@@ -168,20 +195,26 @@ def test_other_batches_and_partitions_give_the_same_values(tmp_path: Path) -> No
 
     core: Core = make_core(Manifest(1, 7), make_config(7))
     surface = SurfacePlan("x", [], hide_clicked=False, hide_bought=False, diversity=0.0, counts_served=False)
-    plan = compile_plan()
-    compared = 0
+    plan = compile_plan(declared(config).features)
+    compared, n = 0, sum(map(len, OWN.values()))
+    told: list[list[float]] = []
     waiting = sorted(decisions, key=lambda each: int(each["applied_offset"]))
     for start, end, _ in frames:
         while waiting and waiting[0]["applied_offset"] <= core.applied:
             d = waiting.pop(0)
             pairs = context_pairs(Context(**d["context"]))
             ask = core.ask(surface, d["user_id"], d["session_id"], d["as_of_ms"], context=pairs)
+            ask.made_with(d["bundle"], d["surface"])
             ids = [item["id"] for item in d["items"]]
-            assert core.vectors_of(ask, ids, plan).tolist() == d["features"]
+            rows = core.vectors_of(ask, ids, plan).tolist()
+            assert rows == d["features"]
             compared += len(ids)
+            told += [row[-n:] for row in rows]
         frame, _ = log.read(start, end - start)
         core.replay(frame, start)
     assert not waiting and compared > 400
+    same = [plan.names[at - n] for at in range(n) if len({row[at] for row in told}) == 1]
+    assert same == [], "a feature that is always the same shows nothing"
     log.close()
 
 

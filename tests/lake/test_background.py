@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rtp_monolith.errors import LakeError
 from rtp_monolith.lake.query import query
 from tests.conftest import Shard, StartShard
 
@@ -76,6 +77,42 @@ def test_a_shard_writes_its_lake_beside_its_work(start_shard: StartShard, tmp_pa
     assert not Path(f"/proc/{child}").exists()
 
 
+def test_training_rows_arrive_beside_a_running_shard_and_once(start_shard: StartShard, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    windows = "rows = true\nclick_window_ms = 1000\nconversion_window_ms = 1000\n"
+    settings = f"[lake]\npath = {json.dumps(str(lake))}\ninterval_ms = 200\n{windows}"
+    shard = start_shard("--clock", "events", config=settings)
+    shard.call("PUT", "/v1/items", [{"id": "a"}])
+
+    def see(first: int) -> None:
+        events = [
+            {"event_id": f"i{k}", "session_id": f"s{k}", "event_type": "impression", "item_id": "a",
+             "ts_ms": BASE_MS + 5_000 * k, "request_id": f"r{k}"}
+            for k in range(first, first + 900)
+        ]  # fmt: skip
+        status, reply = shard.call("POST", "/v1/events", events)
+        assert status == 200 and reply["accepted"] == 900
+
+    def rows() -> int:
+        try:
+            ((n, lists),) = query(lake, "select count(*), count(distinct list) from training").rows
+        except LakeError:
+            return 0
+        assert n == lists, "each once"
+        return int(n)
+
+    see(0)
+    eventually(lambda: rows() > 0)
+    first = rows()
+    shard.kill()
+    shard.start()
+    see(900)
+    eventually(lambda: rows() > first)
+    found = query(lake, "select list, request_id from training order by list").rows
+    assert found == [(n, f"r{n}") for n in range(len(found))], "none left out"
+    assert metric(shard, "lake_failures") == 0
+
+
 def test_a_child_that_dies_is_started_again(start_shard: StartShard, tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     shard = start_shard("--clock", "events", config=f"[lake]\npath = {json.dumps(str(lake))}\ninterval_ms = 200\n")
@@ -97,7 +134,6 @@ def test_without_a_path_nothing_is_started(shard: Shard) -> None:
 def test_without_the_packages_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
-    from rtp_monolith.errors import LakeError
     from rtp_monolith.lake.background import check_installed
 
     check_installed()

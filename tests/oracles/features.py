@@ -83,10 +83,15 @@ class Oracle:
     of: dict[tuple[str, object], list[Event]] = field(default_factory=lambda: defaultdict(list))
     recent: dict[str, list[Entry]] = field(default_factory=dict)
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    after: dict[tuple[str, str], list[Event]] = field(default_factory=lambda: defaultdict(list))
+    """Events by the item that the session had taken up last, and their own."""
 
     def add(self, event: Event) -> None:
         """An accepted event, in the order of the log."""
         mine = self.recent.setdefault(event.user, [])
+        anchor = self._taken_up([entry for entry in mine if entry.event.ts <= event.ts], event.session, event.item)
+        if anchor is not None:
+            self.after[anchor, event.item].append(event)
         if event.kind in WANTED:
             self._pair(mine, event)
         if event.kind == "dwell":
@@ -101,6 +106,30 @@ class Oracle:
         self.count += 1
         for owner in (("user", event.user), ("item", event.item), ("category", self.items[event.item]["category"])):
             self.of[owner].append(event)
+
+    def _taken_up(self, mine: Sequence[Entry], session: str, item: str) -> str | None:
+        """What the session wanted last that is not the item."""
+        here = [entry.event for entry in mine if entry.event.session == session]
+        return next((e.item for e in reversed(here) if e.kind in WANTED and e.item != item), None)
+
+    def of_pair(self, user: str, session: str, item: str, now: int, page: str | None) -> dict[str, float]:
+        """What a team's features of the scope `item_pair` are in `tests/features/test_pairs.py`, but defaults."""
+        anchor = page if page not in (None, item) else self._taken_up(self.recent.get(user, []), session, item)
+        if anchor is None:
+            return {}
+        came = self.after[anchor, item]
+
+        def week(kind: str) -> int:
+            return in_window([e.ts for e in came if e.kind == kind], "7d", now)
+
+        clicks = [e.ts for e in came if e.kind == "click"]
+        return {
+            "item_pair_clicks_1d": in_window(clicks, "1d", now),
+            "item_pair_clicks": len(clicks),
+            "item_pair_fresh": decayed(clicks, DAY, now),
+            "item_pair_click_rate": rate(week("click"), week("impression"), 0.05, 20),
+            "item_pair_dwell_s": sum(e.dwell_ms for e in came if e.kind == "dwell") / 1000,
+        }
 
     def _pair(self, mine: list[Entry], event: Event) -> None:
         """With the last ten different items wanted in the session, an hour apart at most; not when seen before."""

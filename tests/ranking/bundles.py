@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from rtp_monolith.features.catalog import FEATURES
+from rtp_monolith.features.content import Described, bags, fingerprint
+from rtp_monolith.features.fusion import Fusion
 from rtp_monolith.features.marks import Marks
 
 FINGERPRINTS = {feature.name: feature.fingerprint() for feature in FEATURES}
@@ -82,6 +84,13 @@ def encoder_graph(dimension: int = DIMENSION, *, frozen: bool = False, marks: tu
     )
 
 
+def halves(d: int = DIMENSION, scale: float = 1.0) -> dict[str, NDArray[np.float32]]:
+    """A gated fusion that is half past and half session."""
+    zeros = {"gate": np.zeros((d, 2 * d + 1)), "bias": np.zeros(d)}
+    made = {"project": np.eye(d), "scale": np.array([scale]), **zeros}
+    return {name: value.astype(np.float32) for name, value in made.items()}
+
+
 def ranker_graph(weights: Mapping[str, Sequence[float]], bias: Sequence[float]) -> bytes:
     """`probabilities` = sigmoid(rows · weights + bias)."""
     matrix = np.array(list(weights.values()), np.float32)
@@ -103,6 +112,25 @@ def _model(nodes: list[Any], inputs: list[Any], outputs: list[Any], constants: d
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
+
+
+def content_graph(table: NDArray[np.float32]) -> bytes:
+    """`vectors` = the weighted sum of the table's rows."""
+    nodes = [
+        helper.make_node("Gather", ["table", "tokens"], ["found"]),
+        helper.make_node("Unsqueeze", ["weights", "middle"], ["lined"]),
+        helper.make_node("MatMul", ["lined", "found"], ["summed"]),
+        helper.make_node("Squeeze", ["summed", "middle"], ["vectors"]),
+    ]
+    return _model(
+        nodes,
+        [
+            helper.make_tensor_value_info("tokens", TensorProto.INT64, ["n", "l"]),
+            helper.make_tensor_value_info("weights", TensorProto.FLOAT, ["n", "l"]),
+        ],
+        [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["n", table.shape[1]])],
+        {"table": table, "middle": np.array([1], np.int64)},
+    )
 
 
 def prerank_json(weights: Mapping[str, float] | None = None) -> bytes:
@@ -127,7 +155,10 @@ class Recipe:
         bias: Sequence[float] = BIAS,
         heads: Sequence[str] = HEADS,
         marks: Marks | None = None,
+        content: NDArray[np.float32] | None = None,
+        fusion: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> None:
+        """`content` is the table of a content model."""
         sizes = None if marks is None else (marks.gaps, len(marks.actions) + 1)
         self.items = list(items or item_ids())
         self.vectors = clustered(len(self.items)) if vectors is None else vectors
@@ -160,6 +191,33 @@ class Recipe:
         logits = self.probe["rows"] @ np.array(list(weights.values()), np.float32) + np.array(bias, np.float32)
         self.probe["probabilities"] = (1 / (1 + np.exp(-logits))).astype(np.float32)
         self.manifest: dict[str, Any] = {}
+        if content is not None:
+            self.files["content.onnx"] = content_graph(content)
+            said = bags([Described(title="a b", categories=["hats"]), Described()], len(content))
+            self.probe |= {"content_tokens": said.tokens, "content_weights": said.weights}
+            self.probe["content_vectors"] = (content[said.tokens] * said.weights[:, :, None]).sum(1)
+            self.manifest["content"] = {"file": "content.onnx", "rows": len(content), "tokens": fingerprint()}
+        if fusion is not None:
+            self.fuse(fusion)
+
+    def fuse(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """A gated fusion, with the probe of one case of each kind."""
+        d, rng = self.vectors.shape[1], np.random.default_rng(2)
+        statics, sessions = rng.normal(size=(2, 4, d)).astype(np.float32)
+        statics[2:], sessions[1], sessions[3] = 0, 0, 0
+        clicks, own = np.array([3, 0, 2, 0]), Fusion("gated", weights)
+        pairs = zip(statics, sessions, clicks, strict=True)
+        made = [own.fuse(s if s.any() else None, v if v.any() else None, int(n)) for s, v, n in pairs]
+        fused = np.array([np.zeros(d) if each is None else each for each in made], np.float32)
+        probe = {"static": statics, "session": sessions, "clicks": clicks, "fused": fused}
+        stored = io.BytesIO()
+        np.savez(stored, **weights, **{f"probe_{name}": value for name, value in probe.items()})
+        self.files["fusion.npz"] = stored.getvalue()
+        self.manifest["fusion"] = {
+            "file": "fusion.npz",
+            "form": "gated",
+            "taste": {"half_life_days": 30.0, "weights": {}},
+        }
 
     def write(self, models: Path, name: str = "tiny", version: str = "1") -> Path:
         """Seals the files with their checksums; returns the bundle's folder."""

@@ -41,8 +41,22 @@ def asked(count: int = 300) -> Cases:
 def test_shares_weigh_log_probabilities() -> None:
     one, other = torch.randn(3, ITEMS), torch.randn(3, ITEMS) + 5.0
     want = 0.3 * one.log_softmax(1) + 0.7 * other.log_softmax(1)
-    torch.testing.assert_close(blend.mixed([one, other], [0.3, 0.7]), want)
-    torch.testing.assert_close(blend.mixed([one], [1.0]), one)
+    room = torch.full((3, ITEMS), torch.nan)
+    torch.testing.assert_close(blend.mixed([one.log_softmax(1), other.log_softmax(1)], [0.3, 0.7], room), want)
+    torch.testing.assert_close(blend.mixed([one, other], [1.0, 0.0], room), one)
+
+    class Fixed:
+        def __init__(self, scores: torch.Tensor) -> None:
+            self.kept = scores
+
+        def scores(self, cases: Cases, start: int, stop: int) -> torch.Tensor:
+            return self.kept[start:stop]
+
+    cases = asked(3)
+    both = blend.Blend([Fixed(one), Fixed(other)], None, Mix((0.3, 0.7)))
+    for _ in range(2):
+        torch.testing.assert_close(torch.cat([both.scores(cases, 0, 2).clone(), both.scores(cases, 2, 3)]), want)
+    torch.testing.assert_close(blend.Blend([Fixed(one)], None, Mix((1.0,))).scores(cases, 0, 3), one)
 
 
 def test_votes_are_a_log_linear_blend_but_for_a_constant() -> None:

@@ -20,6 +20,7 @@ from rtp_monolith.config import load
 from rtp_monolith.errors import BundleError
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.declared import declared
+from rtp_monolith.features.fusion import FORMS
 from rtp_monolith.features.marks import GAP_EDGES_S
 from rtp_monolith.ranking import bundle as bundles
 from rtp_monolith.ranking.surfaces import compile_surfaces
@@ -160,10 +161,12 @@ worth = 0.5
 events = ["add_to_cart", "purchase"]
 within = "1h"
 worth = 3.0
+[users]
+static = 64
 """
 
 
-def test_with_marks_and_heads_the_bundle_says_so_and_a_shard_takes_it(data: Path, tmp_path: Path, made: Path) -> None:
+def test_with_marks_heads_and_users_the_bundle_says_so_and_serves(data: Path, tmp_path: Path, made: Path) -> None:
     heads = tmp_path / "heads.toml"
     heads.write_text(HEADS)
     options = [*SMALL, "--marks", "on", "--config", str(heads), "--calibration", "isotonic"]
@@ -184,6 +187,11 @@ def test_with_marks_and_heads_the_bundle_says_so_and_a_shard_takes_it(data: Path
     assert report == {"asked": "on", "read": True, "actions": marks["actions"]}
     bundle = bundles.load(folder)
     assert bundle.encoder.marking is not None
+    assert bundle.fusion is not None and bundle.fusion.form == said["users"]["form"] and said["users"]["parity"] < 1e-5
+    assert [each["name"] for each in said["users"]["tried"]] == ["static", "session", *FORMS]
+    best = max(each["ndcg"] for each in said["users"]["tried"][2:])
+    assert next(each["ndcg"] for each in said["users"]["tried"] if each["name"] == said["users"]["form"]) == best
+    assert "fusion" not in document(made, "manifest.json"), "without [users] there is none"
     inputs = {each.name for each in onnxruntime.InferenceSession(str(folder / "encoder.onnx")).get_inputs()}
     assert inputs == {"vectors", "lengths", "marks"}
     # Left to validation, the report says what it said.

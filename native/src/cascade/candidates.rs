@@ -49,6 +49,9 @@ pub struct Request<'a> {
     pub nearest: Option<&'a [(u32, f32)]>,
     /// What the user declined: no wish of theirs.
     pub declined: &'a [Declined],
+    /// The same two for the past of the user and the session together.
+    pub user_vector: Option<&'a [f32]>,
+    pub user_nearest: Option<&'a [(u32, f32)]>,
     /// What the visitor typed.
     pub query: Option<&'a str>,
     /// Of the request; only the sources that could bring anything look at it before the merge.
@@ -146,7 +149,10 @@ pub fn recall(
             source::SAME_BRAND => items = same_brand(state, lists, &latest, n),
             source::BOUGHT_TOGETHER => items = bought_together(state, &mut indices.bought, request, &latest, n),
             source::HISTORY => items = history(state, request, n),
-            source::ANN => items = nearest(state, indices, request, n),
+            source::ANN => items = nearest(state, indices, request, (request.nearest, request.vector), n),
+            source::ANN_USER => {
+                items = nearest(state, indices, request, (request.user_nearest, request.user_vector), n);
+            }
             source::TEXT => items = text_matches(state, indices, request, n),
             _ => continue,
         }
@@ -189,11 +195,14 @@ impl Number {
     }
 }
 
-/// Items near the session vector, their scores spread over [0, 1]: by themselves the first and the last differ little.
-fn nearest(state: &State, indices: &mut Indices, request: &Request<'_>, n: usize) -> Vec<(u32, f32)> {
+/// What an index outside found, and the vector to scan for without it.
+type Near<'a> = (Option<&'a [(u32, f32)]>, Option<&'a [f32]>);
+
+/// Items near a vector, their scores spread over [0, 1]: by themselves the first and the last differ little.
+fn nearest(state: &State, indices: &mut Indices, request: &Request<'_>, near: Near<'_>, n: usize) -> Vec<(u32, f32)> {
     let mut items = Vec::new();
     let Indices { vectors, scratch, .. } = indices;
-    match (request.nearest, request.vector) {
+    match near {
         (Some(found), _) => items.extend(found.iter().filter(|(item, _)| vectors.may_be_found(*item))),
         (None, Some(vector)) => vectors.nearest(vector, asked_for(request, n), scratch, &mut items),
         (None, None) => {}
@@ -436,6 +445,8 @@ mod tests {
                 vector: None,
                 nearest: None,
                 declined: &[],
+                user_vector: None,
+                user_nearest: None,
                 query: None,
                 filter: None,
             };

@@ -13,7 +13,7 @@ pub mod prerank;
 pub mod rules;
 
 /// Sources of recall; the place is the bit in `Candidate::sources` and in the decision log, so the order is on disk.
-pub const SOURCES: [&str; 16] = [
+pub const SOURCES: [&str; 17] = [
     "session_knn",
     "covis",
     "trending",
@@ -26,6 +26,7 @@ pub const SOURCES: [&str; 16] = [
     "ann",
     "text",
     "explore",
+    "ann_user",
     "bought_together",
     "same_brand",
     "trending_context",
@@ -45,8 +46,9 @@ pub mod source {
     pub const ANN: u8 = 9;
     pub const TEXT: u8 = 10;
     pub const EXPLORE: u8 = 11;
-    pub const BOUGHT_TOGETHER: u8 = 12;
-    pub const SAME_BRAND: u8 = 13;
-    pub const TRENDING_CONTEXT: u8 = 14;
-    pub const HISTORY: u8 = 15;
+    pub const ANN_USER: u8 = 12;
+    pub const BOUGHT_TOGETHER: u8 = 13;
+    pub const SAME_BRAND: u8 = 14;
+    pub const TRENDING_CONTEXT: u8 = 15;
+    pub const HISTORY: u8 = 16;
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::codec::{put_bytes, put_i64, put_u64, Reader};
 use crate::error::{Error, Result};
+use crate::fold::arms::{ARM_DIMENSIONS, EXPLORED};
 use crate::fold::condition::{Condition, Field, Kind, Seen, ALL_TYPES};
 use crate::fold::contexts::DIMENSIONS;
 use crate::fold::counter::{Counter, When};
@@ -32,6 +33,10 @@ pub enum Owner {
     Category,
     Seller,
     Context,
+    /// What the session took up last, and the item of the event.
+    ItemPair,
+    /// A way of making lists.
+    Arm,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -54,7 +59,7 @@ struct Spec {
     #[serde(rename = "where")]
     condition: Option<Condition>,
     of: Option<Field>,
-    /// Of the owner `context`.
+    /// Of the owners `context` and `arm`.
     dimension: Option<String>,
     /// Counts refunds at the time of the purchase that they take back.
     #[serde(default)]
@@ -65,7 +70,7 @@ struct Spec {
 pub struct Definition {
     pub key: u64,
     pub owner: Owner,
-    /// Place in `DIMENSIONS`.
+    /// Place in `DIMENSIONS`, of an arm in `ARM_DIMENSIONS`.
     pub dimension: usize,
     keeps: Keeps,
     condition: Option<Condition>,
@@ -107,10 +112,12 @@ impl Definition {
         }
         let dimension = match (spec.owner, spec.dimension.as_deref()) {
             (Owner::Context, Some(name)) => DIMENSIONS.iter().position(|d| *d == name),
-            (Owner::Context, None) => None,
+            (Owner::Arm, Some(name)) => ARM_DIMENSIONS.iter().position(|d| *d == name),
+            (Owner::Context | Owner::Arm, None) => None,
             _ => Some(0),
         };
-        let per_item = matches!(spec.owner, Owner::Item | Owner::Category | Owner::Seller);
+        let per_item = matches!(spec.owner, Owner::Item | Owner::Category | Owner::Seller | Owner::ItemPair);
+        let of_drawn = spec.owner == Owner::Arm && dimension == Some(EXPLORED);
         let of_line = spec.condition.as_ref().is_some_and(Condition::is_of_line)
             || spec.of.as_ref().is_some_and(Field::is_of_line);
         Ok(Definition {
@@ -120,7 +127,7 @@ impl Definition {
             keeps: spec.keeps,
             condition: spec.condition,
             of: spec.of,
-            per_line: per_item || of_line,
+            per_line: per_item || of_line || of_drawn,
             back: spec.back,
             since: 0,
             tag: tag_of(key, 0),
@@ -318,6 +325,9 @@ pub struct Definitions {
     places: FxHashMap<u64, u16>,
     /// By event type: places of the definitions that may count such an event.
     by_type: [Vec<u16>; 16],
+    /// Bits of the event types that may be counted for a pair of items.
+    pair_types: u16,
+    arms: bool,
 }
 
 impl Definitions {
@@ -338,6 +348,10 @@ impl Definitions {
         for (at, definition) in found.list.iter().enumerate() {
             found.places.insert(definition.key, at as u16);
             let types = definition.condition.as_ref().map_or(ALL_TYPES, Condition::may_pass);
+            if definition.owner == Owner::ItemPair {
+                found.pair_types |= types;
+            }
+            found.arms |= definition.owner == Owner::Arm;
             for (slot, places) in found.by_type.iter_mut().enumerate() {
                 if types >> slot & 1 == 1 {
                     places.push(at as u16);
@@ -357,6 +371,16 @@ impl Definitions {
 
     pub fn of_type(&self, event_type: EventType) -> &[u16] {
         &self.by_type[event_type as usize]
+    }
+
+    /// Whether anything is counted by arm.
+    pub fn count_arms(&self) -> bool {
+        self.arms
+    }
+
+    /// Whether an event of that type may be counted for a pair of items.
+    pub fn count_pairs(&self, event_type: EventType) -> bool {
+        self.pair_types >> event_type as u8 & 1 == 1
     }
 
     pub fn get(&self, at: u16) -> Option<&Definition> {

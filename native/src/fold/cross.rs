@@ -5,11 +5,14 @@
 
 use serde_json::Value;
 
+use crate::fold::aggregate::Owner;
+use crate::fold::arms::drawn_key;
 use crate::fold::blocks::Head;
 use crate::fold::contexts::{Context, DIMENSIONS};
 use crate::fold::fields::Acted;
 use crate::fold::lookup::Lookup;
 use crate::fold::moments::Moments;
+use crate::fold::pairs::{anchor_of, last_wishes};
 use crate::fold::plan::{Op, Plan};
 use crate::fold::state::State;
 use crate::fold::step::{is_positive, Catalog};
@@ -68,6 +71,8 @@ pub struct Shared<'a> {
     /// By `Alike::place`.
     acted_on: Vec<(u8, Acted)>,
     contexts: [Option<&'a Context>; DIMENSIONS.len()],
+    /// What an item of the list would come after: the item of the request's page, what the session took up last.
+    anchors: [Option<u32>; 3],
 }
 
 impl State {
@@ -106,6 +111,11 @@ impl State {
             }),
             covisited,
             acted_on: self.acted_on(plan, user, asker.as_of_ms),
+            anchors: if needs(|op| matches!(op, Op::PairAggregate(_))) {
+                self.anchors(asker, &entries)
+            } else {
+                [None; 3]
+            },
             contexts: std::array::from_fn(|d| self.contexts.get(d as u8, asker.context(DIMENSIONS[d])?)),
             entries,
             session_categories,
@@ -129,6 +139,13 @@ impl State {
             }
         }
         (categories, prices)
+    }
+
+    fn anchors(&self, asker: &Asker<'_>, entries: &[&Recent]) -> [Option<u32>; 3] {
+        let ids = self.catalogue.ids();
+        let page = asker.context("item_id").and_then(|id| ids.index(id));
+        let [last, before] = last_wishes(entries.iter().rev().copied()).map(|item| ids.by_hash(item?));
+        [page, last, before]
     }
 
     fn covisited(&self, covis: &mut Covis, entries: &[&Recent]) -> Lookup {
@@ -193,6 +210,12 @@ impl Shared<'_> {
                     Some(acted.iter().find(|(v, _)| *v == value).map_or(0.0, |(_, n)| f64::from(*n)))
                 });
             }
+            Op::PairAggregate(reading) => each(Some(&self.anchors), rows, put, |anchors, item, _| {
+                state.pair_reading(anchor_of(item, &anchors[..])?, item, reading, asker.as_of_ms)
+            }),
+            Op::ArmAggregate(reading) => each(Some(()), rows, put, |(), _, head| {
+                state.shared_reading(Owner::Arm, drawn_key(head.hash), reading, asker.as_of_ms)
+            }),
             Op::Published(name) => {
                 each(asker.published.as_ref(), rows, put, |published, _, head| published.item(head.hash, *name));
             }

@@ -3,6 +3,7 @@
 
 pub mod about;
 pub mod aggregate;
+pub mod arms;
 pub mod blocks;
 pub mod caps;
 pub mod cart;
@@ -15,12 +16,14 @@ pub mod facts;
 pub mod fields;
 pub mod footprint;
 pub mod lines;
+pub mod links;
 pub mod lookup;
 pub mod marks;
 pub mod matching;
 pub mod moments;
 pub mod near;
 pub mod own;
+pub mod pairs;
 pub mod persist;
 pub mod plan;
 pub mod published;

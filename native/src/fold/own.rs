@@ -11,10 +11,12 @@ use rustc_hash::FxHashMap;
 use crate::codec::{put_bytes, put_i64, put_u64, Reader};
 use crate::error::{Error, Result};
 use crate::fold::aggregate::{merge, Definition, Definitions, Entry, Owner};
+use crate::fold::arms::Lists;
 use crate::fold::condition::Seen;
 use crate::fold::contexts::DIMENSIONS;
 use crate::fold::counter::When;
 use crate::fold::lines::Line;
+use crate::fold::pairs::{anchor_of, Pairs};
 use crate::fold::state::{Person, Slot, State};
 use crate::fold::step::{Stepped, Told};
 use crate::fold::user::SESSIONS_MAX;
@@ -27,6 +29,8 @@ pub struct Own {
     pub user: Vec<Entry>,
     /// Hash of the session, time of its last event, what it counted; the session with the oldest last event makes room.
     sessions: Vec<(u64, i64, Vec<Entry>)>,
+    /// Of the key of a session, when anything is counted by arm.
+    pub lists: Lists,
 }
 
 impl Own {
@@ -35,7 +39,15 @@ impl Own {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.user.is_empty() && self.sessions.is_empty()
+        self.user.is_empty() && self.sessions.is_empty() && self.lists.is_empty()
+    }
+
+    /// What leaves a session whose doings join a user: all but its lists, which stay its own.
+    pub fn leave(own: &mut Option<Box<Own>>) -> Option<Box<Own>> {
+        let mut left = own.take()?;
+        let lists = std::mem::take(&mut left.lists);
+        *own = (!lists.is_empty()).then(|| Box::new(Own { lists, ..Own::default() }));
+        Some(left)
     }
 
     fn session_mut(&mut self, session: u64, ts_ms: i64) -> &mut Vec<Entry> {
@@ -68,7 +80,10 @@ impl Own {
         let all = sessions.chain(std::iter::once(&self.user));
         let entries: usize =
             all.map(|e| e.capacity() * size_of::<Entry>() + e.iter().map(|e| e.acc.heap_bytes()).sum::<usize>()).sum();
-        size_of::<Own>() + self.sessions.capacity() * size_of::<(u64, i64, Vec<Entry>)>() + entries
+        size_of::<Own>()
+            + self.lists.heap_bytes()
+            + self.sessions.capacity() * size_of::<(u64, i64, Vec<Entry>)>()
+            + entries
     }
 
     pub fn encode(&self, definitions: &Definitions, out: &mut Vec<u8>) {
@@ -79,6 +94,9 @@ impl Own {
             put_i64(out, *last_ms);
             definitions.encode_entries(entries, out);
         }
+        if !self.lists.is_empty() {
+            self.lists.encode(out);
+        }
     }
 
     pub fn decode(definitions: &Definitions, r: &mut Reader<'_>) -> Result<Own> {
@@ -88,7 +106,9 @@ impl Own {
             return Err(Error::corrupt(0, "too many sessions"));
         }
         let session = |_| Ok((r.fixed_u64()?, r.i64()?, definitions.decode_entries(r)?));
-        Ok(Own { user, sessions: (0..n).map(session).collect::<Result<Vec<_>>>()? })
+        let sessions = (0..n).map(session).collect::<Result<Vec<_>>>()?;
+        let lists = if r.is_empty() { Lists::default() } else { Lists::decode(r)? };
+        Ok(Own { user, sessions, lists })
     }
 }
 
@@ -98,12 +118,13 @@ pub struct Aggregates {
     pub definitions: Definitions,
     shared: FxHashMap<(Owner, u64), (Vec<Entry>, bool)>,
     dirty: Vec<(Owner, u64)>,
+    pub pairs: Pairs,
     /// By the source offset of the link.
     pub due: BTreeMap<u64, Box<Own>>,
 }
 
 /// Owners of the shared table.
-pub const SHARED: [Owner; 4] = [Owner::Item, Owner::Category, Owner::Seller, Owner::Context];
+pub const SHARED: [Owner; 5] = [Owner::Item, Owner::Category, Owner::Seller, Owner::Context, Owner::Arm];
 
 /// Key of a context value in the shared table.
 pub fn context_key(dimension: usize, value: &str) -> u64 {
@@ -115,9 +136,9 @@ impl Aggregates {
         self.shared.get(&(owner, key)).map_or(&[], |(entries, _)| entries)
     }
 
-    /// How many owners have aggregates in the shared table.
+    /// How many owners have aggregates that users share; of pairs, the first items.
     pub fn shared_len(&self) -> usize {
-        self.shared.len()
+        self.shared.len() + self.pairs.anchors()
     }
 
     pub fn shared_bytes(&self) -> usize {
@@ -126,6 +147,7 @@ impl Aggregates {
         };
         self.shared.capacity() * (size_of::<((Owner, u64), (Vec<Entry>, bool))>() + 1)
             + self.shared.values().map(|(entries, _)| of(entries)).sum::<usize>()
+            + self.pairs.heap_bytes()
     }
 
     fn change(&mut self, owner: Owner, key: u64, add: impl FnOnce(&Definitions, &mut Vec<Entry>) -> bool) {
@@ -137,7 +159,7 @@ impl Aggregates {
     }
 
     /// Keys that changed since the last call, ascending, of each of `SHARED`.
-    pub fn take_dirty(&mut self) -> [Vec<u64>; 4] {
+    pub fn take_dirty(&mut self) -> [Vec<u64>; SHARED.len()] {
         let mut changed = std::mem::take(&mut self.dirty);
         changed.sort_unstable();
         for key in &changed {
@@ -199,7 +221,8 @@ fn bought_when(slot: Option<&Slot>, line: Option<&Line>) -> Option<When> {
 
 impl State {
     /// Counts an accepted event of the user key `owner` in the aggregates that want it.
-    pub(super) fn aggregate(&mut self, told: &Told<'_>, owner: u64, stepped: &Stepped) {
+    /// `anchors` are what the session took up before it, the latest first.
+    pub(super) fn aggregate(&mut self, told: &Told<'_>, owner: u64, stepped: &Stepped, anchors: &[Option<u32>]) {
         let State { aggregates, catalogue, facts, users, contexts, .. } = self;
         let lines: &[Line] = &stepped.lines;
         for n in 0..aggregates.definitions.of_type(told.event.event_type).len() {
@@ -228,6 +251,22 @@ impl State {
                         continue;
                     }
                     _ if !stepped.counted => continue,
+                    Owner::Arm => {
+                        let shown = users.get(&told.hashes.session).and_then(|slot| slot.own.as_deref());
+                        let Some(own) = shown else { continue };
+                        let named = told.event.request_id.map(id_hash);
+                        let arm = |item| own.lists.of(named, item)?.arm(definition.dimension, item);
+                        let whole = || lines.iter().find_map(|l| arm(Some(l.item))).or_else(|| arm(None));
+                        let Some(key) = line.map_or_else(whole, |l| arm(Some(l.item))) else { continue };
+                        aggregates.change(Owner::Arm, key, |all, entries| all.get(at).is_some_and(|d| add(d, entries)));
+                    }
+                    Owner::ItemPair => {
+                        let Some(item) = line.and_then(|l| l.index) else { continue };
+                        let Some(anchor) = anchor_of(item, anchors) else { continue };
+                        aggregates.pairs.change(&aggregates.definitions, (anchor, item), told.event.ts_ms, |entries| {
+                            add(definition, entries)
+                        });
+                    }
                     Owner::Context => {
                         let dimension = definition.dimension;
                         let Some(value) = told.context(dimension as u8) else { continue };

@@ -9,7 +9,7 @@ use crate::codec::{put_bytes, put_i64, put_opt_str, put_str, put_u64, Reader};
 use crate::error::{Error, Result};
 use crate::fold::aggregate::{Definitions, Owner};
 use crate::fold::counter::Counter;
-use crate::fold::own::{Own, SHARED};
+use crate::fold::own::{Aggregates, Own, SHARED};
 use crate::fold::shared::Stats;
 use crate::fold::state::{Person, Slot, State};
 use crate::fold::user::{EventIds, User};
@@ -31,7 +31,9 @@ mod space {
     pub const SESSION: u8 = b'k';
     pub const USER: u8 = b'u';
     /// A team's aggregates, in the order of `own::SHARED`; behind the meta record, which says what they are.
-    pub const SHARED: [u8; 4] = [b'n', b'o', b'p', b'q'];
+    pub const SHARED: [u8; 5] = [b'n', b'o', b'p', b'q', b'r'];
+    /// Those of pairs of items, by the first of them.
+    pub const PAIRS: u8 = b't';
 }
 
 pub const META_KEY: &[u8] = &[space::META];
@@ -92,10 +94,10 @@ impl Slot {
             Person::Known(user) => {
                 put_opt_str(&mut out, None);
                 user.encode(&mut out);
-                if let Some(own) = self.own.as_ref().filter(|own| !own.is_empty()) {
-                    own.encode(definitions, &mut out);
-                }
             }
+        }
+        if let Some(own) = self.own.as_ref().filter(|own| !own.is_empty()) {
+            own.encode(definitions, &mut out);
         }
         out
     }
@@ -109,17 +111,11 @@ impl Slot {
         };
         let id = r.str()?.into();
         let profile = if r.u8()? == 1 { Some(r.bytes()?.into()) } else { None };
-        let mut own = None;
         let (person, seen) = match r.opt_str()? {
             Some(user) => (Person::Linked(user.into()), EventIds::decode(r)?),
-            None => {
-                let user = Box::new(User::read(r)?);
-                if !r.is_empty() {
-                    own = Some(Box::new(Own::decode(definitions, r)?));
-                }
-                (Person::Known(user), EventIds::default())
-            }
+            None => (Person::Known(Box::new(User::read(r)?)), EventIds::default()),
         };
+        let own = if r.is_empty() { None } else { Some(Box::new(Own::decode(definitions, r)?)) };
         Ok(Slot { namespace, id, person, profile, own, seen, dirty: false, used: 0 })
     }
 }
@@ -172,6 +168,7 @@ impl State {
             (space::USER, users.into()),
         ]);
         self.unencoded.extend(space::SHARED.into_iter().zip(shared).map(|(space, keys)| (space, keys.into())));
+        self.unencoded.push_back((space::PAIRS, wide(self.aggregates.pairs.take_dirty()).into()));
         self.unencoded.push_back((space::META, VecDeque::from([0])));
         true
     }
@@ -225,6 +222,7 @@ impl State {
             space::COVIS => (key(space, &short), self.covis.entry(item)),
             space::BOUGHT => (key(space, &short), self.bought.entry(item)),
             space::SESSION => (key(space, &id.to_be_bytes()), self.knn.session_entry(id)),
+            space::PAIRS => (key(space, &short), self.aggregates.pairs.entry_bytes(item)),
             space::USER => {
                 let slot = self.users.get_mut(&id)?;
                 slot.dirty = false;
@@ -305,6 +303,10 @@ impl State {
             space::BOUGHT => self.bought.restore(be_u32(tail)?, value)?,
             space::SESSION => self.knn.restore(be_u64(tail)?, value)?,
             space::META => self.restore_meta(r)?,
+            space::PAIRS => {
+                let Aggregates { definitions, pairs, .. } = &mut self.aggregates;
+                pairs.restore(definitions, be_u32(tail)?, r)?;
+            }
             space => {
                 if let Some(owner) = shared_owner(space) {
                     self.aggregates.restore(owner, be_u64(tail)?, r)?;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::cascade::SOURCES;
 use crate::error::{Error, Result};
+use crate::fold::arms::{ARM_DIMENSIONS, EXPLORED};
 use crate::fold::contexts::DIMENSIONS;
 use crate::fold::counter::Window;
 use crate::fold::fields::{number_alike, Alike, Word};
@@ -156,6 +157,8 @@ pub enum Op {
     CrossCovisitation,
     /// Session vector times item vector; 0 without either.
     Affinity,
+    /// The same with the past of the user in it.
+    AffinityUser,
     /// What the sources of this request said of the item, all together.
     FoundScore,
     /// 1 when the source of that bit found the item.
@@ -189,6 +192,10 @@ pub enum Op {
     Published(u64),
     /// A team's own aggregate; whose, says the scope.
     Aggregate(Box<Reading>),
+    /// One of what the session took up last and the item.
+    PairAggregate(Box<Reading>),
+    /// One of the arm that makes the list; of the explored slot, of the item.
+    ArmAggregate(Box<Reading>),
 }
 
 /// Which wishes an item is compared with, and how.
@@ -347,6 +354,7 @@ impl Spec {
             "cross_price_ratio" => CrossPriceRatio,
             "cross_covisitation" => CrossCovisitation,
             "affinity" => Affinity,
+            "affinity_user" => AffinityUser,
             "found_score" => FoundScore,
             "found_by" => FoundBy { source: self.source()? },
             "near" => Near(self.nearness()?),
@@ -361,6 +369,8 @@ impl Spec {
     /// Whom the operation describes: its first word.
     fn scope(&self) -> Scope {
         match self.op.split('_').next() {
+            Some("item") if self.op == "item_pair_aggregate" => Scope::Cross,
+            Some("arm") if self.dimension.as_deref() != Some(ARM_DIMENSIONS[EXPLORED]) => Scope::Context,
             Some("user") => Scope::User,
             Some("session") => Scope::Session,
             Some("item") => Scope::Item,

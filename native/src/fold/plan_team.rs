@@ -3,6 +3,7 @@
 use super::{Op, Spec};
 use crate::error::Result;
 use crate::fold::aggregate::parse_key;
+use crate::fold::arms::ARM_DIMENSIONS;
 use crate::fold::counter::Window;
 use crate::fold::fields::{Alike, Word};
 use crate::fold::matching::TextMatch;
@@ -35,8 +36,19 @@ impl Spec {
             "user_published" | "item_published" => Published(id_hash(&self.name)),
             "user_aggregate" | "session_aggregate" | "item_aggregate" | "category_aggregate" | "seller_aggregate"
             | "context_aggregate" => Aggregate(Box::new(self.reading()?)),
+            "item_pair_aggregate" => PairAggregate(Box::new(self.reading()?)),
+            "arm_aggregate" => ArmAggregate(Box::new(self.reading()?)),
             other => return Err(self.refuse(format!("unknown operation {other:?}"))),
         })
+    }
+
+    /// Place of a dimension, an arm's or the context's.
+    fn place_of(&self, dimension: &str) -> Result<usize> {
+        if self.op != "arm_aggregate" {
+            return self.dimension_of(dimension).map(usize::from);
+        }
+        let at = ARM_DIMENSIONS.iter().position(|d| *d == dimension);
+        at.ok_or_else(|| self.refuse(format!("{dimension:?} is not one of {ARM_DIMENSIONS:?}")))
     }
 
     fn word(&self) -> Result<Word> {
@@ -67,7 +79,7 @@ impl Spec {
             prior_strength: 1.0,
             ttl_ms: self.ttl_ms.unwrap_or_default(),
             words: self.words.as_deref().map(hashes_of),
-            dimension: self.dimension.as_deref().map_or(Ok(0), |d| self.dimension_of(d))?.into(),
+            dimension: self.dimension.as_deref().map_or(Ok(0), |d| self.place_of(d))?,
         };
         if !matches!(read, Read::Decayed | Read::Last | Read::MinutesSince) {
             reading.window = self.window()?;

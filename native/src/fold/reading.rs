@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::fold::aggregate::{find, Acc, Entry, Owner};
+use crate::fold::arms::arm_key;
 use crate::fold::counter::Window;
 use crate::fold::own::context_key;
 use crate::fold::plan::Scope;
@@ -48,7 +49,7 @@ pub struct Reading {
     pub ttl_ms: i64,
     /// Hashes of the words that the value is one of, for text: the value is the place in it, from 1, or 0.
     pub words: Option<Vec<u64>>,
-    /// Of the scope `context`.
+    /// Of the scopes `context` and `arm`.
     pub dimension: usize,
 }
 
@@ -135,9 +136,21 @@ impl State {
         reading.value(self, entries, asker.as_of_ms)
     }
 
-    /// Of an item by its index, of a category or a seller by its hash.
+    /// Of the surface or the bundle that makes the list.
+    pub(super) fn arm_reading(&self, asker: &Asker<'_>, reading: &Reading) -> Option<f64> {
+        let name = asker.arms.get(reading.dimension)?;
+        self.shared_reading(Owner::Arm, arm_key(reading.dimension, name), reading, asker.as_of_ms)
+    }
+
+    /// Of an item by its index, of a category or a seller by its hash, of an arm by its key.
     pub(super) fn shared_reading(&self, owner: Owner, key: u64, reading: &Reading, as_of_ms: i64) -> Option<f64> {
         reading.value(self, self.aggregates.shared(owner, key), as_of_ms)
+    }
+
+    /// Of an item after another one.
+    pub(super) fn pair_reading(&self, anchor: u32, item: u32, reading: &Reading, as_of_ms: i64) -> Option<f64> {
+        let kept = self.aggregates.pairs.get(&self.aggregates.definitions, anchor, item);
+        reading.value(self, kept.as_deref().unwrap_or_default(), as_of_ms)
     }
 
     /// Takes over a team's definitions; before anything is folded or restored. Errors: `bad_feature`.

@@ -95,13 +95,6 @@ impl Slot {
     }
 }
 
-/// A link record that must reach the log because of an event that was just folded.
-pub struct LinkDue {
-    pub source_offset: u64,
-    pub key_hash: u64,
-    pub body: Vec<u8>,
-}
-
 pub struct State {
     pub config: StateConfig,
     pub catalogue: Catalogue,
@@ -250,6 +243,7 @@ impl State {
         let first = user.version == 0;
         let mut contributions = std::mem::take(&mut self.contributions);
         let items = Known { ids: self.catalogue.ids(), facts: &self.facts };
+        let anchors = self.aggregates.definitions.anchors(user, event, &items);
         let stepped = step(user, told, &items, &self.config.caps, &mut contributions);
         let accepted = stepped.outcome == Outcome::Accepted;
         if accepted {
@@ -266,8 +260,9 @@ impl State {
                 self.contribute(told, c);
             }
             if !self.aggregates.definitions.of_type(event.event_type).is_empty() {
-                self.aggregate(told, hash, &stepped);
+                self.aggregate(told, hash, &stepped, &anchors);
             }
+            self.follow_list(told);
         }
         self.contributions = contributions;
         accepted
@@ -279,73 +274,14 @@ impl State {
         self.users.entry(hash).or_insert_with(|| Slot::new(namespace, id, used))
     }
 
-    /// A session and a user seen together for the first time: the session's anonymous doings leave for a link record.
-    /// What the session sent so far stays known to it, for it may be sent again before that record is folded.
-    fn link(&mut self, offset: u64, session_hash: u64, session_id: &str, user_id: &str) {
-        let slot = self.slot(session_hash, Namespace::Session, session_id);
-        let before = std::mem::replace(&mut slot.person, Person::Linked(user_id.into()));
-        if let Person::Known(anonymous) = &before {
-            slot.seen.clone_from(&anonymous.dedupe);
-        }
-        let own = slot.own.take();
-        let was_dirty = std::mem::replace(&mut slot.dirty, true);
-        if !was_dirty {
-            self.dirty.users.push(session_hash);
-        }
-        if let Person::Known(anonymous) = before {
-            if anonymous.version > 0 {
-                let mut record = Vec::new();
-                anonymous.encode(&mut record);
-                let mut body = Vec::new();
-                Link { session_id, user_id, source_offset: offset, anonymous: &record }.encode(&mut body);
-                if let Some(own) = own {
-                    self.aggregates.due.insert(offset, own);
-                }
-                self.links_due.insert(offset, (key_hash(Namespace::User, user_id), body));
-            }
-        }
-    }
-
-    /// False when a linked session sent this event before; remembers it.
-    fn first_of_linked(&mut self, session_hash: u64, event_hash: u64) -> bool {
-        let Some(slot) = self.users.get_mut(&session_hash) else { return true };
-        if matches!(slot.person, Person::Known(_)) {
-            return true;
-        }
-        let first = slot.seen.insert(event_hash);
-        if first {
-            mark(&mut slot.dirty, &mut self.dirty.users, session_hash);
-        }
-        first
-    }
-
     /// Whether a key in memory has counted this event.
     pub fn counted(&self, hash: u64, event_hash: u64) -> bool {
         self.user(hash).is_some_and(|u| u.dedupe.contains(event_hash))
     }
 
-    fn is_linked(&self, session_hash: u64, user_id: &str) -> bool {
-        matches!(self.users.get(&session_hash), Some(Slot { person: Person::Linked(u), .. }) if **u == *user_id)
-    }
-
-    fn fold_link(&mut self, link: &Link<'_>) -> Result<()> {
-        self.links_due.remove(&link.source_offset);
-        let anonymous = User::decode(link.anonymous)?;
-        let hash = key_hash(Namespace::User, link.user_id);
-        self.slot(hash, Namespace::User, link.user_id);
-        let Some(slot) = self.users.get_mut(&hash) else { return Ok(()) };
-        if let Person::Known(user) = &mut slot.person {
-            user.merge_anonymous(link.source_offset, &anonymous);
-        }
-        if let Some(own) = self.aggregates.due.remove(&link.source_offset) {
-            slot.own.get_or_insert_default().merge(&own);
-        }
-        mark(&mut slot.dirty, &mut self.dirty.users, hash);
-        Ok(())
-    }
-
     fn fold_decision(&mut self, decision: &Decision<'_>) {
         self.decisions_total += 1;
+        self.show_list(decision);
         if !decision.counts_served {
             return;
         }

@@ -35,10 +35,14 @@ pub struct Asker<'a> {
     pub session_id: &'a str,
     /// Name of the surface, empty without one.
     pub surface: &'a str,
+    /// By which arms the list is made: surface and bundle.
+    pub arms: [&'a str; 2],
     /// (key, value) pairs of the request's context.
     pub context: &'a [(String, String)],
     /// The session's vector, with the items' vectors that it is to be multiplied with.
     pub session: Option<(&'a [f32], &'a VectorTable)>,
+    /// The same for the past of the user and the session together; the session's where nothing is known of the past.
+    pub fused: Option<(&'a [f32], &'a VectorTable)>,
     /// Of the model in use.
     pub vectors: Option<&'a VectorTable>,
     /// Words of all items, up to date, when the plan asks for matches.
@@ -51,16 +55,7 @@ pub struct Asker<'a> {
 }
 
 impl<'a> Asker<'a> {
-    /// Session vector times item vector for each item, 0 without either; nothing at all without a session vector.
-    pub fn affinities(&self, items: impl Iterator<Item = u32>) -> Vec<f32> {
-        let (mut hits, mut found) = (Vec::new(), Vec::new());
-        if let Some((session, vectors)) = self.session {
-            vectors.affinities(items, session, &mut hits, &mut found);
-        }
-        found
-    }
-
-    /// `affinities` for a light model.
+    /// Session vector times item vector for each item, for a light model; nothing at all without a session vector.
     pub fn rough_affinities(&self, items: impl Iterator<Item = u32> + Clone) -> Vec<f32> {
         let mut found = Vec::new();
         if let Some((session, vectors)) = self.session {
@@ -147,7 +142,10 @@ impl State {
             let values = asker.matches(self, how, items).into_iter().flatten();
             out.extend(values.map(|value| finite(Some(f64::from(value)), column.default)));
         } else if matches!(column.op, Op::Affinity) {
-            let values = asker.affinities(items.iter().copied()).into_iter();
+            let values = affinities(asker.session, items.iter().copied()).into_iter();
+            out.extend(values.map(|value| finite(Some(f64::from(value)), column.default)));
+        } else if matches!(column.op, Op::AffinityUser) {
+            let values = affinities(asker.fused, items.iter().copied()).into_iter();
             out.extend(values.map(|value| finite(Some(f64::from(value)), column.default)));
         } else {
             let rows = blocks.rows(items.iter().copied(), places);
@@ -167,6 +165,10 @@ impl State {
             Scope::User | Scope::Session | Scope::Context if matches!(f.op, Op::Aggregate(_)) => {
                 let Op::Aggregate(reading) = &f.op else { return None };
                 self.asker_reading(asker, f.scope, reading)
+            }
+            Scope::Context if matches!(f.op, Op::ArmAggregate(_)) => {
+                let Op::ArmAggregate(reading) = &f.op else { return None };
+                self.arm_reading(asker, reading)
             }
             Scope::User if matches!(f.op, Op::UserWord(_)) => {
                 let Op::UserWord(word) = &f.op else { return None };
@@ -275,6 +277,15 @@ impl State {
             _ => None,
         }
     }
+}
+
+/// A vector times item vector for each item, 0 for one without; nothing at all without a vector.
+fn affinities(of: Option<(&[f32], &VectorTable)>, items: impl Iterator<Item = u32>) -> Vec<f32> {
+    let (mut hits, mut found) = (Vec::new(), Vec::new());
+    if let Some((vector, vectors)) = of {
+        vectors.affinities(items, vector, &mut hits, &mut found);
+    }
+    found
 }
 
 /// A number or flag of the profile's attributes; with `value`, whether it is that text.

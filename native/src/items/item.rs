@@ -86,6 +86,10 @@ impl Item {
         (span.start > 0).then(|| self.text(span))
     }
 
+    pub fn has_embedding(&self) -> bool {
+        self.embedding.len > 0
+    }
+
     pub fn embedding(&self) -> Option<Vec<f32>> {
         let start = self.embedding.start as usize;
         serde_json::from_str(self.json.get(start..start + self.embedding.len as usize)?).ok()

@@ -19,7 +19,7 @@ use crate::log::FrameIter;
 use crate::py::error::to_py;
 use crate::py::log::PyLog;
 use crate::py::published::Defaults;
-use crate::record::{Event, Hashes, Kind, Link};
+use crate::record::{Decision, Event, Hashes, Kind, Link};
 
 /// Items taken into the text index by one refresh.
 const TEXT_SHARE: usize = 64;
@@ -190,6 +190,10 @@ impl Core {
             if frame.header.kind == Kind::Event as u8 {
                 let event = Hashes::of(&Event::decode(frame.body).map_err(to_py)?);
                 Queue::keys_of(std::iter::once(&event), &mut hashes);
+            }
+            if frame.header.kind == Kind::Decision as u8 && self.state.aggregates.definitions.count_arms() {
+                let decision = Decision::decode(frame.body).map_err(to_py)?;
+                hashes.push(key_hash(Namespace::Session, decision.session_id));
             }
             if frame.header.kind == Kind::Link as u8 {
                 let link = Link::decode(frame.body).map_err(to_py)?;

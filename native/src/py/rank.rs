@@ -13,7 +13,7 @@ use crate::fold::plan::Plan;
 use crate::fold::published::{Published, View};
 use crate::fold::state::State;
 use crate::fold::vector::Asker;
-use crate::hash::key_hash;
+use crate::hash::{key_hash, Namespace};
 use crate::matrix::Matrix;
 use crate::py::core::{refuse, Core};
 use crate::py::error::to_py;
@@ -97,8 +97,10 @@ impl Ask {
             profile: state.profile(self.hash),
             session_id: &self.session_id,
             surface: &self.surface.get().name,
+            arms: [&self.arms[0], &self.arms[1]],
             context: &self.context,
             session: self.vector.as_deref().map(|session| (session, vectors)),
+            fused: self.user_vector.as_deref().or(self.vector.as_deref()).map(|fused| (fused, vectors)),
             vectors: Some(vectors).filter(|v| v.dimension() > 0),
             text: None,
             found: &[],
@@ -372,6 +374,8 @@ impl Core {
         decision.encode(&mut body);
         let (namespace, id) = decision.user_key();
         let hash = key_hash(namespace, id);
+        // The fold may have to remember the list for its session: that record must not leave memory before.
+        self.state.touch(key_hash(Namespace::Session, &ask.session_id));
         self.queue.defer_record(&mut self.state, &log.log, Kind::Decision, hash, &body, ask.now_ms).map_err(to_py)?;
         Ok(())
     }

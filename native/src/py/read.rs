@@ -101,6 +101,8 @@ impl SurfacePlan {
 #[pyclass(module = "rtp_monolith._native")]
 pub struct Ask {
     pub surface: Py<SurfacePlan>,
+    /// By which surface and bundle the list is made, for what is counted by arm.
+    pub arms: [String; 2],
     pub user_id: Option<String>,
     pub session_id: String,
     pub hash: u64,
@@ -115,6 +117,9 @@ pub struct Ask {
     pub vector: Option<Vec<f32>>,
     /// What an index outside found for it.
     pub nearest: Option<Vec<(u32, f32)>>,
+    /// The past of the user and the session together, and what an index outside found for that.
+    pub user_vector: Option<Vec<f32>>,
+    pub user_nearest: Option<Vec<(u32, f32)>>,
     /// What batch jobs published of it.
     pub given: Given,
     /// As the rules of the surface see it.
@@ -140,6 +145,16 @@ impl Ask {
             filter: self.filter.as_ref(),
             declared: Some((&surface.rules, &self.moment)).filter(|_| !surface.rules.filter.is_empty()),
         }
+    }
+}
+
+#[pymethods]
+impl Ask {
+    /// The list is made with that bundle, by its label, and for that surface; without one, for that of the request.
+    #[pyo3(signature = (bundle, surface=None))]
+    fn made_with(&mut self, bundle: String, surface: Option<String>) {
+        let [own, _] = &self.arms;
+        self.arms = [surface.unwrap_or_else(|| own.clone()), bundle];
     }
 }
 
@@ -174,8 +189,10 @@ impl Core {
                 profile,
                 session_id,
                 surface: "",
+                arms: ["", ""],
                 context: &[],
                 session: None,
+                fused: None,
                 vectors: None,
                 text: None,
                 found: &[],
@@ -225,6 +242,7 @@ impl Core {
             seeds,
             filter: filter.map(Filter::parse).transpose().map_err(to_py)?,
             filter_hash: filter.map_or(0, xxhash_rust::xxh3::xxh3_64),
+            arms: [surface.get().name.clone(), String::new()],
             surface,
             user_id,
             session_id,
@@ -235,6 +253,8 @@ impl Core {
             query,
             vector: None,
             nearest: None,
+            user_vector: None,
+            user_nearest: None,
             given: Given::default(),
         })
     }
@@ -266,6 +286,8 @@ impl Core {
                 vector: ask.vector.as_deref(),
                 nearest: ask.nearest.as_deref(),
                 declined: &ask.declined,
+                user_vector: ask.user_vector.as_deref(),
+                user_nearest: ask.user_nearest.as_deref(),
                 query: ask.query.as_deref(),
                 filter: ask.filter.as_ref(),
             };

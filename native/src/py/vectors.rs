@@ -3,6 +3,7 @@
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::cascade::negative::refused;
 use crate::fold::step::is_positive;
@@ -90,6 +91,54 @@ impl Core {
         self.indices.vectors.adopt()
     }
 
+    /// [(item, its JSON)] of at most `n` items that the bundle in use, or with `beside` the one beside it, has no vector of,
+    /// and that are new, changed or without one made yet; with `given_only` those that were sent with an embedding. Each
+    /// is told once.
+    #[pyo3(signature = (n, *, given_only=false, beside=false))]
+    fn take_cold<'py>(
+        &mut self,
+        py: Python<'py>,
+        n: usize,
+        given_only: bool,
+        beside: bool,
+    ) -> Vec<(u32, Bound<'py, PyBytes>)> {
+        self.refresh_tables();
+        let (vectors, catalogue) = (&mut self.indices.vectors, &self.state.catalogue);
+        let table = if beside { vectors.beside() } else { Some(vectors) };
+        let Some(table) = table else { return Vec::new() };
+        let cold = table.take_cold(catalogue, n, given_only);
+        cold.into_iter().filter_map(|item| Some((item, PyBytes::new(py, catalogue.json(item)?)))).collect()
+    }
+
+    /// Vectors made from the content of items, or `given` with them: float32 [items, dimension], a row for each of what
+    /// `take_cold` told. Says how many are in use now. Raises `bad_vectors`.
+    #[pyo3(signature = (items, rows, *, given=false, beside=false))]
+    fn put_made(
+        &mut self,
+        items: PyReadonlyArray1<'_, u32>,
+        rows: PyReadonlyArray2<'_, f32>,
+        given: bool,
+        beside: bool,
+    ) -> PyResult<usize> {
+        let values = rows.as_slice().map_err(|e| PyValueError::new_err(e.to_string()))?;
+        let (n, dimension) = (rows.shape()[0], rows.shape()[1]);
+        if n != items.len() {
+            return Err(refuse("bad_vectors", "rows", format!("{n} rows for {} items", items.len())));
+        }
+        let (vectors, catalogue) = (&mut self.indices.vectors, &self.state.catalogue);
+        let table = if beside { vectors.beside() } else { Some(vectors) };
+        let Some(table) = table else { return Ok(0) };
+        let rows = values.chunks_exact(dimension.max(1));
+        let items = items.as_array();
+        Ok(items.iter().zip(rows).filter(|(item, row)| table.put_made(catalogue, **item, row, given)).count())
+    }
+
+    /// Where the vector of an item comes from: `trained`, `content`, `given`, `category` or `none`.
+    fn vector_origin(&mut self, id: &str) -> &'static str {
+        self.refresh_tables();
+        self.state.catalogue.ids().index(id).map_or("none", |item| self.indices.vectors.origin(item))
+    }
+
     fn clear_vectors(&mut self) {
         self.indices.vectors.clear();
     }
@@ -148,18 +197,28 @@ impl Core {
         Ok(())
     }
 
-    /// Keeps what an index outside found, best first: `ann` brings these instead of scanning. Raises `bad_vectors`.
+    /// Keeps the vector of user and session together: `ann_user` looks for items near it. Raises as `set_session_vector`.
+    fn set_user_vector(&self, ask: &mut Ask, vector: PyReadonlyArray1<'_, f32>) -> PyResult<()> {
+        ask.user_vector = Some(self.checked(&vector)?);
+        Ok(())
+    }
+
+    /// Keeps what an index outside found, best first: `ann`, or with `user` the source `ann_user`, brings these instead
+    /// of scanning. Raises `bad_vectors`.
+    #[pyo3(signature = (ask, items, scores, *, user=false))]
     fn set_nearest(
         &self,
         ask: &mut Ask,
         items: PyReadonlyArray1<'_, u32>,
         scores: PyReadonlyArray1<'_, f32>,
+        user: bool,
     ) -> PyResult<()> {
         if items.len() != scores.len() {
             return Err(refuse("bad_vectors", "scores", format!("{} for {} items", scores.len(), items.len())));
         }
         let pairs = items.as_array().iter().copied().zip(scores.as_array().iter().copied()).collect::<Vec<_>>();
-        ask.nearest = Some(pairs.into_iter().filter(|(_, score)| score.is_finite()).collect());
+        let found = Some(pairs.into_iter().filter(|(_, score)| score.is_finite()).collect());
+        *(if user { &mut ask.user_nearest } else { &mut ask.nearest }) = found;
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! Item vectors of the model in use: a row per item, and a stand-in for items that have none.
 //!
 //! An item that the model never saw gets the mean of the vectors of its most specific category, else of the levels above
-//! it. Invariant: after `set`, and after `refresh` has revisited what it owes, the table is a function of the vectors
+//! it, until somebody makes a vector from its content or hands over the one that its owner gave: `take_cold` says for whom
+//! that is to be done. Only vectors of the model count in means. Invariant: after `set`, and after `refresh` has revisited what it owes, the table is a function of the vectors
 //! given and of the catalogue, whatever order things came in. Nothing here is written to disk: the vectors belong to a
 //! bundle. It does not know users or sessions.
 
@@ -13,6 +14,8 @@ use crate::fold::marks::Marks;
 use crate::items::{Catalogue, Item};
 use crate::recall::scan::{Codes, Scratch};
 use crate::recall::simd::{dot, hit, item_of, rescore, score_of, Hit};
+
+mod made;
 
 /// No category: the item has no vector of its own, or is not there.
 const NOWHERE: u32 = u32::MAX;
@@ -32,6 +35,10 @@ enum Origin {
     Own,
     /// The mean of a category.
     Mean,
+    /// Made from what is said of the item.
+    Content,
+    /// Sent with the item.
+    Given,
 }
 
 /// Sum of the vectors of a category's items; f64, so that the order of additions cannot be seen in an f32.
@@ -61,6 +68,8 @@ pub struct VectorTable {
     at: usize,
     /// What an index outside has not been told yet.
     untold: Marks,
+    /// Items whose vector is to be made from their content, or again.
+    cold: Marks,
     /// What will replace all of this.
     staged: Option<Box<VectorTable>>,
     found: Found,
@@ -122,6 +131,7 @@ impl VectorTable {
         let mut table = VectorTable::of(dimension);
         table.add(catalogue, ids, vectors)?;
         (0..table.origins.len() as u32).for_each(|item| table.show(catalogue, item));
+        table.chill();
         *self = VectorTable { owed: 0, ..table };
         Ok(())
     }
@@ -149,7 +159,8 @@ impl VectorTable {
     pub fn adopt(&mut self) -> bool {
         let staged = self.staged.take();
         let found = staged.is_some();
-        if let Some(table) = staged {
+        if let Some(mut table) = staged {
+            table.chill();
             *self = VectorTable { owed: table.origins.len(), ..*table };
         }
         found
@@ -159,7 +170,13 @@ impl VectorTable {
     pub fn hold(&mut self) {
         if let Some(table) = &mut self.staged {
             table.owed = table.origins.len();
+            table.chill();
         }
+    }
+
+    /// The table that is kept beside the present one.
+    pub fn beside(&mut self) -> Option<&mut VectorTable> {
+        self.staged.as_deref_mut()
     }
 
     /// What was staged and the present vectors change places; nothing happens when nothing was staged.
@@ -222,11 +239,19 @@ impl VectorTable {
             if self.count(catalogue, *item, catalogue.get(*item)) {
                 self.owed = self.origins.len();
             }
+            let origin = &mut self.origins[*item as usize];
+            if *origin != Origin::Own {
+                self.cold.insert(*item);
+            }
+            // What was given was given with the item as it was.
+            if *origin == Origin::Given {
+                *origin = Origin::Missing;
+            }
             self.show(catalogue, *item);
         }
         for _ in 0..self.owed.min(REVISITED_MAX) {
             self.at = if self.at + 1 < self.origins.len() { self.at + 1 } else { 0 };
-            if self.origins[self.at] != Origin::Own {
+            if matches!(self.origins[self.at], Origin::Missing | Origin::Mean) {
                 self.show(catalogue, self.at as u32);
             }
         }
@@ -421,7 +446,8 @@ impl VectorTable {
     fn show(&mut self, catalogue: &Catalogue, item: u32) {
         let (i, data) = (item as usize, catalogue.get(item));
         let had = self.origins[i];
-        if had != Origin::Own {
+        let made = matches!(had, Origin::Content | Origin::Given) && data.is_some();
+        if had != Origin::Own && !made {
             match data.and_then(|d| self.mean_of(catalogue, d)) {
                 Some(mean) => {
                     if had == Origin::Missing || self.row(item) != Some(&mean[..]) {

@@ -265,3 +265,36 @@ fn affinities_of_a_list_are_those_of_its_items() {
     table.affinities(std::iter::empty(), &vector, &mut hits, &mut found);
     assert!(found.is_empty());
 }
+
+#[test]
+fn what_the_model_never_saw_is_told_once_and_takes_the_vector_that_is_made() {
+    let mut c = Catalogue::default();
+    let trained = put(&mut c, "trained", &["m"], true);
+    let cold = put(&mut c, "cold", &["m"], true);
+    let given = c.upsert(br#"{"id":"given","embedding":[1,2]}"#, 1).unwrap();
+    let mut table = VectorTable::default();
+    table.set(&c, &["trained"], &[3.0, 4.0], 2).unwrap();
+    assert_eq!([trained, cold, given, 9].map(|item| table.origin(item)), ["trained", "category", "none", "none"]);
+    assert_eq!(table.clone().take_cold(&c, 9, true), [given]);
+    assert_eq!(table.take_cold(&c, 1, false), [cold]);
+    assert_eq!(table.take_cold(&c, 9, false), [given]);
+    assert_eq!(table.take_cold(&c, 9, false), [0; 0]);
+    assert!(!table.put_made(&c, trained, &[1.0, 0.0], false), "it has one of the model");
+    assert!(!table.put_made(&c, cold, &[1.0], false) && !table.put_made(&c, cold, &[1.0, f32::NAN], false));
+    assert!(table.put_made(&c, cold, &[0.0, 9.0], false) && table.put_made(&c, given, &[1.0, 2.0], true));
+    assert_eq!((table.origin(cold), table.origin(given)), ("content", "given"));
+    assert_eq!(nearest(&table, &[0.0, 1.0], 2), [(cold, 9.0), (trained, 4.0)]);
+    let late = put(&mut c, "late", &["m"], true);
+    table.refresh(&c, &[late]);
+    assert_eq!(table.row(late), Some(&[3.0, 4.0][..]), "means are of the model's vectors");
+    assert_eq!(table.take_cold(&c, 9, false), [late]);
+    put(&mut c, "cold", &["n"], true);
+    c.upsert(br#"{"id":"given"}"#, 1).unwrap();
+    table.refresh(&c, &[cold, given]);
+    assert_eq!((table.origin(cold), table.origin(given)), ("content", "none"));
+    assert_eq!(table.take_cold(&c, 9, false), [cold, given], "they changed");
+    c.delete("cold");
+    table.refresh(&c, &[cold]);
+    assert_eq!((table.origin(cold), table.may_be_found(cold)), ("none", false));
+    assert_eq!(table.take_cold(&c, 9, false), [0; 0], "it is gone");
+}

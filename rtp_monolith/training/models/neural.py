@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rtp_monolith.training.models.encoder import SessionModel
 from rtp_monolith.training.protocols import Cases
+from rtp_monolith.training.room import Room
 
 AHEAD = 4096
 
@@ -23,10 +24,15 @@ class Neural:
         with torch.inference_mode():
             self.vectors = model.item_vectors().clone()
         self.ahead: tuple[Cases, int, Tensor] | None = None
+        self.room = Room()
 
     def scores(self, cases: Cases, start: int, stop: int) -> Tensor:
+        made = self.room.of(stop - start, len(self.vectors))
         with torch.inference_mode():
-            return (self._sessions(cases, start, stop) @ self.vectors.T).cpu()
+            sessions = self._sessions(cases, start, stop)
+            if sessions.is_cpu:
+                return torch.mm(sessions, self.vectors.T, out=made)
+            return made.copy_(sessions @ self.vectors.T)
 
     def _sessions(self, cases: Cases, start: int, stop: int) -> Tensor:
         """The session vectors of cases, made AHEAD at a time: among many there are more of like length."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from rtp_monolith._native import SessionKnn as Index
 from rtp_monolith.training.models.popularity import Popularity
 from rtp_monolith.training.protocols import Cases
+from rtp_monolith.training.room import Room
 from rtp_monolith.training.sessions import UNKNOWN
 
 VOTED_MAX = 500
@@ -44,6 +45,7 @@ class SessionKnn:
         self.popular = Popularity.of(sessions, items).share() * TAIL
         self.index = Index(sessions_max=max(1_000_000, 2 * len(sessions)))
         self.now = len(sessions)
+        self.room = Room()
         keys = np.fromiter((key for key, own in enumerate(sessions) for i in own if i != UNKNOWN), dtype=np.int64)
         flat = np.fromiter((i for own in sessions for i in own if i != UNKNOWN), dtype=np.uint32)
         self.index.touch_many(keys.astype(np.uint64), flat, keys)
@@ -57,7 +59,7 @@ class SessionKnn:
         """The same index asked differently."""
         other = object.__new__(SessionKnn)
         other.__dict__.update(self.__dict__)
-        other.settings = settings
+        other.settings, other.room = settings, Room()
         return other
 
     def votes(self, cases: Cases, case: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -72,7 +74,7 @@ class SessionKnn:
         return np.array(items, dtype=np.int64), np.array(scores, dtype=np.float32)
 
     def scores(self, cases: Cases, start: int, stop: int) -> Tensor:
-        scores = self.popular.expand(stop - start, -1).clone().numpy()
+        scores = self.room.of(stop - start, self.items).copy_(self.popular).numpy()
         for row in range(stop - start):
             items, votes = self.votes(cases, start + row)
             scores[row, items] += votes

@@ -1,0 +1,44 @@
+"""The fusion of a bundle: its weights as they were written, and the proof that they give here what they gave there.
+
+Invariant: a `Fusion` from here is of the bundle's dimension, finite, and gives its probe's answers. It does not know
+who is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from rtp_monolith.features.fusion import Fusion, shapes
+from rtp_monolith.ranking.bundle_files import Manifest, read_arrays, refuse
+
+PROBE = ("probe_static", "probe_session", "probe_clicks", "probe_fused")
+"""[n, d], [n, d], [n] and [n, d]; a row of zeros is a vector that is missing, as in training."""
+TOLERANCE = 1e-4
+
+
+def read_fusion(files: Mapping[str, bytes], manifest: Manifest) -> Fusion | None:
+    """None when the bundle has none. Raises BundleError `bundle_format`, `bundle_shape`, `bundle_not_finite` or
+    `bundle_probe`."""
+    entry = manifest.fusion
+    if entry is None:
+        return None
+    d = manifest.embedding.dimension
+    arrays = read_arrays(files[entry.file], (*shapes(entry.form, d), *PROBE))
+    try:
+        fusion = Fusion(entry.form, {name: arrays[name] for name in shapes(entry.form, d)})
+    except ValueError as error:
+        code = "bundle_not_finite" if "finite" in str(error) else "bundle_shape"
+        raise refuse(code, f"the fusion: {error}", "fusion") from None
+    statics, sessions, clicks, wanted = (arrays[name] for name in PROBE)
+    if fusion.dimension != d or statics.shape != wanted.shape or sessions.shape != wanted.shape or statics.ndim != 2:
+        raise refuse("bundle_shape", f"the fusion is of {fusion.dimension} numbers, item vectors have {d}", "fusion")
+    if statics.shape[1] != d or clicks.shape != wanted.shape[:1]:
+        raise refuse("bundle_shape", f"the fusion's probe is not of {d} numbers", "fusion")
+    for static, session, n, expected in zip(statics, sessions, clicks, wanted, strict=True):
+        given = fusion.fuse(static if static.any() else None, session if session.any() else None, int(n))
+        off = float(np.abs((np.zeros(d) if given is None else given) - expected).max())
+        if not off <= TOLERANCE:
+            raise refuse("bundle_probe", f"the fusion is off by {off:.2g}, at most {TOLERANCE:g} is allowed", "fusion")
+    return fusion
