@@ -56,6 +56,7 @@ def ask_of(shop: Shop, *sources: tuple[str, int, float], **more: Any) -> Ask:
     ask = shop.state.core.ask(plan, None, given.pop("session", "s"), shop.clock.now_ms(), **given)
     if shop.state.core.vectors_dimension:
         shop.state.core.set_session_vector(ask, VECTORS[0])
+        shop.state.core.set_user_vector(ask, VECTORS[1])
     return ask
 
 
