@@ -124,6 +124,7 @@ class SurfacePlan:
         bought_cooldown_ms: int | None = None,
         dpp: bool = False,
         rules: bytes | None = None,
+        about_cart: bool = False,
     ) -> SurfacePlan: ...
 
 @final
@@ -298,6 +299,8 @@ class Core:
         plan: Plan | None = None,
         rows: NDArray[np.float32] | None = None,
     ) -> None: ...
+    def addressee(self, ask: Ask) -> tuple[list[int], str | None, str | None]: ...
+    def note_sent(self, log: Log, ask: Ask, request_id: str, score: float) -> None: ...
     def set_published(
         self,
         ask: Ask,

@@ -52,6 +52,15 @@ EVENT_TYPES: tuple[str, ...] = (
 )
 
 NO_RULES = msgspec.to_builtins(Rules())
+UNSAID_OF_SURFACES: tuple[tuple[str, object], ...] = (
+    ("rules", NO_RULES),
+    ("diversify", "mmr"),
+    ("stability", None),
+    ("about", "request"),
+    ("negative", None),
+    ("send", None),
+)
+"""What a surface says by saying nothing, as it was before these keys were there."""
 EventTypeName = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
 
 
@@ -324,7 +333,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         # Left out when empty: decisions logged before a team declared anything stay comparable.
         del plain["cascade"]["pages_max"], plain["cascade"]["pages_keep_ms"]
         for surface in plain["surfaces"].values():
-            for name, unsaid in (("rules", NO_RULES), ("diversify", "mmr"), ("stability", None)):
+            for name, unsaid in UNSAID_OF_SURFACES:
                 if surface[name] == unsaid:
                     del surface[name]
         for table, names in (

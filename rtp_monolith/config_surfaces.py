@@ -19,9 +19,13 @@ SourceName = Literal[
     "ann_user",
     "session_knn",
     "covis",
+    "bought_together",
     "same_category",
+    "same_brand",
+    "history",
     "text",
     "trending",
+    "trending_context",
     "popular",
     "popular_context",
     "new",
@@ -126,13 +130,44 @@ class Stability(Section, frozen=True):
     keep: Duration = "30m"
 
 
+class Negative(Section, frozen=True):
+    """What is a refusal, and what it does: the item is listed no more (`hide`, as `seen`), and what is wholly like it
+    loses the event's share of its score, half as much after `half_life`. An event of 0 hides its item and says nothing
+    of others. A view or click left before `quick_view_ms` is a refusal of `quick_view`."""
+
+    events: Annotated[dict[str, Share], Meta(min_length=1, max_length=16)] = field(
+        default_factory=lambda: {"skip": 0.8, "dislike": 1.0}
+    )
+    quick_view_ms: Annotated[int, Meta(ge=1, le=86_400_000)] | None = None
+    quick_view: Share = 0.5
+    half_life: Duration = "30m"
+    hide: str = "exclude"
+
+    def __post_init__(self) -> None:
+        _check_again("hide", self.hide)
+
+
+class Send(Section, frozen=True):
+    """When a list is worth a notification: its first item reaches `threshold`, it is not `quiet` where the user is, and
+    neither `most_per_day` in any 24 hours nor one within `gap` is passed. `timezone` is everybody's of whom nothing is
+    known, `timezones` those of countries."""
+
+    threshold: Annotated[float, Meta(ge=0)] = 0.05
+    quiet: Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$")] | None = None
+    most_per_day: Annotated[int, Meta(ge=1, le=10)] = 3
+    gap: Duration | None = None
+    timezone: str = "UTC"
+    timezones: dict[str, str] = field(default_factory=dict)
+
+
 class Surface(Section, frozen=True):
     """A place where lists are shown. `diversity` is the weight of the way in `diversify`, 0 = off.
 
     `value` is what an item is worth there, over the ranker's heads, `price` and `attributes.NAME`. `recall_weight` is
     the share of the sources' score in the final one: on a search how well the words match. `within` restricts a list
     to the category that the request must then name. `seen` and `bought` are `exclude`, `allow`, or for how long it is
-    hidden what was clicked or bought (`7d`).
+    hidden what was clicked or bought (`7d`). `about` is what the list goes with: with `cart` a request that names no
+    items is about what the visitor's cart holds.
     """
 
     sources: Annotated[dict[SourceName, Source], Meta(min_length=1)]
@@ -150,13 +185,20 @@ class Surface(Section, frozen=True):
     recall_weight: Share = 0.0
     explore: Explore | None = None
     within: Literal["category"] | None = None
+    about: Literal["request", "cart"] = "request"
+    negative: Negative | None = None
+    send: Send | None = None
 
     def __post_init__(self) -> None:
-        for name, again in (("seen", self.seen), ("bought", self.bought)):
-            if again not in ("exclude", "allow") and DURATION.fullmatch(again) is None:
-                near = difflib.get_close_matches(again, ("exclude", "allow"), n=1)
-                meant = f", did you mean `{near[0]}`?" if near else "; there are exclude, allow, and times such as 7d"
-                raise ValueError(f"{name} is {again!r}{meant}")
+        _check_again("seen", self.seen)
+        _check_again("bought", self.bought)
+
+
+def _check_again(name: str, again: str) -> None:
+    if again not in ("exclude", "allow") and DURATION.fullmatch(again) is None:
+        near = difflib.get_close_matches(again, ("exclude", "allow"), n=1)
+        meant = f", did you mean `{near[0]}`?" if near else "; there are exclude, allow, and times such as 7d"
+        raise ValueError(f"{name} is {again!r}{meant}")
 
 
 def default_surfaces() -> dict[str, Surface]:

@@ -170,3 +170,11 @@ def test_a_surface_that_names_no_value_counts_the_declared_heads_by_their_worth(
     assert (config.value_of("home"), config.value_of("next")) == ("1.0*play + 3.0*finish", "finish")
     assert Config().value_of("home") == "0.2*click + 1.0*cart + 3.0*purchase"
     assert config.digest() != other.digest()
+
+
+def test_what_a_surface_does_not_say_of_refusals_and_notifications_leaves_the_digest() -> None:
+    shown = "[surfaces.home]\n{}\n[surfaces.home.sources.popular]\n"
+    plain = parse(shown.format(""))
+    for said in ("about = 'cart'", "negative = {}", "send = {}"):
+        assert parse(shown.format(said)).digest() != plain.digest(), said
+    assert parse(shown.format("about = 'request'")).digest() == plain.digest()

@@ -4,9 +4,11 @@
 
 mod decision;
 mod external;
+mod sent;
 
 pub use decision::{Arm, Decision, Explored, Shown};
 pub use external::{External, Told};
+pub use sent::Sent;
 
 use crate::codec::{put_bytes, put_i64, put_opt_str, put_str, put_u64, Reader};
 use crate::error::{Error, Result};
@@ -33,6 +35,8 @@ pub enum Kind {
     Activation = 8,
     /// Body: what is tried beside the bundle in use, as JSON of whoever tries it; the latest counts.
     Trial = 9,
+    /// Body: `Sent`.
+    Sent = 10,
 }
 
 impl Kind {
@@ -47,6 +51,7 @@ impl Kind {
             7 => Kind::Decision,
             8 => Kind::Activation,
             9 => Kind::Trial,
+            10 => Kind::Sent,
             _ => return Err(Error::corrupt(0, format!("unknown record kind {v}"))),
         })
     }

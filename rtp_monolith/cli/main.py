@@ -16,6 +16,7 @@ from rtp_monolith.cli.output import FAILED, INTERRUPTED, WRONG_USE, emit_json, e
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "serve": ("rtp_monolith.cli.serve", "serve", "Run a shard."),
+    "init": ("rtp_monolith.cli.init", "init", "Write a configuration to start from: shop, streaming or news."),
     "import": ("rtp_monolith.cli.import_", "import_", "Read events, items, users or sessions from a file."),
     "replay": ("rtp_monolith.cli.replay", "replay", "Play recorded traffic again."),
     "deadletters": ("rtp_monolith.cli.deadletters", "deadletters", "Look at refused events and try them again."),

@@ -54,7 +54,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def scope(self) -> Scope:
         """Whom the feature describes: the first word of the operation."""
-        if self.op in ("context_item_count", "affinity", "found_score", "found_by", "near"):
+        if self.op in ("context_item_count", "affinity", "affinity_user", "found_score", "found_by", "near"):
             return "cross"
         if self.op == "surface_is":
             return "context"

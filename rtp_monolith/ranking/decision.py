@@ -14,6 +14,7 @@ import zlib
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from rtp_monolith._native import Plan
 from rtp_monolith.clock import Clock
@@ -22,7 +23,7 @@ from rtp_monolith.metrics import Metrics
 from rtp_monolith.ranking import explain
 from rtp_monolith.ranking.budget import Gate
 from rtp_monolith.ranking.missing import missing
-from rtp_monolith.ranking.reply import EXPLORED, EXPLORED_BIT, NO_MODEL, Item, Reply, encode_reply, source_names
+from rtp_monolith.ranking.reply import EXPLORED, EXPLORED_BIT, NO_MODEL, Item, Reply, Send, encode_reply, source_names
 from rtp_monolith.ranking.run import Run
 from rtp_monolith.records import Context, RecommendRequest
 from rtp_monolith.state.shard_state import ShardState
@@ -63,6 +64,7 @@ class Decide:
                 took_ms=round(run.times.elapsed_ms(), 3),
                 stages=run.times.reply(),
                 missing=self._missing(run),
+                send=self._send(run),
             )
         )
 
@@ -81,8 +83,16 @@ class Decide:
     def _missing(self, run: Run) -> list[dict[str, Any]] | msgspec.UnsetType:
         request = run.request
         if not isinstance(request, RecommendRequest) or request.explain_missing is None:
-            return msgspec.UNSET
+            return UNSET
         return missing(self._core, run, request.explain_missing)
+
+    def _send(self, run: Run) -> Send | msgspec.UnsetType:
+        """Of a surface that sends: the answer for the first page of its list."""
+        sending = run.surface.sending
+        if sending is None or run.page.shown:
+            return UNSET
+        listed = run.listed[: len(run.ranked)]
+        return sending(self._state, run.ask, run.request_id, run.request.context, listed, run.worth)
 
     def _decide(self, run: Run) -> None:
         plan = self._plan(run)

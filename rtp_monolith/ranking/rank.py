@@ -41,7 +41,10 @@ class Rank:
         columns = active.columns[surface.name]
         # None is all of them in their order: picking columns copies.
         worth = surface.value(probabilities if columns is None else probabilities[:, columns], fields)
-        found = core.shown(ranked) if surface.declared.recall_weight > 0 or run.scores is not None else []
+        wanted = surface.declared.recall_weight > 0 or run.scores is not None or surface.sending is not None
+        found = core.shown(ranked) if wanted else []
+        if surface.sending is not None:
+            run.worth = dict(zip((item_id for item_id, _, _ in found), worth.tolist(), strict=True))
         if surface.declared.recall_weight > 0:
             merged = np.array([score for _, score, _ in found], np.float32)
             worth = blend(merged, worth, surface.declared.recall_weight)

@@ -22,6 +22,10 @@ SOURCES = (
     "text",
     "explore",
     "ann_user",
+    "bought_together",
+    "same_brand",
+    "trending_context",
+    "history",
 )
 """In the order of the bits of the native side."""
 EXPLORED = "explore"
@@ -38,6 +42,16 @@ class Item(msgspec.Struct, frozen=True, omit_defaults=True):
     explain: dict[str, Any] | None = None
 
 
+class Send(msgspec.Struct, frozen=True):
+    """Whether to send the list's first item as a notification, `score` against the threshold, the first reason against
+    it or `ok`, and where waiting helps the moment from which on it would be sent."""
+
+    send: bool
+    score: float
+    reason: str
+    next_ms: int | msgspec.UnsetType = msgspec.UNSET
+
+
 class Model(msgspec.Struct, frozen=True):
     name: str
     version: str
@@ -47,7 +61,8 @@ NO_MODEL = Model("none", "0")
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """Without a bundle `model` is `NO_MODEL`; times are ms. `missing` answers `explain_missing`."""
+    """Without a bundle `model` is `NO_MODEL`; times are ms. `missing` answers `explain_missing`;
+    `send` is there on surfaces of notifications."""
 
     request_id: str
     items: list[Item]
@@ -60,6 +75,7 @@ class Reply(msgspec.Struct, frozen=True):
     took_ms: float
     stages: dict[str, float]
     missing: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+    send: Send | msgspec.UnsetType = msgspec.UNSET
 
 
 @lru_cache(maxsize=1024)

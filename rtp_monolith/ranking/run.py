@@ -22,7 +22,7 @@ class Run:
     __slots__ = (
         *("active", "ask", "deadline_s", "degraded", "evidence", "gathered", "is_apart", "is_filtered", "is_last_list"),
         *("is_tried", "k", "listed", "made_ms", "ordered", "page", "prerank_limit", "propensity", "ranked", "request"),
-        *("request_id", "rows", "scores", "stays", "surface", "times", "unknown", "user_vector", "vector"),
+        *("request_id", "rows", "scores", "stays", "surface", "times", "unknown", "user_vector", "vector", "worth"),
     )
 
     def __init__(
@@ -77,6 +77,8 @@ class Run:
         self.stays = False
         """The list is the one that the visitor was shown before, place by place."""
         self.listed: Sequence[str] = ()
+        self.worth: dict[str, float] = {}
+        """Where the surface sends: what the ranker's heads make of each item, before the sources have a say."""
 
     @property
     def visitor(self) -> tuple[str, str, bool]:

@@ -8,6 +8,7 @@ from rtp_monolith._native import SurfacePlan
 from rtp_monolith.config import Config
 from rtp_monolith.config_surfaces import Rules, Surface
 from rtp_monolith.errors import InvalidField
+from rtp_monolith.ranking.send import Sending
 from rtp_monolith.ranking.value import Value
 from rtp_monolith.records import Context
 from rtp_monolith.state.surface import surface_plan
@@ -27,6 +28,8 @@ class CompiledSurface(msgspec.Struct, frozen=True):
     """No rule has a say in the order of a list."""
     is_plain: bool
     """Nor is there anything else to it but the weight of MMR."""
+    sending: Sending | None = None
+    """When its lists are notifications."""
 
     @property
     def chooses(self) -> bool:
@@ -64,12 +67,14 @@ def _compiled(config: Config, name: str, surface: Surface) -> CompiledSurface:
     keep = None if surface.stability is None else cooldown_ms(surface.stability.keep, f"surfaces.{name}.stability.keep")
     # Filters are asked when it is decided what may be shown.
     rules = msgspec.structs.replace(surface.rules, filter={})
+    bare = rules == Rules() and surface.negative is None
     return CompiledSurface(
         name,
         surface,
         surface_plan(config, name),
         Value(config.value_of(name), f"surfaces.{name}.value"),
         keep,
-        rules == Rules(),
-        keep is None and surface.diversify == "mmr" and rules == Rules(),
+        bare,
+        keep is None and surface.diversify == "mmr" and bare,
+        None if surface.send is None else Sending(surface.send, f"surfaces.{name}.send"),
     )

@@ -145,6 +145,12 @@ _LIST_REPLY = _object(
             _object(("id", "reason"), {"id": STRING, "reason": STRING}, closed=False),
             description="an answer for each id of explain_missing",
         ),
+        "send": _object(
+            ("send", "score", "reason"),
+            {"send": BOOLEAN, "score": NUMBER, "next_ms": TIME_MS}
+            | {"reason": {"type": "string", "examples": ["ok", "below_threshold", "quiet_time", "too_many"]}},
+            text="on a surface that sends: whether to send the first item",
+        ),
     },
     closed=False,
 )

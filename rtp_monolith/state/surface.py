@@ -30,6 +30,7 @@ def surface_plan(config: Config, name: str, alone: SourceName | None = None) -> 
         diversity=surface.diversity,
         dpp=surface.diversify == "dpp",
         rules=compiled_rules(config, name),
+        about_cart=surface.about == "cart",
         counts_served=surface.impressions == "served",
         m_most_recent_sessions=knn.m_most_recent_sessions,
         neighborhood_size_k=knn.neighborhood_size_k,

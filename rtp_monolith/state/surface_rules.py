@@ -11,15 +11,25 @@ from datetime import datetime
 import msgspec
 
 from rtp_monolith.config import Config
-from rtp_monolith.config_surfaces import Pin, Rules
+from rtp_monolith.config_surfaces import Pin, Rules, Surface
 from rtp_monolith.errors import ConfigError
 from rtp_monolith.features.condition import FIELDS, ConditionError, Kind, Tree, Vocabulary, hint, parse
 from rtp_monolith.features.declared import duration_ms
 
 ASKED = ("device", "country", "channel", "app_version", "campaign", "query")
 """What a condition may read of the request, as `context.NAME`."""
+RELATIONS: dict[str, Kind] = {
+    "same_category": "flag",
+    "same_top_category": "flag",
+    "same_brand": "flag",
+    "same_seller": "flag",
+    "price_ratio": "number",
+}
+"""And `context.NAME`, what an item has to do with the items that the request is about."""
 KEYS = ("seller", "brand", "category", "top_category")
 """What a cap counts by, besides an attribute."""
+REFUSALS = ("skip", "dislike", "remove_from_cart")
+"""Types of events that may be refusals, besides a team's own."""
 
 
 class RuleVocabulary(Vocabulary, frozen=True):
@@ -30,20 +40,26 @@ class RuleVocabulary(Vocabulary, frozen=True):
         fields: dict[str, Kind] = {
             name: kind for name, kind in FIELDS.items() if name.startswith("item") or name in ("hour", "weekday")
         }
+        fields["item.age_hours"] = "number"
         fields |= {f"item.attributes.{name}": kind for name, kind in config.events.attributes.items()}
         fields |= {f"context.{name}": "text" for name in ASKED}
+        fields |= {f"context.{name}": kind for name, kind in RELATIONS.items()}
         return cls((), fields)
 
     def field(self, name: str, at: int = 0) -> Tree:
         """A field as the native core reads it, which has the request's context as props."""
         known = super().field(name, at)
-        return known | {"name": "props." + name.removeprefix("context.")} if name.startswith("context.") else known
+        if not name.startswith("context."):
+            return known
+        said = name.removeprefix("context.")
+        return known | {"name": f"about.{said}" if said in RELATIONS else f"props.{said}"}
 
 
 def compiled_rules(config: Config, surface: str) -> bytes | None:
     """JSON of the rules of a surface of the config; None without any. Raises ConfigError."""
     rules = config.surfaces[surface].rules
-    if rules == Rules():
+    negative = _negative(config, surface)
+    if rules == Rules() and negative is None:
         return None
     words = RuleVocabulary.of(config)
     at = f"surfaces.{surface}.rules"
@@ -90,8 +106,28 @@ def compiled_rules(config: Config, surface: str) -> bytes | None:
                 for n, one in rules.mix.items()
             ],
             "floor": [{"name": n, "share": one.share, "below": one.below} for n, one in rules.floor.items()],
+            "negative": negative,
         }
     )
+
+
+def _negative(config: Config, name: str) -> dict[str, object] | None:
+    """What a surface declares of refusals. Raises ConfigError."""
+    surface: Surface = config.surfaces[name]
+    declared, at = surface.negative, f"surfaces.{name}.negative"
+    if declared is None:
+        return None
+    known = (*REFUSALS, *config.events.custom)
+    for event in declared.events:
+        if event not in known:
+            raise ConfigError(f"{at}.events: {event!r} is no refusal{hint(event, known)}")
+    return {
+        "events": list(declared.events.items()),
+        "quick": None if declared.quick_view_ms is None else (declared.quick_view_ms, declared.quick_view),
+        "half_life_ms": cooldown_ms(declared.half_life, f"{at}.half_life"),
+        "hide": declared.hide != "allow",
+        "hide_ms": cooldown_ms(declared.hide, f"{at}.hide"),
+    }
 
 
 def cooldown_ms(again: str, place: str) -> int | None:

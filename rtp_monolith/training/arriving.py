@@ -30,8 +30,8 @@ from rtp_monolith.training.past import Past
 from rtp_monolith.training.point_in_time import GROUP_ROWS, labelled, rows_table, schema_of, without_cycles
 from rtp_monolith.training.replay import RowCounts, list_rows
 
-CHUNK_BYTES = 1 << 16
-"""The log is read in pieces of this size, the last one when it is full: some hundred events."""
+CHUNK_BYTES = 1 << 14
+"""The log is read in pieces of this size, the last one when it is full: some hundred events at most."""
 DWELL_MS = 10_000
 
 

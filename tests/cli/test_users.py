@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtp_monolith.clock import ManualClock
+from rtp_monolith.clock import WallClock
 from rtp_monolith.config import Config, parse
 from rtp_monolith.features.declared import declared
 from rtp_monolith.features.taste import Statics
@@ -81,7 +81,7 @@ async def gathered(folder: Path, config: Config, *users: str) -> list[Any]:
         def adopt_published(self, expires_ms: list[int]) -> None: ...
 
     store = open_store(folder / "data", config.online)
-    reader = OnlineReader(declared(config).published, store, config.online, ManualClock(1 << 41), Nothing())
+    reader = OnlineReader(declared(config).published, store, config.online, WallClock(), Nothing())
     await reader.start()
     found = [await reader.gather(user, 1.0) for user in users]
     await reader.close()

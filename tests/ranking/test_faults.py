@@ -11,6 +11,7 @@ def test_every_stage_and_every_source_can_be_made_to_fail() -> None:
     assert set(FAULTY) == {
         *("encode", "ann", "recall", "prerank", "rank", "rerank", "explore", "log"),
         *("session_knn", "covis", "trending", "popular", "popular_context", "new", "same_category", "text", "ann_user"),
+        *("bought_together", "same_brand", "trending_context", "history"),
     }
 
 

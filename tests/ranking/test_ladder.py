@@ -26,6 +26,11 @@ diversity = 0.2
 explore = { slot = 4 }
 [surfaces.home.sources]
 ann = {}
+ann_user = {}
+bought_together = {}
+same_brand = {}
+trending_context = {}
+history = {}
 session_knn = {}
 covis = {}
 same_category = {}

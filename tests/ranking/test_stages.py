@@ -153,8 +153,8 @@ def test_affinity_is_the_product_of_session_and_item(shop: Shop) -> None:
 
 def test_columns_of_the_cascade_are_no_features(shop: Shop) -> None:
     assert not {column.name for column in CASCADE} & {feature.name for feature in FEATURES}
-    beside = len(CASCADE) - 1 - len(SURFACES)
-    assert [column.scope for column in CASCADE] == ["cross", *["context"] * len(SURFACES), *["cross"] * beside]
+    beside = len(CASCADE) - 2 - len(SURFACES)
+    assert [column.scope for column in CASCADE] == [*["cross"] * 2, *["context"] * len(SURFACES), *["cross"] * beside]
     plan = compile_plan(CASCADE)
     for name in SURFACES:
         ask = ask_of(shop, surface(name))

@@ -110,19 +110,25 @@ def test_the_source_keeps_to_its_quota_its_weight_and_the_filter(tmp_path: Path)
     shop.state.close()
 
 
-def test_the_ranker_reads_the_fused_affinity(tmp_path: Path) -> None:
+def test_the_ranker_reads_the_fused_affinity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = {"cascade_affinity_user": (1.0, 0.0, 0.0), "cascade_affinity": (0.0, 0.0, 0.0)}
     shop = open_shop(tmp_path, CONFIG.replace('rank = "off"', 'value = "click"'), weights=weights)
+    assert shop.models.active is not None
+    bundle, read = shop.models.active.bundle, list[np.ndarray]()
+    score = bundle.ranker.score
+    monkeypatch.setattr(bundle.ranker, "score", lambda rows: (read.append(rows.copy()), score(rows))[1])
     shop.did("click", "i3")
-    vectors, fusion = clustered(), shop.models.active.bundle.fusion  # type: ignore[union-attr]
+    vectors, fusion = clustered(), bundle.fusion
     assert fusion is not None
     fused = fusion.fuse(vectors[4], vectors[3], 1)
     assert fused is not None
     for static, against in ((vectors[4], fused), (None, vectors[3])):
-        for each in home(shop, static, explain=True)["items"]:
-            seen, own = each["explain"]["features"], vectors[int(each["id"][1:])]
-            assert seen["cascade_affinity_user"] == pytest.approx(float(own @ against), abs=1e-5)
-            assert seen["cascade_affinity"] == pytest.approx(float(own @ vectors[3]), abs=1e-5)
+        reply = home(shop, static, k=50)
+        mine, of_session = read[-1].T
+        known = {round(float(vectors[n] @ vectors[3]), 4): float(vectors[n] @ against) for n in range(60)}
+        assert mine == pytest.approx([known[round(float(each), 4)] for each in of_session], abs=1e-5)
+        best = max((n for n in range(60) if n != 3), key=lambda n: float(vectors[n] @ against))
+        assert ids(reply)[0] == f"i{best}", "the ranker goes by it alone"
     shop.state.close()
 
 

@@ -2,11 +2,12 @@
 //! is dropped. When the sources run dry the catalogue itself is the last one.
 
 use crate::cascade::eligible::Rules;
-use crate::cascade::lists::Lists;
+use crate::cascade::lists::{brand_key, Lists};
+use crate::cascade::negative::{refused, Declined};
 use crate::cascade::source;
 use crate::error::{Error, Result};
 use crate::fold::blocks::Plans;
-use crate::fold::contexts::DIMENSIONS;
+use crate::fold::contexts::{hours_of, DIMENSIONS, HOURS};
 use crate::fold::published::Published;
 use crate::fold::state::State;
 use crate::fold::step::{is_positive, Catalog};
@@ -49,6 +50,8 @@ pub struct Request<'a> {
     /// The same two for the past of the user and the session together.
     pub user_vector: Option<&'a [f32]>,
     pub user_nearest: Option<&'a [(u32, f32)]>,
+    /// What the user declined: no wish of theirs.
+    pub declined: &'a [Declined],
     /// What the visitor typed.
     pub query: Option<&'a str>,
     /// Of the request; only the sources that could bring anything look at it before the merge.
@@ -75,7 +78,7 @@ const FILTERED_MAX: usize = 1_000;
 pub fn wishes(state: &State, request: &Request<'_>) -> Vec<u32> {
     let mut items: Vec<u32> = Vec::new();
     if let Some(user) = request.user {
-        let wanted = |r: &&crate::fold::user::Recent| is_positive(r.event_type);
+        let wanted = |r: &&crate::fold::user::Recent| is_positive(r.event_type) && !refused(request.declined, r.item);
         let session = user.session(request.session_id).map(|s| s.number);
         let here = user.recent.iter().filter(wanted).filter(|r| Some(r.session) == session);
         items.extend(here.filter_map(|r| state.catalogue.ids().by_hash(r.item)));
@@ -92,6 +95,8 @@ pub fn wishes(state: &State, request: &Request<'_>) -> Vec<u32> {
 pub struct Indices {
     pub knn: SessionKnn,
     pub covis: Covis,
+    /// Of carts and orders alone.
+    pub bought: Covis,
     pub merger: Merger,
     /// Feature blocks by plan.
     pub plans: Plans,
@@ -138,12 +143,16 @@ pub fn recall(
             source::TRENDING => items.extend(lists.trending.items().iter().take(n)),
             source::POPULAR => items.extend(lists.popular.items().iter().take(n)),
             source::NEW => items.extend(lists.fresh.items().iter().take(n)),
-            source::POPULAR_CONTEXT => items = popular_in_context(state, lists, request, n),
+            source::POPULAR_CONTEXT => items = in_context(state, lists, request, false, n),
+            source::TRENDING_CONTEXT => items = in_context(state, lists, request, true, n),
             source::SAME_CATEGORY => items = same_category(state, lists, request, &latest, n),
             source::ANN => items = nearest(state, indices, request, (request.nearest, request.vector), n),
             source::ANN_USER => {
                 items = nearest(state, indices, request, (request.user_nearest, request.user_vector), n);
             }
+            source::SAME_BRAND => items = same_brand(state, lists, &latest, n),
+            source::BOUGHT_TOGETHER => items = bought_together(state, &mut indices.bought, request, &latest, n),
+            source::HISTORY => items = history(state, request, n),
             source::TEXT => items = text_matches(state, indices, request, n),
             _ => continue,
         }
@@ -190,13 +199,7 @@ impl Number {
 type Near<'a> = (Option<&'a [(u32, f32)]>, Option<&'a [f32]>);
 
 /// Items near a vector, their scores spread over [0, 1]: by themselves the first and the last differ little.
-fn nearest(
-    state: &State,
-    indices: &mut Indices,
-    request: &Request<'_>,
-    near: Near<'_>,
-    n: usize,
-) -> Vec<(u32, f32)> {
+fn nearest(state: &State, indices: &mut Indices, request: &Request<'_>, near: Near<'_>, n: usize) -> Vec<(u32, f32)> {
     let mut items = Vec::new();
     let Indices { vectors, scratch, .. } = indices;
     match near {
@@ -234,19 +237,34 @@ fn keep_matching(state: &State, request: &Request<'_>, items: &mut Vec<(u32, f32
     items.truncate(n);
 }
 
-fn popular_in_context(state: &State, lists: &mut Lists, request: &Request<'_>, n: usize) -> Vec<(u32, f32)> {
+/// What is popular, or trending, on this device, in this country, through this channel, at these hours, in the category
+/// of the request; each list as shares of its best.
+fn in_context(state: &State, lists: &mut Lists, request: &Request<'_>, trending: bool, n: usize) -> Vec<(u32, f32)> {
     let mut sum: Vec<(u32, f32)> = Vec::new();
+    let mut add = |list: Vec<(u32, f32)>| {
+        let best = list.first().map_or(1.0, |(_, s)| *s);
+        sum.extend(list.iter().map(|(item, s)| (*item, s / best)));
+    };
     for (dimension, name) in DIMENSIONS.iter().enumerate() {
         let given = request.context.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str());
         let known = request.user.and_then(|u| match dimension {
             0 => u.context.device.as_deref(),
             1 => u.context.country.as_deref(),
-            _ => u.context.channel.as_deref(),
+            2 => u.context.channel.as_deref(),
+            _ => None,
         });
-        let Some(value) = given.or(known) else { continue };
-        let list = lists.in_context(state, dimension as u8, value, request.now_ms, n);
-        let best = list.first().map_or(1.0, |(_, s)| *s);
-        sum.extend(list.iter().map(|(item, s)| (*item, s / best)));
+        let hours = (dimension as u8 == HOURS).then(|| hours_of(request.now_ms));
+        let Some(value) = hours.or(given).or(known) else { continue };
+        add(lists.in_context(state, (dimension as u8, value), trending, request.now_ms, n));
+    }
+    if let Some(category) = request.category.map(id_hash) {
+        let mut list = Vec::new();
+        if trending {
+            list = lists.trending_in(state, category, n);
+        } else {
+            lists.in_category(category, n, &mut list);
+        }
+        add(list);
     }
     combine(sum, n)
 }
@@ -279,6 +297,51 @@ fn same_category(state: &State, lists: &Lists, request: &Request<'_>, latest: &[
         sum.extend(list.iter().map(|(item, s)| (*item, weight * s)));
     }
     combine(sum, n)
+}
+
+/// Brands of the latest wishes, the latest weighing most, with what is popular or new of each.
+fn same_brand(state: &State, lists: &Lists, latest: &[u32], n: usize) -> Vec<(u32, f32)> {
+    let (mut sum, mut list, mut recency) = (Vec::new(), Vec::new(), 1.0);
+    for brand in latest.iter().map(|item| state.catalogue.get(*item).and_then(|data| data.brand)) {
+        if let Some(brand) = brand {
+            list.clear();
+            lists.in_category(brand_key(state.catalogue.labels().id(brand)), n, &mut list);
+            sum.extend(list.iter().map(|(item, s)| (*item, recency * s)));
+        }
+        recency *= 0.8;
+    }
+    combine(sum, n)
+}
+
+/// What the user opened, the latest first, this session's or earlier ones', without what was declined.
+fn history(state: &State, request: &Request<'_>, n: usize) -> Vec<(u32, f32)> {
+    let mut items: Vec<(u32, f32)> = Vec::new();
+    let recent = request.user.map_or(&[][..], |user| &user.recent[..]);
+    for entry in recent.iter().rev().filter(|r| is_positive(r.event_type)) {
+        let declined = request.declined.iter().any(|d| d.hash == entry.item);
+        let Some(item) = state.catalogue.ids().by_hash(entry.item).filter(|_| !declined) else { continue };
+        if items.len() < n && items.iter().all(|(known, _)| *known != item) {
+            items.push((item, 1.0 / (1.0 + items.len() as f32)));
+        }
+    }
+    items
+}
+
+/// What goes into carts and orders with the items of the request, all of them alike; without any, with the latest wishes.
+fn bought_together(
+    state: &State,
+    bought: &mut Covis,
+    request: &Request<'_>,
+    latest: &[u32],
+    n: usize,
+) -> Vec<(u32, f32)> {
+    if request.seeds.is_empty() {
+        return bought.recall(latest, n);
+    }
+    let mut items = bought.recall_from(request.seeds, 1.0, n + request.seeds.len());
+    items.retain(|(item, _)| !request.seeds.contains(item) && state.catalogue.get(*item).is_some());
+    items.truncate(n);
+    items
 }
 
 /// Adds up the scores per item and keeps the best.
@@ -383,6 +446,7 @@ mod tests {
                 nearest: None,
                 user_vector: None,
                 user_nearest: None,
+                declined: &[],
                 query: None,
                 filter: None,
             };

@@ -14,6 +14,8 @@ pub struct Rules<'a> {
     pub bought: Option<Lookup>,
     /// Sorted.
     pub excluded: Vec<u32>,
+    /// Id hashes of what the user declined, where it is to stay away.
+    pub declined: Vec<u64>,
     pub filter: Option<&'a Filter>,
     /// What the surface declares, where it has filters.
     pub declared: Option<(&'a RuleSet, &'a Moment)>,
@@ -32,6 +34,7 @@ impl Rules<'_> {
         self.excluded.binary_search(&item).is_err()
             && !had(&self.clicked)
             && !had(&self.bought)
+            && !self.declined.contains(&hash)
             && self
                 .filter
                 .is_none_or(|f| state.catalogue.get(item).is_some_and(|data| f.matches(&state.catalogue, data)))

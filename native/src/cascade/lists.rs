@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use rustc_hash::FxHashMap;
 
 use crate::fold::counter::Window;
+use crate::fold::shared::trend_of;
 use crate::fold::state::State;
-use crate::fold::step::Catalog;
+use crate::hash::id_hash;
 use crate::recall::top::TopList;
 
 pub const POPULAR_HALF_LIFE_MS: i64 = 3 * 86_400_000;
@@ -34,6 +35,18 @@ fn update(list: &mut TopList, state: &State, touched: &[u32], everything: bool, 
     });
 }
 
+/// What an item is a member of: its categories, every level, and its brand.
+fn keys_of(state: &State, item: u32) -> impl Iterator<Item = u64> + '_ {
+    let brand = state.catalogue.get(item).and_then(|data| data.brand);
+    let brand = brand.map(|brand| brand_key(state.catalogue.labels().id(brand)));
+    state.facts.facts_at(item).categories.iter().copied().chain(brand)
+}
+
+/// Brands stand beside the categories; a path of categories never begins with the separator.
+pub fn brand_key(name: &str) -> u64 {
+    id_hash(&format!(" > brand > {name}"))
+}
+
 /// When a list was made, and the list.
 type MadeAt = (i64, Vec<(u32, f32)>);
 
@@ -44,7 +57,7 @@ pub struct Lists {
     by_category: FxHashMap<u64, Vec<(u32, f32)>>,
     /// Items of each category, in the order of their arrival.
     members: FxHashMap<u64, Vec<u32>>,
-    by_context: BTreeMap<(u8, String), MadeAt>,
+    by_context: BTreeMap<(u8, bool, String), MadeAt>,
     scored_ms: i64,
     stale_categories: bool,
     known: Vec<bool>,
@@ -133,16 +146,16 @@ impl Lists {
             return;
         }
         self.known[at] = true;
-        for category in state.facts.facts(state.catalogue.ids().hash(item)).categories {
-            self.members.entry(*category).or_default().push(item);
+        for key in keys_of(state, item) {
+            self.members.entry(key).or_default().push(item);
         }
     }
 
     fn fill_categories(&mut self, state: &State) {
         self.by_category.clear();
         for (item, score) in self.popular.items() {
-            for category in state.facts.facts(state.catalogue.ids().hash(*item)).categories {
-                let list = self.by_category.entry(*category).or_default();
+            for key in keys_of(state, *item) {
+                let list = self.by_category.entry(key).or_default();
                 if list.len() < CATEGORY_LIST_MAX {
                     list.push((*item, *score));
                 }
@@ -150,7 +163,7 @@ impl Lists {
         }
     }
 
-    /// Items of a category: the popular ones first, then the newest.
+    /// Items of a category, or of a brand by its `brand_key`: the popular ones first, then the newest.
     pub fn in_category(&self, category: u64, n: usize, out: &mut Vec<(u32, f32)>) {
         let popular = self.by_category.get(&category).map_or(&[][..], |l| l);
         let best = popular.first().map_or(1.0, |(_, s)| *s).max(f32::MIN_POSITIVE);
@@ -167,10 +180,23 @@ impl Lists {
         }
     }
 
-    /// What is popular under one value of a context dimension, from the counts of the last week.
-    pub fn in_context(&mut self, state: &State, dimension: u8, value: &str, now_ms: i64, n: usize) -> Vec<(u32, f32)> {
+    /// What of the trending items is of a category.
+    pub fn trending_in(&self, state: &State, category: u64, n: usize) -> Vec<(u32, f32)> {
+        let inside = |item: u32| state.facts.facts_at(item).categories.contains(&category);
+        self.trending.items().iter().filter(|(item, _)| inside(*item)).take(n).copied().collect()
+    }
+
+    /// What is popular under one value of a context dimension, from the counts of the last week; or trending there.
+    pub fn in_context(
+        &mut self,
+        state: &State,
+        (dimension, value): (u8, &str),
+        trending: bool,
+        now_ms: i64,
+        n: usize,
+    ) -> Vec<(u32, f32)> {
         let Some(context) = state.contexts.get(dimension, value) else { return Vec::new() };
-        let key = (dimension, value.to_owned());
+        let key = (dimension, trending, value.to_owned());
         if let Some((made_ms, list)) = self.by_context.get(&key) {
             if (now_ms - made_ms).abs() < 1_000 {
                 return list.iter().take(n).copied().collect();
@@ -178,7 +204,11 @@ impl Lists {
         }
         let mut list: Vec<(u32, f32)> = context
             .items()
-            .map(|(item, c)| (item, c.in_window(Window::Week, now_ms) as f32))
+            .map(|(item, c)| {
+                let week = c.in_window(Window::Week, now_ms) as f64;
+                let score = if trending { trend_of(c.in_window(Window::Hour, now_ms) as f64, week) } else { week };
+                (item, score as f32)
+            })
             .filter(|(_, n)| *n > 0.0)
             .collect();
         list.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));

@@ -1,18 +1,19 @@
 //! The read path: from a request to candidates with their sources, to the eligible ones, to a list.
 //!
 //! `lists` keeps what can be known before a request (popular, trending, new); `candidates` asks every source of a surface
-//! and merges; `eligible` drops what may not be shown; `prerank` picks who is ranked in full; `rules` is what a surface declares of its lists, `newcomers` fills the slot
+//! and merges; `eligible` drops what may not be shown; `prerank` picks who is ranked in full; `negative` is what the visitor declined; `rules` is what a surface declares of its lists, `newcomers` fills the slot
 //! that is explored. Stages are functions of their arguments: the state, the request, the moment, the seed.
 
 pub mod candidates;
 pub mod eligible;
 pub mod lists;
+pub mod negative;
 pub mod newcomers;
 pub mod prerank;
 pub mod rules;
 
 /// Sources of recall; the place is the bit in `Candidate::sources` and in the decision log, so the order is on disk.
-pub const SOURCES: [&str; 13] = [
+pub const SOURCES: [&str; 17] = [
     "session_knn",
     "covis",
     "trending",
@@ -26,6 +27,10 @@ pub const SOURCES: [&str; 13] = [
     "text",
     "explore",
     "ann_user",
+    "bought_together",
+    "same_brand",
+    "trending_context",
+    "history",
 ];
 
 pub mod source {
@@ -42,4 +47,8 @@ pub mod source {
     pub const TEXT: u8 = 10;
     pub const EXPLORE: u8 = 11;
     pub const ANN_USER: u8 = 12;
+    pub const BOUGHT_TOGETHER: u8 = 13;
+    pub const SAME_BRAND: u8 = 14;
+    pub const TRENDING_CONTEXT: u8 = 15;
+    pub const HISTORY: u8 = 16;
 }

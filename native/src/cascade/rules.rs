@@ -6,6 +6,7 @@
 
 use serde::Deserialize;
 
+use crate::cascade::negative::Negative;
 use crate::codec::put_str;
 use crate::error::{Error, Result};
 use crate::fold::condition::{Condition, Seen};
@@ -26,6 +27,7 @@ pub struct RuleSet {
     pub cap: Vec<Limit>,
     pub mix: Vec<Mix>,
     pub floor: Vec<Floor>,
+    pub negative: Option<Negative>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,13 +90,19 @@ pub struct Moment {
     props: Vec<u8>,
     count: u32,
     now_ms: i64,
+    about: Vec<u32>,
 }
 
 impl Moment {
     pub fn new(context: &[(String, String)], now_ms: i64) -> Moment {
         let mut props = Vec::new();
         context.iter().flat_map(|(key, value)| [key, value]).for_each(|text| put_str(&mut props, text));
-        Moment { props, count: context.len() as u32, now_ms }
+        Moment { props, count: context.len() as u32, now_ms, about: Vec::new() }
+    }
+
+    /// With the items that the request is about.
+    pub fn about(self, items: &[u32]) -> Moment {
+        Moment { about: items.to_vec(), ..self }
     }
 
     fn holds(&self, condition: &Condition, state: &State, item: Option<u32>) -> bool {
@@ -114,7 +122,8 @@ impl Moment {
             props: Props { count: self.count, bytes: &self.props },
         };
         let line = item.map(|at| Line { item: 0, index: Some(at), quantity: 1, price: None });
-        condition.holds(&Seen { event: &event, line: line.as_ref(), catalogue: &state.catalogue })
+        let catalogue = &state.catalogue;
+        condition.holds(&Seen { event: &event, line: line.as_ref(), catalogue, about: &self.about })
     }
 }
 

@@ -66,6 +66,45 @@ fn conditions_ask_the_request_and_pins_the_time() {
 }
 
 #[test]
+fn conditions_compare_with_the_items_of_the_request() {
+    let scene = shop();
+    let passing = |name: &str, kind: &str, op: &str, about: &[u32]| -> Vec<u32> {
+        let test = format!(r#"{{"test": {{"field": {{"name": "about.{name}", "kind": "{kind}"}}, "op": {op}}}}}"#);
+        let rules = RuleSet::parse(format!(r#"{{"filter": [{{"name": "x", "when": {test}}}]}}"#).as_bytes()).unwrap();
+        let moment = Moment::new(&[], NOW).about(about);
+        (0..6).filter(|item| rules.refusing(&scene.state, &moment, *item).is_none()).collect()
+    };
+    let yes = r#"{"test": "in", "values": [true]}"#;
+    assert_eq!(passing("same_category", "flag", yes, &[0]), [0, 1]);
+    assert_eq!(passing("same_category", "flag", yes, &[0, 2]), [0, 1, 2, 3, 4, 5], "of one of them");
+    assert_eq!(passing("same_top_category", "flag", yes, &[0]), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(passing("same_brand", "flag", yes, &[5]), [5]);
+    assert_eq!(passing("same_seller", "flag", yes, &[1]), [1, 3, 5]);
+    assert_eq!(passing("same_seller", "flag", r#"{"test": "in", "values": [false]}"#, &[1]), [0, 2, 4]);
+    let half = r#"{"test": "lte", "values": [0.5]}"#;
+    assert_eq!(passing("price_ratio", "number", half, &[2, 4]), [0, 1, 2, 3], "prices rise by two; together 12");
+    assert_eq!(
+        (passing("price_ratio", "number", half, &[]), passing("same_brand", "flag", yes, &[])),
+        (vec![], vec![])
+    );
+    let unknown = br#"{"filter": [{"name": "x", "when": {"test": {"field": {"name": "about.shape", "kind": "flag"},
+        "op": {"test": "exists"}}}}]}"#;
+    assert_eq!(RuleSet::parse(unknown).unwrap_err().code(), "bad_rule");
+}
+
+#[test]
+fn items_grow_old() {
+    let mut scene = shop();
+    scene.put(&format!(r#"{{"id":"old","created_at":{}}}"#, NOW - 36_000_000), NOW);
+    let young = r#"{"filter": [{"name": "x", "when": {"test": {"field": {"name": "item.age_hours", "kind": "number"},
+        "op": {"test": "lt", "values": [10]}}}}]}"#;
+    let rules = RuleSet::parse(young.as_bytes()).unwrap();
+    let passes = |item, now| rules.refusing(&scene.state, &Moment::new(&[], now), item).is_none();
+    assert_eq!([passes(0, NOW), passes(6, NOW - 1), passes(6, NOW)], [true, true, false]);
+    assert!(!passes(0, NOW + 36_000_000));
+}
+
+#[test]
 fn bounds_hold_caps_shares_and_the_small() {
     let mut scene = shop();
     let rules = RuleSet::parse(RULES.as_bytes()).unwrap();

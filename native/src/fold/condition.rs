@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use crate::fold::about::Relation;
 use crate::fold::lines::Line;
 use crate::items::{Catalogue, Item, Value};
 use crate::record::{Event, EventType, EVENT_TYPES};
@@ -60,6 +61,8 @@ enum Source {
     LinePrice,
     LineValue,
     ItemPrice,
+    /// Since the item came, or since its `created_at`.
+    AgeHours,
     ItemAvailable,
     Brand,
     Seller,
@@ -68,6 +71,7 @@ enum Source {
     Category,
     Categories,
     Attribute(String),
+    About(Relation),
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -98,6 +102,7 @@ impl TryFrom<RawField> for Field {
             "line.price" => Source::LinePrice,
             "line.value" => Source::LineValue,
             "item.price" => Source::ItemPrice,
+            "item.age_hours" => Source::AgeHours,
             "item.available" => Source::ItemAvailable,
             "item.brand" => Source::Brand,
             "item.seller" => Source::Seller,
@@ -105,6 +110,7 @@ impl TryFrom<RawField> for Field {
             "item.title" => Source::Title,
             "item.category" => Source::Category,
             "item.categories" => Source::Categories,
+            other if other.starts_with("about.") => Source::About(Relation::named(&other[6..])?),
             other => match (other.strip_prefix("props."), other.strip_prefix("item.attributes.")) {
                 (Some(key), _) => Source::Prop(key.to_owned()),
                 (_, Some(key)) => Source::Attribute(key.to_owned()),
@@ -121,10 +127,12 @@ pub struct Seen<'a> {
     pub event: &'a Event<'a>,
     pub line: Option<&'a Line>,
     pub catalogue: &'a Catalogue,
+    /// Items that the request is about; an event is about none.
+    pub about: &'a [u32],
 }
 
 impl<'a> Seen<'a> {
-    fn item(&self) -> Option<&'a Item> {
+    pub(super) fn item(&self) -> Option<&'a Item> {
         self.catalogue.get(self.line?.index?)
     }
 }
@@ -151,10 +159,12 @@ impl Field {
             Source::LinePrice => price(),
             Source::LineValue => price().map(|p| p * seen.line.map_or(1.0, |l| f64::from(l.quantity))),
             Source::ItemPrice => seen.item()?.price,
+            Source::AgeHours => seen.item().map(|item| (seen.event.ts_ms - item.added_ms()) as f64 / HOUR_MS as f64),
             Source::Attribute(name) => match attribute(seen, name)? {
                 Value::Number(n) => Some(*n),
                 _ => None,
             },
+            Source::About(relation) => relation.number(seen),
             _ => None,
         };
         found.filter(|n| n.is_finite())
@@ -172,6 +182,7 @@ impl Field {
                 Value::Bool(b) => Some(*b),
                 _ => None,
             },
+            Source::About(relation) => relation.flag(seen),
             _ => None,
         }
     }
@@ -379,7 +390,7 @@ mod tests {
             trusted: false,
             props: Props { count: props.len() as u32, bytes: &bytes },
         };
-        condition(json).holds(&Seen { event: &event, line: None, catalogue: &Catalogue::default() })
+        condition(json).holds(&Seen { event: &event, line: None, catalogue: &Catalogue::default(), about: &[] })
     }
 
     #[test]

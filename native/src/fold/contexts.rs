@@ -12,7 +12,15 @@ use crate::fold::counter::{Counter, When, Window};
 use crate::fold::marks::Marks;
 use crate::fold::shared::Stats;
 
-pub const DIMENSIONS: [&str; 3] = ["device", "country", "channel"];
+pub const DIMENSIONS: [&str; 4] = ["device", "country", "channel", "hours"];
+/// Place of the part of the day in `DIMENSIONS`: events have it from their time, the others from their props.
+pub const HOURS: u8 = 3;
+
+/// The four hours of the day (UTC) that a moment lies in.
+pub fn hours_of(ts_ms: i64) -> &'static str {
+    const PARTS: [&str; 6] = ["0-3", "4-7", "8-11", "12-15", "16-19", "20-23"];
+    PARTS[(ts_ms.div_euclid(4 * 3_600_000).rem_euclid(6)) as usize]
+}
 /// Values remembered per dimension; what comes later is not told apart.
 const VALUES_MAX: usize = 256;
 /// Items remembered per context value.
@@ -269,7 +277,14 @@ mod tests {
             contexts.change(1, &format!("v{v}"));
         }
         assert!(contexts.change(1, "v0").is_some() && contexts.change(1, "v299").is_none());
-        assert!(contexts.change(2, "web").is_some() && contexts.change(3, "web").is_none());
+        assert!(contexts.change(2, "web").is_some() && contexts.change(4, "web").is_none());
+    }
+
+    #[test]
+    fn a_day_has_six_parts() {
+        let hour = |h: i64| hours_of(20_000 * 86_400_000 + h * 3_600_000);
+        assert_eq!([hour(0), hour(3), hour(4), hour(15), hour(23)], ["0-3", "0-3", "4-7", "12-15", "20-23"]);
+        assert_eq!(hours_of(-1), "20-23");
     }
 
     #[test]

@@ -24,6 +24,7 @@ impl State {
         let stats: usize = self.items.iter().map(Stats::heap_bytes).sum();
         let items = self.catalogue.memory_bytes()
             + self.covis.memory_bytes()
+            + self.bought.memory_bytes()
             + self.knn.memory_bytes()
             + stats
             + self.aggregates.shared_bytes()

@@ -1,6 +1,7 @@
 //! From frames of the log to state: `step` folds one event into one user record, `state` keeps every view, `queue`
 //! holds what is written and not yet on disk, `persist` turns views into bytes and back, `plan` reads them as features.
 
+pub mod about;
 pub mod aggregate;
 pub mod arms;
 pub mod blocks;
@@ -33,11 +34,14 @@ pub mod run;
 pub mod said;
 #[cfg(test)]
 pub mod scene;
+pub mod sends;
+pub mod session;
 pub mod shared;
 pub mod split;
 pub mod state;
 pub mod step;
 pub mod timed_ring;
+pub mod together;
 pub mod user;
 pub mod vector;
 pub mod view;

@@ -231,7 +231,7 @@ impl State {
             // Without lines, what speaks of them is asked once and finds them missing.
             for n in 0..if per_line { lines.len().max(1) } else { 1 } {
                 let line = lines.get(n).filter(|_| per_line);
-                let seen = Seen { event: told.event, line, catalogue };
+                let seen = Seen { event: told.event, line, catalogue, about: &[] };
                 let Some(definition) = aggregates.definitions.get(at) else { continue };
                 if !definition.counts(&seen) {
                     continue;
@@ -269,7 +269,7 @@ impl State {
                     }
                     Owner::Context => {
                         let dimension = definition.dimension;
-                        let Some(value) = told.said.context[dimension] else { continue };
+                        let Some(value) = told.context(dimension as u8) else { continue };
                         // Values that the contexts have no room for are not told apart here either.
                         if contexts.get(dimension as u8, value).is_some() {
                             aggregates.change(Owner::Context, context_key(dimension, value), |all, entries| {

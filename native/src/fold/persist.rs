@@ -27,6 +27,7 @@ mod space {
     pub const CONTEXT: u8 = b'x';
     pub const CONTEXT_ITEM: u8 = b'y';
     pub const COVIS: u8 = b'v';
+    pub const BOUGHT: u8 = b'w';
     pub const SESSION: u8 = b'k';
     pub const USER: u8 = b'u';
     /// A team's aggregates, in the order of `own::SHARED`; behind the meta record, which says what they are.
@@ -162,11 +163,12 @@ impl State {
             (space::ITEM, wide(self.catalogue.take_dirty())),
             (space::STATS, wide(self.dirty.items.take())),
             (space::COVIS, wide(self.covis.take_dirty_items())),
+            (space::BOUGHT, wide(self.bought.take_dirty_items())),
             (space::SESSION, self.knn.take_dirty_sessions().into()),
             (space::USER, users.into()),
         ]);
         self.unencoded.extend(space::SHARED.into_iter().zip(shared).map(|(space, keys)| (space, keys.into())));
-        self.unencoded.push_back((space::PAIRS, wide(self.aggregates.pairs.take_dirty()).into()));
+        self.unencoded.push_back((space::PAIRS, wide(self.aggregates.pairs.take_dirty())));
         self.unencoded.push_back((space::META, VecDeque::from([0])));
         true
     }
@@ -218,6 +220,7 @@ impl State {
             }
             space::STATS => (key(space, &short), Some(stats_bytes(&self.items[item as usize]))),
             space::COVIS => (key(space, &short), self.covis.entry(item)),
+            space::BOUGHT => (key(space, &short), self.bought.entry(item)),
             space::SESSION => (key(space, &id.to_be_bytes()), self.knn.session_entry(id)),
             space::PAIRS => (key(space, &short), self.aggregates.pairs.entry_bytes(item)),
             space::USER => {
@@ -297,6 +300,7 @@ impl State {
                 }
             }
             space::COVIS => self.covis.restore(be_u32(tail)?, value)?,
+            space::BOUGHT => self.bought.restore(be_u32(tail)?, value)?,
             space::SESSION => self.knn.restore(be_u64(tail)?, value)?,
             space::META => self.restore_meta(r)?,
             space::PAIRS => {

@@ -53,6 +53,8 @@ pub struct Queue {
     seen: FxHashSet<(u64, u64)>,
     /// Frames of decisions that are not in the log's queue yet.
     deferred: Vec<u8>,
+    /// Notifications on their way to the disk, in the order of the log: (user key, hash of the surface, ms).
+    pub sends: VecDeque<(u64, u64, i64)>,
 }
 
 impl Queue {
@@ -190,6 +192,7 @@ impl Queue {
         if let Some(failure) = log.failure() {
             return Err(failure);
         }
+        state.touch(hash);
         push_frame(&mut self.deferred, &header(state, kind, hash, received_ms), body);
         Ok(())
     }
@@ -270,6 +273,8 @@ impl Queue {
     fn fold_batch(&mut self, state: &mut State, batch: &Batch) -> Result<Settled> {
         let (mut accepted, mut duplicates) = (0, batch.answer.repeated);
         let frames = FrameIter::new(&batch.frames, batch.start).collect::<Result<Vec<_>>>()?;
+        let sends = frames.iter().filter(|f| f.header.kind == Kind::Sent as u8).count();
+        self.sends.drain(..sends.min(self.sends.len()));
         state.fold_run(&frames, &batch.hashes, |n, duplicate| {
             if duplicate {
                 duplicates += 1;
@@ -291,6 +296,7 @@ impl Queue {
     pub fn abandon(&mut self) -> Vec<u64> {
         self.linking.clear();
         self.deferred.clear();
+        self.sends.clear();
         let waiting = self.waiting.drain(..).map(|(_, s)| s.ticket);
         waiting.chain(self.batches.drain(..).filter(|b| b.answer.due).map(|b| b.ticket)).collect()
     }

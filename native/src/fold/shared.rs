@@ -125,8 +125,7 @@ impl Stats {
                 .sum()
         };
         let (hour, week) = (sum(Window::Hour), sum(Window::Week));
-        let expected = week.max(hour) / 168.0;
-        (hour - expected).max(0.0) / (expected + 1.0).sqrt()
+        trend_of(hour, week)
     }
 
     pub fn encode(&self, out: &mut Vec<u8>) {
@@ -156,6 +155,12 @@ impl Stats {
         }
         Ok(Stats { dwell: Moments::decode(r)?, revenue: Moments::decode(r)?, ..stats })
     }
+}
+
+/// Counts of an hour against those of the week that it ends, in standard deviations of a Poisson count.
+pub fn trend_of(hour: f64, week: f64) -> f64 {
+    let expected = week.max(hour) / 168.0;
+    (hour - expected).max(0.0) / (expected + 1.0).sqrt()
 }
 
 /// Rate with a beta prior: `(hits + rate·strength) / (trials + strength)`. Early on it is the prior, later the data.

@@ -24,7 +24,7 @@ use crate::items::Catalogue;
 use crate::log::Frame;
 use crate::recall::covis::Covis;
 use crate::recall::knn::{KnnLimits, SessionKnn};
-use crate::record::{Activation, Decision, Event, EventType, Hashes, Kind, Link};
+use crate::record::{Activation, Decision, Event, EventType, Hashes, Kind, Link, Sent};
 
 /// The bundle in use and the one before it, for going back.
 const ACTIVATIONS_MAX: usize = 2;
@@ -109,6 +109,8 @@ pub struct State {
     pub aggregates: Aggregates,
     pub global: Stats,
     pub covis: Covis,
+    /// Co-visitation of carts and orders alone.
+    pub bought: Covis,
     pub knn: SessionKnn,
     /// Offset up to which the log is folded.
     pub applied: u64,
@@ -160,6 +162,7 @@ impl State {
             aggregates: Aggregates::default(),
             global: Stats::default(),
             covis: Covis::new(config.covis_neighbours_max),
+            bought: Covis::new(config.covis_neighbours_max),
             knn: SessionKnn::new(config.knn),
             applied: 0,
             events_now_ms: 0,
@@ -202,6 +205,7 @@ impl State {
             Kind::Decision => self.fold_decision(&Decision::decode(body)?),
             Kind::Activation => self.fold_activation(&Activation::decode(body)?),
             Kind::Trial => self.trial = body.to_vec(),
+            Kind::Sent => self.fold_sent(&Sent::decode(body)?),
         }
         self.applied = frame.end;
         self.dirty.any = true;
@@ -311,9 +315,13 @@ impl State {
                 self.covis.add(a, b, ts_ms, 1);
                 self.covis.add(b, a, ts_ms, 1);
             }
+            Contribution::Together { a, b } => {
+                self.bought.add(a, b, ts_ms, 1);
+                self.bought.add(b, a, ts_ms, 1);
+            }
             Contribution::Touch { item } => self.knn.touch(told.hashes.session, item, ts_ms),
             Contribution::Context { dimension, item } => {
-                let Some(value) = told.said.context[usize::from(dimension)] else { return };
+                let Some(value) = told.context(dimension) else { return };
                 let Some(context) = self.contexts.change(dimension, value) else { return };
                 context.stats.add_at(slot, &told.when);
                 if let Some(item) = item {
@@ -399,32 +407,12 @@ impl State {
         self.touched.insert(item);
         self.renewed.insert(item);
     }
-
-    fn put_profile(&mut self, hash: u64, json: &[u8]) -> Result<()> {
-        let id = user_id_of(json)?;
-        let limits = self.config.items.clone();
-        self.slot(hash, Namespace::User, &id);
-        let Some(slot) = self.users.get_mut(&hash) else { return Ok(()) };
-        let merged = crate::items::merge_user(slot.profile.as_deref(), json, &limits);
-        slot.profile = Some(merged.into_boxed_slice());
-        mark(&mut slot.dirty, &mut self.dirty.users, hash);
-        Ok(())
-    }
 }
 
+/// Marks a record as changed.
 pub(super) fn mark(flag: &mut bool, list: &mut Vec<u64>, hash: u64) {
     if !*flag {
         *flag = true;
         list.push(hash);
     }
-}
-
-/// The id in the canonical JSON of a user record.
-fn user_id_of(json: &[u8]) -> Result<String> {
-    #[derive(serde::Deserialize)]
-    struct WithId {
-        id: String,
-    }
-    let record: WithId = serde_json::from_slice(json).map_err(|e| Error::malformed(e.to_string()))?;
-    Ok(record.id)
 }

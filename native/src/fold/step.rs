@@ -8,16 +8,18 @@
 
 use crate::fold::caps::CapLimits;
 use crate::fold::cart::{cart_add, cart_remove};
+use crate::fold::contexts::{hours_of, HOURS};
 use crate::fold::counter::When;
 use crate::fold::lines::{event_lines, Line, Lines};
 use crate::fold::said::Said;
+use crate::fold::together::together;
 use crate::fold::user::{Recent, User, TEXT_CHARS_MAX};
 use crate::record::{Event, EventType, Hashes};
 
 /// Items of a session that a new interaction is paired with.
-const PAIRS_MAX: usize = 10;
+pub const PAIRS_MAX: usize = 10;
 /// Two interactions further apart are not "seen together".
-const PAIR_GAP_MS: i64 = 3_600_000;
+pub const PAIR_GAP_MS: i64 = 3_600_000;
 
 /// What the fold needs to know of an item when its event is counted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,6 +54,14 @@ impl<'e> Told<'e> {
     pub fn of(event: &'e Event<'e>, hashes: Hashes) -> Told<'e> {
         Told { event, hashes, said: Said::read(event), when: When::at(event.ts_ms) }
     }
+
+    /// The value that it has of a context dimension.
+    pub fn context(&self, dimension: u8) -> Option<&'e str> {
+        if dimension == HOURS {
+            return Some(hours_of(self.event.ts_ms));
+        }
+        *self.said.context.get(usize::from(dimension))?
+    }
 }
 
 /// What one event adds to counts that users share, with the type and the time that it has. Items are indices.
@@ -71,13 +81,18 @@ pub enum Contribution {
     Category {
         category: u64,
     },
-    /// An interaction within a context that the event states: dimension 0 device, 1 country, 2 channel.
+    /// An interaction within a context of the event, by its place in `DIMENSIONS`.
     Context {
         dimension: u8,
         item: Option<u32>,
     },
     /// Seen together, both directions.
     Pair {
+        a: u32,
+        b: u32,
+    },
+    /// In one cart or one order, both directions.
+    Together {
         a: u32,
         b: u32,
     },
@@ -287,12 +302,14 @@ fn contribute(
             out.push(Contribution::Dwell { item, dwell_ms });
         }
         if is_positive(event_type) {
+            out.push(Contribution::Context { dimension: HOURS, item: Some(item) });
             pair(user, event, line.item, number, |other| {
                 out.extend(catalog.index(other).map(|a| Contribution::Pair { a, b: item }));
             });
             out.push(Contribution::Touch { item });
         }
     }
+    together(user, told, items, number, catalog, |a, b| out.push(Contribution::Together { a, b }));
     for (i, a) in items.iter().enumerate().take(PAIRS_MAX) {
         for b in items[i + 1..].iter().take(PAIRS_MAX).filter(|b| b.item != a.item) {
             if let (Some(a), Some(b)) = (a.index, b.index) {

@@ -10,6 +10,8 @@ use crate::fold::cart::cart_add;
 use crate::fold::counter::Counter;
 use crate::fold::moments::Moments;
 use crate::fold::ring::HashRing;
+use crate::fold::sends::Sends;
+pub use crate::fold::session::Session;
 use crate::fold::timed_ring::TimedRing;
 use crate::record::EventType;
 
@@ -22,11 +24,11 @@ pub const TEXT_CHARS_MAX: usize = 48;
 pub const ORDERS_MAX: usize = 6;
 pub const ORDER_ITEMS_MAX: usize = 8;
 const LINKS_MAX: usize = 16;
-/// Layout 1 ends before the minutes of what was clicked and bought.
-const LAYOUT: u8 = 2;
+/// Layout 1 ends before the minutes of what was clicked and bought, layout 2 before what was sent.
+const LAYOUT: u8 = 3;
 
 /// Bound of an encoded record in bytes, ids and numbers at their largest; a busy shopper's stays under 4,096.
-pub const BYTES_MAX: usize = 29_696;
+pub const BYTES_MAX: usize = 30_300;
 
 /// The event ids that a key remembers.
 pub type EventIds = HashRing<256, 6>;
@@ -42,21 +44,6 @@ pub struct Recent {
     pub session: u32,
     /// Place of a custom type's name in `User::custom`; 0 for the types of the contract.
     pub custom: u8,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
-    pub id: String,
-    /// Counts up per user; names the session inside the record.
-    pub number: u32,
-    pub started_ms: i64,
-    pub last_ms: i64,
-    /// Events by type, `EventType as usize`.
-    pub counts: [u32; 15],
-    pub dwell_ms: u64,
-    pub scroll_pct_max: u32,
-    /// Item hash and quantity, in the order of adding.
-    pub cart: Vec<(u64, u32)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +87,8 @@ pub struct User {
     pub orders: Vec<(u64, Vec<u64>)>,
     /// Source offsets of links already merged.
     pub links: Vec<u64>,
+    /// Notifications that surfaces decided to send.
+    pub sends: Sends,
 }
 
 impl User {
@@ -120,6 +109,13 @@ impl User {
 
     pub fn session(&self, id: &str) -> Option<&Session> {
         self.sessions.iter().find(|s| s.id == id)
+    }
+
+    /// The cart of a session; where it has none, the one that was used last.
+    pub fn cart(&self, session_id: &str) -> &[(u64, u32)] {
+        let filled = || self.sessions.iter().filter(|s| !s.cart.is_empty());
+        let own = filled().find(|s| s.id == session_id);
+        own.or_else(|| filled().max_by_key(|s| (s.last_ms, s.number))).map_or(&[], |s| &s.cart)
     }
 
     /// The session of that id, made if need be; the one with the oldest last event makes room.
@@ -237,6 +233,7 @@ impl User {
             self.count_custom(name, *n);
         }
         self.merge_sessions(other);
+        self.sends.merge(&other.sends);
         self.dwell.merge(&other.dwell);
         self.price.merge(&other.price);
         self.order_value.merge(&other.order_value);
@@ -377,6 +374,7 @@ impl User {
         self.links.iter().for_each(|l| put_u64(out, *l));
         self.clicked.encode_minutes(out);
         self.bought.encode_minutes(out);
+        self.sends.encode(out);
     }
 
     pub fn decode(bytes: &[u8]) -> Result<User> {
@@ -436,58 +434,14 @@ impl User {
             u.clicked.decode_minutes(r)?;
             u.bought.decode_minutes(r)?;
         }
+        if layout > 2 {
+            u.sends = Sends::decode(r)?;
+        }
         Ok(u)
     }
 }
 
-impl Session {
-    fn encode(&self, out: &mut Vec<u8>) {
-        put_str(out, &self.id);
-        put_u64(out, u64::from(self.number));
-        put_i64(out, self.started_ms);
-        put_i64(out, self.last_ms - self.started_ms);
-        let mask = self.counts.iter().enumerate().fold(0u64, |m, (i, n)| m | u64::from(*n > 0) << i);
-        put_u64(out, mask);
-        self.counts.iter().filter(|n| **n > 0).for_each(|n| put_u64(out, u64::from(*n)));
-        put_u64(out, self.dwell_ms);
-        put_u64(out, u64::from(self.scroll_pct_max));
-        put_u64(out, self.cart.len() as u64);
-        for (item, n) in &self.cart {
-            out.extend_from_slice(&item.to_le_bytes());
-            put_u64(out, u64::from(*n));
-        }
-    }
-
-    fn decode(r: &mut Reader<'_>) -> Result<Session> {
-        let id = r.str()?.to_owned();
-        let number = small(r)?;
-        let started_ms = r.i64()?;
-        let last_ms = started_ms + r.i64()?;
-        let mask = r.u64()?;
-        let mut counts = [0; 15];
-        for (i, n) in counts.iter_mut().enumerate() {
-            if mask >> i & 1 == 1 {
-                *n = small(r)?;
-            }
-        }
-        let mut s = Session {
-            id,
-            number,
-            started_ms,
-            last_ms,
-            counts,
-            dwell_ms: r.u64()?,
-            scroll_pct_max: small(r)?,
-            cart: Vec::new(),
-        };
-        for _ in 0..r.u64()? {
-            s.cart.push((r.fixed_u64()?, small(r)?));
-        }
-        Ok(s)
-    }
-}
-
-fn small(r: &mut Reader<'_>) -> Result<u32> {
+pub(super) fn small(r: &mut Reader<'_>) -> Result<u32> {
     u32::try_from(r.u64()?).map_err(|_| Error::corrupt(0, "a number over 32 bits"))
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::fold::caps::CapLimits;
 use crate::fold::cart::{cart_remove, CART_MAX};
+use crate::fold::sends::SENDS_MAX;
 use crate::record::EVENT_TYPES;
 
 const T: i64 = 1_700_000_000_000;
@@ -26,6 +27,7 @@ fn busy(seed: u64) -> User {
     u.price.add(9.5);
     u.remember_order(77, vec![1, 2, 3]);
     u.context.device = Some("mobile".into());
+    u.sends.add(seed, T);
     u
 }
 
@@ -80,6 +82,7 @@ fn the_largest_record_is_within_its_bound() {
     let text = Some("\u{1f6cd}".repeat(TEXT_CHARS_MAX));
     u.context = LastContext { device: text.clone(), country: text.clone(), channel: text.clone(), query: text };
     u.links = vec![u64::MAX; LINKS_MAX];
+    (0..2 * SENDS_MAX).for_each(|n| u.sends.add(u64::MAX - n as u64, i64::MAX - n as i64));
     let mut out = Vec::new();
     u.encode(&mut out);
     assert_eq!((u.sessions.len(), u.recent.len(), u.custom.len()), (SESSIONS_MAX, RECENT_MAX, CUSTOM_TYPES_MAX));
@@ -110,6 +113,7 @@ fn what_a_session_did_joins_once() {
     assert_eq!(u.counter(EventType::Click).unwrap().total(), 120);
     assert_eq!(u.price.count, 2);
     assert_eq!(u.session("s1").unwrap().cart, [(5, 4)]);
+    assert_eq!((u.sends.of(1_000).count(), u.sends.of(5_000).count()), (1, 1));
     assert_eq!(u.session("s1").unwrap().number, before.session("s1").unwrap().number);
     let merged = u.clone();
     assert!(!u.merge_anonymous(42, &other), "the same link again");

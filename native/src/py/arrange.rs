@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use pyo3::prelude::*;
 use rustc_hash::FxHasher;
 
-use crate::cascade::source;
+use crate::cascade::{negative, source};
 use crate::fold::user::User;
 use crate::py::core::Core;
 use crate::py::rank::Ranked;
@@ -99,6 +99,9 @@ impl Core {
             let boost = &rules.boost[rule];
             notes.effects.push((items[at].item, format!("boost.{}", boost.name), "times", f64::from(boost.times)));
         }
+        for (at, times) in negative::lower(&ask.declined, items, |a, b| self.likeness(a, b)) {
+            notes.effects.push((items[at].item, "negative".to_owned(), "times", f64::from(times)));
+        }
         let (pins, by) = self.pin(ask, surface, items);
         let bounds = Bounds { pins, ..rules.bounds(&self.state, &ask.moment, items) };
         let mut arranged = self.fill(surface, items, k, &bounds, trace);
@@ -165,6 +168,7 @@ impl Core {
         (&ask.session_id, ask.hash, &ask.seeds, &ask.excluded, &ask.category, &ask.context, &ask.query)
             .hash(&mut hasher);
         ask.filter_hash.hash(&mut hasher);
+        ask.declined.iter().for_each(|d| (d.hash, d.hidden).hash(&mut hasher));
         surface.rules.pins(&self.state, &ask.moment).hash(&mut hasher);
         hasher.finish()
     }
@@ -205,6 +209,10 @@ impl Core {
         if rules.clicked.as_ref().is_some_and(|c| c.contains(hash)) {
             let last = user.and_then(|u| u.clicked.last_ms(hash));
             return Some(("seen", None, until(last, surface.clicked_cooldown_ms)));
+        }
+        if let Some(declined) = ask.declined.iter().find(|d| d.hidden && d.item == item) {
+            let until = surface.rules.negative.as_ref().and_then(|rule| rule.hidden_until(declined));
+            return Some(("declined", None, until));
         }
         if rules.filter.is_some_and(|f| !f.matches(&self.state.catalogue, data)) {
             return Some(("filtered_by_request", None, None));

@@ -80,9 +80,11 @@ impl Core {
     pub fn with_indices<T>(&mut self, f: impl FnOnce(&State, &mut Lists, &mut Indices) -> T) -> T {
         self.indices.knn = std::mem::take(&mut self.state.knn);
         self.indices.covis = std::mem::take(&mut self.state.covis);
+        self.indices.bought = std::mem::take(&mut self.state.bought);
         let answer = f(&self.state, &mut self.lists, &mut self.indices);
         self.state.knn = std::mem::take(&mut self.indices.knn);
         self.state.covis = std::mem::take(&mut self.indices.covis);
+        self.state.bought = std::mem::take(&mut self.indices.bought);
         answer
     }
 }

@@ -11,6 +11,7 @@ mod published;
 mod rank;
 mod read;
 mod recall;
+mod sends;
 mod vectors;
 
 use pyo3::prelude::*;

@@ -7,6 +7,7 @@ use pyo3::types::PyBytes;
 
 use crate::cascade::candidates::{self, Request, Wanted};
 use crate::cascade::eligible::Rules;
+use crate::cascade::negative::Declined;
 use crate::cascade::rules::{Moment, RuleSet};
 use crate::cascade::SOURCES;
 use crate::fold::published::Given;
@@ -35,6 +36,8 @@ pub struct SurfacePlan {
     /// Diversity by determinants, not by MMR.
     pub dpp: bool,
     pub rules: RuleSet,
+    /// A request that names no items is about the cart of its session.
+    pub about_cart: bool,
 }
 
 #[pymethods]
@@ -44,7 +47,7 @@ impl SurfacePlan {
     #[new]
     #[pyo3(signature = (name, sources, *, hide_clicked, hide_bought, diversity, counts_served,
         m_most_recent_sessions=500, neighborhood_size_k=50, max_items_in_session=2, idf_weighting=1.0,
-        clicked_cooldown_ms=None, bought_cooldown_ms=None, dpp=false, rules=None))]
+        clicked_cooldown_ms=None, bought_cooldown_ms=None, dpp=false, rules=None, about_cart=false))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         name: String,
@@ -61,6 +64,7 @@ impl SurfacePlan {
         bought_cooldown_ms: Option<i64>,
         dpp: bool,
         rules: Option<&[u8]>,
+        about_cart: bool,
     ) -> PyResult<SurfacePlan> {
         let mut wanted = Vec::new();
         for (source, quota, weight) in sources {
@@ -88,6 +92,7 @@ impl SurfacePlan {
             bought_cooldown_ms,
             dpp,
             rules: rules.map_or_else(|| Ok(RuleSet::default()), RuleSet::parse).map_err(to_py)?,
+            about_cart,
         })
     }
 }
@@ -121,6 +126,8 @@ pub struct Ask {
     pub moment: Moment,
     /// Of the text of the filter.
     pub filter_hash: u64,
+    /// What the user declined, where the surface minds that.
+    pub declined: Vec<Declined>,
 }
 
 impl Ask {
@@ -134,6 +141,7 @@ impl Ask {
                 .filter(|_| surface.hide_bought)
                 .map(|u| u.bought.lookup(surface.bought_cooldown_ms, self.now_ms)),
             excluded: self.excluded.clone(),
+            declined: self.declined.iter().filter(|d| d.hidden).map(|d| d.hash).collect(),
             filter: self.filter.as_ref(),
             declared: Some((&surface.rules, &self.moment)).filter(|_| !surface.rules.filter.is_empty()),
         }
@@ -216,13 +224,24 @@ impl Core {
     ) -> PyResult<Ask> {
         let index = |id: &String| self.state.catalogue.ids().index(id);
         let mut excluded: Vec<u32> = exclude.iter().filter_map(index).collect();
+        let hash = self.state.resolve(user_id.as_deref(), &session_id);
+        let mut seeds: Vec<u32> = seeds.iter().filter_map(index).collect();
+        let user = self.state.user(hash);
+        if let Some(user) = user.filter(|_| surface.get().about_cart && seeds.is_empty()) {
+            let held = user.cart(&session_id).iter().filter_map(|(item, _)| self.state.catalogue.ids().by_hash(*item));
+            seeds.extend(held);
+            excluded.extend_from_slice(&seeds);
+        }
         excluded.sort_unstable();
+        let negative = surface.get().rules.negative.as_ref();
+        let declined = user.zip(negative).map(|(user, rule)| rule.declined(&self.state, user, now_ms));
         Ok(Ask {
-            hash: self.state.resolve(user_id.as_deref(), &session_id),
-            seeds: seeds.iter().filter_map(index).collect(),
+            hash,
+            declined: declined.unwrap_or_default(),
+            moment: Moment::new(&context, now_ms).about(&seeds),
+            seeds,
             filter: filter.map(Filter::parse).transpose().map_err(to_py)?,
             filter_hash: filter.map_or(0, xxhash_rust::xxh3::xxh3_64),
-            moment: Moment::new(&context, now_ms),
             arms: [surface.get().name.clone(), String::new()],
             surface,
             user_id,
@@ -268,6 +287,7 @@ impl Core {
                 nearest: ask.nearest.as_deref(),
                 user_vector: ask.user_vector.as_deref(),
                 user_nearest: ask.user_nearest.as_deref(),
+                declined: &ask.declined,
                 query: ask.query.as_deref(),
                 filter: ask.filter.as_ref(),
             };

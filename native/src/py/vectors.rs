@@ -5,6 +5,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::cascade::negative::refused;
 use crate::fold::step::is_positive;
 use crate::fold::user::Recent;
 use crate::py::core::{refuse, Core};
@@ -36,7 +37,9 @@ impl Core {
         let mut found: Vec<(u32, &Recent)> = Vec::new();
         if let Some(user) = self.state.user(ask.hash) {
             let here = user.session(&ask.session_id).map(|s| s.number);
-            let wanted = user.recent.iter().filter(|r| is_positive(r.event_type) && Some(r.session) == here);
+            let liked = |r: &&Recent| is_positive(r.event_type) && !refused(&ask.declined, r.item);
+            let wanted = |r: &&Recent| Some(r.session) == here && liked(r);
+            let wanted = user.recent.iter().filter(wanted);
             let known = wanted.filter_map(|r| Some((self.state.catalogue.ids().by_hash(r.item)?, r)));
             found.extend(known.filter(|(item, _)| self.indices.vectors.has(*item)));
         }

@@ -145,12 +145,17 @@ impl Covis {
     /// seen with everything is near to nothing. An item that occurs again in `recent` counts at its latest step only; the
     /// latest item itself is not returned.
     pub fn recall(&mut self, recent: &[u32], n: usize) -> Vec<(u32, f32)> {
+        self.recall_from(recent, RECENCY, n)
+    }
+
+    /// `recall` with another number in the place of 0.8: with 1 all of `recent` count alike.
+    pub fn recall_from(&mut self, recent: &[u32], recency: f64, n: usize) -> Vec<(u32, f32)> {
         self.begin();
         let mut found = Vec::new();
         let mut step_weight = 1.0;
         for (step, &seed) in recent.iter().enumerate() {
             let weight = step_weight;
-            step_weight *= RECENCY;
+            step_weight *= recency;
             let Some(row) = self.rows.get(seed as usize).filter(|_| !recent[..step].contains(&seed)) else { continue };
             let seed_norm = weight / (row.out_weight as f64 + SMOOTHING).sqrt();
             for neighbour in &row.neighbours {
@@ -338,6 +343,9 @@ mod tests {
             assert!((score - want).abs() < 1e-6, "{score} {want}");
         }
         assert_eq!(c.recall(&[1, 3], 1).len(), 1);
+        let alike = c.recall_from(&[1, 3], 1.0, 10);
+        assert_eq!(alike[1], (4, expect(1.0, 6.0, 6.0, 6.0)));
+        assert_eq!(c.recall_from(&[1, 3], 0.8, 10), c.recall(&[1, 3], 10));
         assert!(c.recall(&[], 5).is_empty() && c.recall(&[1], 0).is_empty() && c.recall(&[7777], 5).is_empty());
         c.add(3, 1, 0, 1);
         assert!(c.recall(&[1, 3], 10).iter().all(|g| g.0 != 1), "the latest item is not an answer to itself");
