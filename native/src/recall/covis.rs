@@ -344,7 +344,7 @@ mod tests {
         }
         assert_eq!(c.recall(&[1, 3], 1).len(), 1);
         let alike = c.recall_from(&[1, 3], 1.0, 10);
-        assert_eq!(alike[1], (4, expect(1.0, 6.0, 6.0, 6.0)));
+        assert_eq!(alike[0], (4, expect(1.0, 6.0, 6.0, 6.0)));
         assert_eq!(c.recall_from(&[1, 3], 0.8, 10), c.recall(&[1, 3], 10));
         assert!(c.recall(&[], 5).is_empty() && c.recall(&[1], 0).is_empty() && c.recall(&[7777], 5).is_empty());
         c.add(3, 1, 0, 1);
