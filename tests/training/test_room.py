@@ -22,7 +22,7 @@ from rtp_monolith.training.scoring import tallied
 torch.set_num_threads(1)
 ITEMS = 40_000
 rng = np.random.default_rng(0)
-sessions = [rng.integers(ITEMS, size=9).tolist() for _ in range(1600)]
+sessions = [rng.integers(ITEMS, size=9).tolist() for _ in range(900)]
 known = np.ones(ITEMS, bool)
 
 class Drawn:
@@ -36,7 +36,7 @@ def held(n):
     tallied(blend, prefix_cases(sessions[:n], known), Popularity.of(sessions, ITEMS), known, 20, known)
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
 first = held(200)
-print(held(1600) - first)
+print(held(900) - first)
 """
 
 
@@ -49,6 +49,6 @@ def test_what_was_given_is_given_again() -> None:
 
 
 def test_a_long_evaluation_holds_no_more_than_a_short_one() -> None:
-    """12,800 lists of 40,000 items against 1,600: one block of scores is 20 MB, so 88 blocks more would show."""
+    """7,200 lists of 40,000 items against 1,600: one block of scores is 20 MB, so 44 blocks more would show."""
     made = subprocess.run([sys.executable, "-c", LONG], capture_output=True, text=True, check=True)
     assert int(made.stdout) < 60e6
