@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtp_monolith.features.published import Source, Values, columns_of
+from rtp_monolith.features.spec import DAY_MS
 
-DAY_MS = 86_400_000
 STATIC = "user_static"
 SPACE = "user_static_space"
 SPACE_DIGITS = 6

@@ -19,13 +19,12 @@ from rtp_monolith._native import Ask, Plan
 from rtp_monolith.config_surfaces import Send as Declared
 from rtp_monolith.errors import ConfigError, RtpError
 from rtp_monolith.features.compile import compile_plan
-from rtp_monolith.features.spec import Feature
+from rtp_monolith.features.spec import DAY_MS, Feature
 from rtp_monolith.ranking.reply import Send
 from rtp_monolith.records import Context
 from rtp_monolith.state.shard_state import ShardState
 from rtp_monolith.state.surface_rules import cooldown_ms
 
-DAY_MS = 86_400_000
 CLICK_RATE = Feature(
     name="send_click_rate",
     op="item_rate",

@@ -21,7 +21,7 @@ from rtp_monolith.clock import Clock
 from rtp_monolith.errors import DataError
 from rtp_monolith.features.content import Described, bags
 from rtp_monolith.training import auto, slices
-from rtp_monolith.training.content import ContentSettings, Wishes, train_content, vectors_of, wishes_of
+from rtp_monolith.training.content import ContentSettings, NextItems, next_items, train_content, vectors_of
 from rtp_monolith.training.evaluate import Request, attribute_numbers, rankable
 from rtp_monolith.training.learner import Data
 from rtp_monolith.training.learners import Encoder
@@ -154,9 +154,9 @@ def judge_cold(
     with torch.no_grad():
         vectors = model.item_vectors()
         chosen, asked = (model.sessions(vectors, each.histories) for each in (split.chosen, split.asked))
-    judged = Wishes(chosen, torch.from_numpy(split.chosen.targets))
+    judged = NextItems(chosen, torch.from_numpy(split.chosen.targets))
     made = train_content(
-        items[: split.warm], vectors.numpy(), wishes_of(model, split.sessions), settings,
+        items[: split.warm], vectors.numpy(), next_items(model, split.sessions), settings,
         seed=seed, held=split.held, judged=judged, tell=tell,
     )  # fmt: skip
     hidden = vectors_of(made.model, bags([items[item] for item in split.asked.candidates], made.rows))

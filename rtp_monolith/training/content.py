@@ -52,7 +52,7 @@ class ContentSettings(msgspec.Struct, frozen=True):
     wishes_max: int = 200_000
 
 
-class Wishes(NamedTuple):
+class NextItems(NamedTuple):
     """Session vectors float32 [n, d] and the items int64 [n] that were wanted next."""
 
     states: Tensor
@@ -85,7 +85,7 @@ class ContentModel(nn.Module):
         return kept
 
 
-class Trained(NamedTuple):
+class TrainedContent(NamedTuple):
     """The model, its number of epochs and what was judged: NDCG among held items, at best and of random order."""
 
     model: ContentModel
@@ -102,9 +102,9 @@ def rows_for(items: Sequence[Described], rows_max: int) -> int:
     return min(rows_max, max(ROWS_MIN, 1 << math.ceil(math.log2(wanted))))
 
 
-def wishes_of(
+def next_items(
     model: SessionModel, sessions: Sequence[Sequence[int]], marks: Sequence[NDArray[np.int64]] | None = None
-) -> Wishes:
+) -> NextItems:
     """What came next after every place of the sessions but the last, as the encoder sees it."""
     model.eval()
     states, targets = [], []
@@ -119,21 +119,21 @@ def wishes_of(
             states.append(made[:, :-1][followed])
             targets.append(padded[:, 1:][followed])
     if not states:
-        return Wishes(torch.zeros(0, vectors.shape[1]), torch.zeros(0, dtype=torch.long))
-    return Wishes(torch.cat(states), torch.cat(targets))
+        return NextItems(torch.zeros(0, vectors.shape[1]), torch.zeros(0, dtype=torch.long))
+    return NextItems(torch.cat(states), torch.cat(targets))
 
 
 def train_content(
     items: Sequence[Described],
     vectors: NDArray[np.float32],
-    wishes: Wishes,
+    wishes: NextItems,
     settings: ContentSettings,
     *,
     seed: int,
     held: NDArray[np.int64] | None = None,
-    judged: Wishes | None = None,
+    judged: NextItems | None = None,
     tell: Callable[[str], None] = lambda _: None,
-) -> Trained:
+) -> TrainedContent:
     """`items` with their trained `vectors` [items, d]; `held` are the items to judge by, drawn unless given, and
     `judged` whose next item was one of them, taken from the wishes unless given."""
     rng = np.random.default_rng([seed, 13])
@@ -168,10 +168,10 @@ def train_content(
 
     if not len(judged.targets):
         model, epochs, _ = learn(counts > 0, settings.epochs, None)
-        return Trained(model, rows, epochs, float("nan"), float("nan"))
+        return TrainedContent(model, rows, epochs, float("nan"), float("nan"))
     _, epochs, best = learn((counts > 0) & ~is_held, settings.epochs, judge)
     model, _, _ = learn(counts > 0, epochs, None)
-    return Trained(model, rows, epochs, best, chance(len(held)))
+    return TrainedContent(model, rows, epochs, best, chance(len(held)))
 
 
 def vectors_of(model: ContentModel, said: Bags) -> NDArray[np.float32]:
@@ -200,12 +200,12 @@ def chance(candidates: int, k: int = 10) -> float:
     return sum(1 / math.log2(place + 2) for place in range(min(k, candidates))) / max(1, candidates)
 
 
-def _sample(wishes: Wishes, mask: Tensor, most: int, rng: np.random.Generator) -> Wishes:
+def _sample(wishes: NextItems, mask: Tensor, most: int, rng: np.random.Generator) -> NextItems:
     places = np.flatnonzero(mask.numpy())
     if len(places) > most:
         places = np.sort(rng.choice(places, most, replace=False))
     taken = torch.from_numpy(places)
-    return Wishes(wishes.states[taken], wishes.targets[taken])
+    return NextItems(wishes.states[taken], wishes.targets[taken])
 
 
 def _some(said: Bags, places: NDArray[np.int64]) -> Bags:
@@ -216,7 +216,7 @@ class _Learning:
     """One course of training on the allowed items."""
 
     def __init__(
-        self, model: ContentModel, said: Bags, vectors: Tensor, counts: Tensor, allowed: Tensor, wishes: Wishes,
+        self, model: ContentModel, said: Bags, vectors: Tensor, counts: Tensor, allowed: Tensor, wishes: NextItems,
         settings: ContentSettings, seed: int,
     ) -> None:  # fmt: skip
         self.model, self.settings, self.wishes, self.vectors = model, settings, wishes, vectors

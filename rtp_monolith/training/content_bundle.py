@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rtp_monolith.features.content import Described, bags
 from rtp_monolith.features.marks import Marking
-from rtp_monolith.training.content import ContentSettings, train_content, vectors_of, wishes_of
+from rtp_monolith.training.content import ContentSettings, next_items, train_content, vectors_of
 from rtp_monolith.training.export_content import content_graph, content_parity
 from rtp_monolith.training.session_vectors import SessionVectors, numbered
 from rtp_monolith.training.survey import CatalogueItem, Survey
@@ -46,7 +46,7 @@ def content_part(
     sessions = numbered(seen.sessions_between(0, until_ms), vectors.items, marking)
     if not sessions.items:
         return None
-    wishes = wishes_of(vectors.model, sessions.items, None if marking is None else sessions.marks)
+    wishes = next_items(vectors.model, sessions.items, None if marking is None else sessions.marks)
     if len(wishes.targets) < WISHES_MIN:
         return None
     items = [described(item) for item in seen.catalogue]

@@ -13,14 +13,14 @@ from rtp_monolith.features.content import ROWS_MIN, Described, bags
 from rtp_monolith.training.content import (
     ContentModel,
     ContentSettings,
-    Trained,
-    Wishes,
+    NextItems,
+    TrainedContent,
     chance,
     gain,
+    next_items,
     rows_for,
     train_content,
     vectors_of,
-    wishes_of,
 )
 from rtp_monolith.training.export_content import content_graph, content_parity
 from rtp_monolith.training.models.build import build
@@ -45,13 +45,13 @@ class World:
         ]
         targets = rng.integers(items, size=3000)
         states = self.vectors[targets] + 0.5 * rng.normal(size=(3000, D))
-        self.wishes = Wishes(torch.from_numpy(states.astype(np.float32)), torch.from_numpy(targets))
+        self.wishes = NextItems(torch.from_numpy(states.astype(np.float32)), torch.from_numpy(targets))
 
-    def without(self, hidden: int) -> tuple[list[Described], NDArray[np.float32], Wishes]:
+    def without(self, hidden: int) -> tuple[list[Described], NDArray[np.float32], NextItems]:
         """The world before its last items came."""
         known = len(self.items) - hidden
         mine = self.wishes.targets < known
-        return self.items[:known], self.vectors[:known], Wishes(self.wishes.states[mine], self.wishes.targets[mine])
+        return self.items[:known], self.vectors[:known], NextItems(self.wishes.states[mine], self.wishes.targets[mine])
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +60,12 @@ def world() -> World:
 
 
 @pytest.fixture(scope="module")
-def trained(world: World) -> Trained:
+def trained(world: World) -> TrainedContent:
     items, vectors, wishes = world.without(40)
     return train_content(items, vectors, wishes, SETTINGS, seed=0)
 
 
-def test_hidden_items_are_ranked_far_better_than_by_chance(world: World, trained: Trained) -> None:
+def test_hidden_items_are_ranked_far_better_than_by_chance(world: World, trained: TrainedContent) -> None:
     made = vectors_of(trained.model, bags(world.items[200:], trained.rows))
     asked = world.wishes.targets >= 200
     found = gain(world.wishes.states[asked], world.wishes.targets[asked] - 200, made)
@@ -75,13 +75,13 @@ def test_hidden_items_are_ranked_far_better_than_by_chance(world: World, trained
     assert cosine.mean() > 0.7
 
 
-def test_lengths_are_those_of_trained_vectors_whatever_is_said(world: World, trained: Trained) -> None:
+def test_lengths_are_those_of_trained_vectors_whatever_is_said(world: World, trained: TrainedContent) -> None:
     odd = [Described(), Described(title="never seen " * 50), Described(brand="b1"), world.items[0]]
     lengths = np.linalg.norm(vectors_of(trained.model, bags(odd, trained.rows)), axis=1)
     np.testing.assert_allclose(lengths, 2.0, rtol=0.01)
 
 
-def test_a_missing_field_does_little_harm(world: World, trained: Trained) -> None:
+def test_a_missing_field_does_little_harm(world: World, trained: TrainedContent) -> None:
     def near(items: list[Described]) -> float:
         made = vectors_of(trained.model, bags(items, trained.rows))
         return float(((made * world.vectors[200:]).sum(1) / np.linalg.norm(made, axis=1) / 2).mean())
@@ -93,21 +93,21 @@ def test_a_missing_field_does_little_harm(world: World, trained: Trained) -> Non
     assert near(bare) > 0.3
 
 
-def test_a_token_that_was_never_seen_adds_nothing(trained: Trained) -> None:
+def test_a_token_that_was_never_seen_adds_nothing(trained: TrainedContent) -> None:
     seen = {token for item in World().items[:200] for token in bags([item], trained.rows).tokens[0].tolist()}
     rows = trained.model.table.detach().numpy()
     unseen = [row for row in range(trained.rows) if row not in seen]
     assert len(unseen) > 100 and np.abs(rows[unseen]).max() == 0.0
 
 
-def test_the_seed_decides(world: World, trained: Trained) -> None:
+def test_the_seed_decides(world: World, trained: TrainedContent) -> None:
     items, vectors, wishes = world.without(40)
     again = train_content(items, vectors, wishes, SETTINGS, seed=0)
     assert content_graph(again.model) == content_graph(trained.model)
     assert content_graph(train_content(items, vectors, wishes, SETTINGS, seed=1).model) != content_graph(trained.model)
 
 
-def test_the_graph_says_what_the_model_says(world: World, trained: Trained) -> None:
+def test_the_graph_says_what_the_model_says(world: World, trained: TrainedContent) -> None:
     graph = content_graph(trained.model)
     said = bags([*world.items[:20], Described()], trained.rows)
     assert content_parity(graph, trained.model, said) < 1e-5
@@ -120,13 +120,13 @@ def test_the_graph_says_what_the_model_says(world: World, trained: Trained) -> N
 def test_wishes_are_what_came_next_after_every_place() -> None:
     settings = Settings(width=8, heads=2, layers=1, length_max=4, loss="full")
     model = build(5, settings, 0, None).eval()
-    found = wishes_of(model, [[0, 1, 2], [3, 4], [2, 0, 1, 3, 4]])
+    found = next_items(model, [[0, 1, 2], [3, 4], [2, 0, 1, 3, 4]])
     assert sorted(found.targets.tolist()) == sorted([1, 2, 4, 1, 3, 4])
     with torch.no_grad():
         alone = model.sessions(model.item_vectors(), [[3]])[0]
     place = next(n for n, state in enumerate(found.states) if torch.allclose(state, alone, atol=1e-5))
     assert int(found.targets[place]) == 4
-    assert wishes_of(model, []).states.shape == (0, 8)
+    assert next_items(model, []).states.shape == (0, 8)
 
 
 def test_gain_counts_ties_against_us() -> None:

@@ -7,7 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from rtp_monolith.features.taste import DAY_MS, TasteSettings
+from rtp_monolith.features.spec import DAY_MS
+from rtp_monolith.features.taste import TasteSettings
 from rtp_monolith.training.export_asking import Encoded
 from rtp_monolith.training.survey import Session, Survey
 from rtp_monolith.training.wishes import Wishes, nightly, pasts, visits, wishes
