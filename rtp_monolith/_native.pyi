@@ -144,6 +144,9 @@ class Ranked:
     @property
     def propensity(self) -> float | None: ...
 
+# surface, user, session, request_id, after, as_of_ms, made_ms, evidence, bundle, ids, list
+_ShownList = tuple[str, str | None, str, str, str | None, int, int, int, str, list[str], Ranked]
+
 @final
 class Core:
     """The views of one log with the queue of what is on its way to the disk. Times in ms, offsets in bytes."""
@@ -163,7 +166,7 @@ class Core:
         published: bytes | None = None,
     ) -> Core: ...
     @staticmethod
-    def peek_meta(value: bytes) -> tuple[int, int]: ...
+    def peek_meta(value: bytes) -> tuple[int, int] | None: ...
     @property
     def applied(self) -> int: ...
     @property
@@ -298,7 +301,11 @@ class Core:
         degraded: Sequence[str],
         plan: Plan | None = None,
         rows: NDArray[np.float32] | None = None,
+        after: str | None = None,
+        evidence: int = 0,
+        made_ms: int = 0,
     ) -> None: ...
+    def lists(self, log: Log, offset: int, max_bytes: int, since_ms: int) -> tuple[list[_ShownList], int]: ...
     def addressee(self, ask: Ask) -> tuple[list[int], str | None, str | None]: ...
     def note_sent(self, log: Log, ask: Ask, request_id: str, score: float) -> None: ...
     def set_published(

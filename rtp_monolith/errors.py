@@ -158,7 +158,8 @@ class FeatureError(RtpError):
 
 
 class DataError(RtpError):
-    """The data directory: `data_locked`, `data_missing`, `data_layout`, `data_unreadable`, `log_truncated`."""
+    """The data directory: `data_locked`, `data_missing`, `data_layout`, `data_unreadable`, `views_layout`,
+    `log_truncated`."""
 
     default_code = "data_unreadable"
 

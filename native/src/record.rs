@@ -6,7 +6,7 @@ mod decision;
 mod external;
 mod sent;
 
-pub use decision::{Arm, Decision, Explored, Shown};
+pub use decision::{Arm, Decision, Explored, Footing, Shown};
 pub use external::{External, Told};
 pub use sent::Sent;
 

@@ -28,6 +28,8 @@ CANDIDATES = 200
 K = 20
 ITEMS = 2_000
 BATCH = 1_000
+DECLINED = 12
+"""Items that the visitor skipped a moment ago: as many refusals as a list looks at."""
 DECLARED = """
 [events.attributes]
 margin = "number"
@@ -47,6 +49,7 @@ VARIANTS: dict[str, str] = {
     "mix": "[surfaces.x.rules.mix.a]\nwhere = \"item.categories contains 'c3'\"\nleast = 0.2\nmost = 0.5\n",
     "floor": "[surfaces.x.rules.floor.a]\nshare = 0.2\nbelow = 0.05\n",
     "stability": "[surfaces.x]\nstability = { moves_max = 5 }\n",
+    "negative": "[surfaces.x.negative]\n",
 }
 EVERYTHING = "mmr_and_all_rules"
 
@@ -55,7 +58,9 @@ def rules(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
     """µs of a list by variant, the median of `rounds`, and what each adds to the list without rules, the floor."""
     variants = dict(VARIANTS)
     head = "[surfaces.x]\ndiversity = 0.35\nstability = { moves_max = 5 }\n"
-    others = [text for name, text in VARIANTS.items() if "rules" in text and name != "cap_window"]
+    others = [
+        text for name, text in VARIANTS.items() if ("rules" in text or name == "negative") and name != "cap_window"
+    ]
     variants[EVERYTHING] = head + "".join(others)
     with tempfile.TemporaryDirectory(prefix="rtp-bench-") as folder:
         state = ShardState.open(Path(folder), parse(DECLARED), WallClock())
@@ -89,6 +94,11 @@ def _stock(state: ShardState) -> None:
     ]
     for start in range(0, ITEMS, BATCH):
         state.ingest_sync("items", msgspec.json.encode(items[start : start + BATCH]), "json", trusted=True)
+    skips = [
+        {"event_id": str(n), "session_id": "s", "event_type": "skip", "item_id": str(n), "ts_ms": state.now_ms()}
+        for n in range(DECLINED)
+    ]
+    state.ingest_sync("events", msgspec.json.encode(skips), "json", trusted=True)
     state.refresh_lists()
 
 
@@ -98,7 +108,7 @@ def _measure(state: ShardState, config: Config, rounds: int) -> float:
     rng = np.random.default_rng(1)
     # As `ranking/surfaces.py` has it: what declares no more than MMR goes the short way.
     rules = msgspec.structs.replace(surface.rules, filter={})
-    bare = rules == Rules()
+    bare = rules == Rules() and surface.negative is None
     plain = surface.diversify == "mmr" and surface.stability is None and bare
     last: Ranked | None = None
     taken = []

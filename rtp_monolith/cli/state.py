@@ -53,14 +53,18 @@ def show(
 
 
 @state.command()
+@click.option("--partial", is_flag=True, help="From what the log still holds, where retention removed its beginning.")
 @json_option
 @data_options
-def rebuild(as_json: bool, data: Path | None, config: Path | None) -> None:
-    """Build the views again from the log of a stopped shard."""
+def rebuild(as_json: bool, data: Path | None, config: Path | None, partial: bool) -> None:
+    """Build the views again from the log of a stopped shard.
+
+    With --partial, items, users and counts that only the removed part of the log knew are gone: import them again.
+    """
     folder = _folder(data)
     from rtp_monolith.state import rebuild as module
 
-    _emit(msgspec.to_builtins(module.rebuild(folder, load_config(config))), as_json)
+    _emit(msgspec.to_builtins(module.rebuild(folder, load_config(config), partial=partial)), as_json)
 
 
 @state.command()

@@ -95,7 +95,7 @@ class Decide:
         return sending(self._state, run.ask, run.request_id, run.request.context, listed, run.worth)
 
     def _decide(self, run: Run) -> None:
-        plan = self._plan(run)
+        plan, request = self._plan(run), run.request
         self._core.decide(
             self._state.log,
             run.ask,
@@ -103,11 +103,14 @@ class Decide:
             request_id=run.request_id,
             config_digest=self._config_digest,
             seed=0,
-            bundle="" if run.active is None else run.active.label,
+            bundle=run.bundle,
             context=_context_json(run.request.context or NO_CONTEXT),
             degraded=run.degraded,
             plan=plan,
             rows=None if plan is None or plan is self._state.plan else run.rows,
+            after=request.after if isinstance(request, RecommendRequest) else None,
+            evidence=run.evidence,
+            made_ms=run.made_ms if run.evidence else 0,
         )
         self._state.decided()
 

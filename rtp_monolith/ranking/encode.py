@@ -1,8 +1,7 @@
 """First stage: the session's items as one vector, from the cache when the session is as it was, the past of a known
 user put together with it, and what is near either.
 
-Up to a large catalogue what is near is found by recall's own scan; beyond, by a graph that is asked here. The graph is
-of the bundle in use, so a bundle that is tried beside it has recall's scan at any size.
+Up to a large catalogue what is near is found by recall's own scan; beyond, by a graph that is asked here.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Encode:
         active = run.active
         if active is not None and run.surface.reads_session:
             self._gate.run(run, lambda share: self._encode(run, active))
-            if self._nearest.graph is not None and not run.is_tried:
+            if self._nearest.graph is not None:
                 self._ann_gate.run(run, lambda share: self._ask_graph(run))
         run.times.done("encode")
 

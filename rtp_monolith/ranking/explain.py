@@ -12,6 +12,8 @@ from rtp_monolith._native import Core, Plan
 from rtp_monolith.ranking.reply import EXPLORED, Item
 from rtp_monolith.ranking.run import Run
 
+SHARES = {"times": "times", "lowered": "share"}
+"""What the number of an effect is, where it is no place."""
 Effects = Mapping[str, list[dict[str, object]]]
 
 
@@ -44,11 +46,12 @@ def attach(core: Core, plan: Plan, run: Run, items: Sequence[Item]) -> list[Item
 
 
 def effects(core: Core, run: Run) -> Effects:
-    """What rules did, by item: `{"rule", "effect"}` with `times` of a boost, the `place` of anything else."""
+    """What rules did, by item: `{"rule", "effect"}` with `times` of a boost, the `share` that refusals take, the
+    `place` of anything else."""
     told: dict[str, list[dict[str, object]]] = {}
     # A list that stayed, or that is an earlier one, was arranged for another request.
     for item_id, rule, effect, number in () if run.is_last_list or run.stays else core.effects(run.ranked):
-        more: dict[str, object] = {"times": number} if effect == "times" else {"place": int(number)}
+        more: dict[str, object] = {SHARES[effect]: number} if effect in SHARES else {"place": int(number)}
         if effect == "buried":
             more = {}
         told.setdefault(item_id, []).append({"rule": rule, "effect": effect, **more})

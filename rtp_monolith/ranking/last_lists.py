@@ -1,7 +1,6 @@
 """The latest list of each visitor and surface: the answer when there is no other, and what the next may differ from.
 
-Invariant: bounded, and lost with the process: after a restart a visitor's next list is made as if it were the first. It
-does not know how lists are made.
+Invariant: bounded. It does not know how lists are made, nor that those of before a restart come back from the log.
 """
 
 from __future__ import annotations
@@ -16,12 +15,18 @@ from rtp_monolith.ranking.run import Run
 LAST_LISTS_MAX = 10_000
 
 
+Visitor = tuple[str, str, bool]
+"""Surface, user or session, and whether it is a session."""
+
+
 class Kept(msgspec.Struct, frozen=True):
-    """A list, when it was made, and what the visitor had done and asked by then (0 where nobody wants to know)."""
+    """A list, when and by which bundle it was made, and what the visitor had done and asked by then (0 where nobody
+    wants to know)."""
 
     ranked: Ranked
     made_ms: int
     evidence: int
+    bundle: str
 
 
 class LastLists:
@@ -29,14 +34,18 @@ class LastLists:
 
     def __init__(self, size_max: int = LAST_LISTS_MAX) -> None:
         self._size_max = size_max
-        self._kept: OrderedDict[tuple[str, str, bool], Kept] = OrderedDict()
+        self._kept: OrderedDict[Visitor, Kept] = OrderedDict()
 
     def keep(self, run: Run) -> None:
         """Takes over the list of a run; further pages and given items are no lists to come back to."""
         if run.is_given or run.page.shown:
             return
-        self._kept[run.visitor] = Kept(run.ranked, run.made_ms, run.evidence)
-        self._kept.move_to_end(run.visitor)
+        self.put(run.visitor, Kept(run.ranked, run.made_ms, run.evidence, run.bundle))
+
+    def put(self, visitor: Visitor, kept: Kept) -> None:
+        """The list of a visitor, in the place of the one before."""
+        self._kept[visitor] = kept
+        self._kept.move_to_end(visitor)
         if len(self._kept) > self._size_max:
             self._kept.popitem(last=False)
 

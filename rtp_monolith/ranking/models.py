@@ -80,8 +80,9 @@ class Models:
     ) -> None:
         self.surfaces: Mapping[str, CompiledSurface] = compile_surfaces(config)
         self.active: Active | None = None
-        self.upkeep = Upkeep(state.core, config, clock)
         self.trials = Trials(state, config.canary, clock)
+        self.upkeep = Upkeep(state.core, config, clock, self.trials.lent)
+        self.trials.tell_of_vectors(self.upkeep.beside.vectors_changed)
         self._clock = clock
         self._state = state
         self._metrics = metrics
@@ -262,7 +263,7 @@ class Models:
         """Between two requests, right after the item vectors: light model and ranker change with them."""
         core, bundle = self._state.core, active.bundle
         core.set_prerank(bundle.prerank, bundle.prerank_plan)
-        self.upkeep.vectors_changed()
+        self.upkeep.graphs.vectors_changed()
         self.active = active
         self._metrics.bundle(bundle.name, bundle.version)
 

@@ -21,7 +21,9 @@ ITEMS_MAX = 2_000
 LOST = "page_lost"
 _SEPARATOR = "\0"
 
-Key = tuple[str, str, bool, str]
+Visitor = tuple[str, str, bool]
+"""Surface, user or session, and whether it is a session."""
+Key = tuple[Visitor, str]
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -45,6 +47,7 @@ class Pages:
     def __init__(self, clock: Clock, *, requests_max: int, keep_ms: float) -> None:
         self._now = clock.monotonic_s
         self._requests_max = requests_max
+        self.keep_ms = int(keep_ms)
         self._keep_s = keep_ms / 1000
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()
 
@@ -53,25 +56,33 @@ class Pages:
 
     def before(self, request: RecommendRequest) -> Page:
         """What the pages before this one have shown."""
-        if request.after is None:
+        return self.behind(_visitor(request), request.after)
+
+    def behind(self, visitor: Visitor, after: str | None) -> Page:
+        """What was shown by the page `after`, and by those before that."""
+        if after is None:
             return FIRST
-        kept = self._kept.get(_key(request, request.after))
+        kept = self._kept.get((visitor, after))
         if kept is None or kept.until_s <= self._now():
             return Page(lost=True)
         return Page(kept.ids.split(_SEPARATOR) if kept.ids else (), kept.lost)
 
     def keep(self, request: RecommendRequest, request_id: str, page: Page, listed: Sequence[str]) -> None:
         """Remembers a page under the id of its reply, with all that was shown before it."""
+        self.put(_visitor(request), request_id, page, listed)
+
+    def put(self, visitor: Visitor, request_id: str, page: Page, listed: Sequence[str], age_s: float = 0.0) -> None:
+        """A page that was made `age_s` ago; what is older is put first."""
         ids = [*page.shown, *listed]
         lost = page.lost or len(ids) > ITEMS_MAX
-        key = _key(request, request_id)
-        self._kept[key] = _Kept(_SEPARATOR.join(ids[-ITEMS_MAX:]), lost, self._now() + self._keep_s)
+        key = (visitor, request_id)
+        self._kept[key] = _Kept(_SEPARATOR.join(ids[-ITEMS_MAX:]), lost, self._now() + self._keep_s - age_s)
         self._kept.move_to_end(key)
         if len(self._kept) > self._requests_max:
             self._kept.popitem(last=False)
 
 
-def _key(request: RecommendRequest, request_id: str) -> Key:
+def _visitor(request: RecommendRequest) -> Visitor:
     """Ids are the caller's: those of another visitor or surface are others."""
     user_id = request.user_id
-    return (request.surface, user_id or request.session_id, user_id is None, request_id)
+    return (request.surface, user_id or request.session_id, user_id is None)

@@ -24,6 +24,7 @@ from rtp_monolith.ranking.last_lists import LastLists
 from rtp_monolith.ranking.models import Models
 from rtp_monolith.ranking.pages import FIRST, LOST, Page, Pages
 from rtp_monolith.ranking.run import Run
+from rtp_monolith.ranking.shown_before import read_back
 from rtp_monolith.ranking.stages import StageTimes
 from rtp_monolith.ranking.surfaces import CompiledSurface
 from rtp_monolith.records import RankRequest, RecommendRequest
@@ -80,11 +81,12 @@ class Pipeline:
         self._requests = 0
         self._started_ms = clock.wall_ms()
         faults = Faults(clock) if faults is None else faults
-        nearest, last = self._models.upkeep.nearest, LastLists()
-        self._do = assemble(state, config, clock, metrics, faults, nearest, last)
-        self._do_tried = assemble(state, config, clock, metrics, Faults(clock), nearest, last)
+        upkeep, last = self._models.upkeep, LastLists()
+        self._do = assemble(state, config, clock, metrics, faults, upkeep.graphs.nearest, last)
+        self._do_tried = assemble(state, config, clock, metrics, Faults(clock), upkeep.beside.nearest, last)
         limits = config.cascade
         self._pages = Pages(clock, requests_max=limits.pages_max, keep_ms=limits.pages_keep_ms)
+        read_back(state.core, state.log, clock, self._pages, last, self._surfaces.values())
         self._trials = self._models.trials
         self._trials.make_again_with(self._again)
         self._models.resume()

@@ -46,10 +46,11 @@ class Rerank:
         keep_ms = run.surface.keep_ms
         if keep_ms is None or run.page.shown or run.is_apart:
             return None
-        run.evidence = hash((self._core.evidence(run.ask), run.k, None if run.active is None else run.active.label))
+        run.evidence = self._core.evidence(run.ask)
         kept = self._last.seen(run)
         if kept is None or run.made_ms - kept.made_ms >= keep_ms:
             return None
-        if kept.evidence == run.evidence and self._core.may_stay(run.ask, kept.ranked, run.k):
+        alike = (kept.evidence, kept.bundle) == (run.evidence, run.bundle)
+        if alike and self._core.may_stay(run.ask, kept.ranked, run.k):
             run.ranked, run.rows, run.made_ms, run.stays = kept.ranked, None, kept.made_ms, True
         return kept.ranked

@@ -72,6 +72,7 @@ class Run:
         self.ordered: Sequence[str] = ()
         """Then too: the candidates as they came to the re-rank."""
         self.evidence = 0
+        """What the list answers to, as one number that outlives the process; 0 where lists are not kept."""
         self.is_apart = False
         """Nobody sees the list: it is not measured by the one before."""
         self.stays = False
@@ -85,6 +86,11 @@ class Run:
         """The surface and who asks, as the key of what is kept for them."""
         user_id = self.request.user_id
         return (self.surface.name, user_id or self.request.session_id, user_id is None)
+
+    @property
+    def bundle(self) -> str:
+        """Name and version of what ranks; empty without a bundle."""
+        return "" if self.active is None else self.active.label
 
     @property
     def is_given(self) -> bool:

@@ -117,8 +117,9 @@ class Sending:
             return Send(False, score, "below_threshold")
         lately = [ms for ms in sent if now_ms - ms < DAY_MS]
         next_ms, reason = now_ms, "ok"
-        if lately and lately[-1] + self._gap_ms > next_ms:
-            next_ms, reason = lately[-1] + self._gap_ms, "too_soon"
+        # A gap may be longer than the day that `most_per_day` looks back.
+        if sent and sent[-1] + self._gap_ms > next_ms:
+            next_ms, reason = sent[-1] + self._gap_ms, "too_soon"
         if len(lately) >= self._most:
             next_ms, reason = max(next_ms, lately[-self._most] + DAY_MS), "too_many"
         if self._quiet is not None:

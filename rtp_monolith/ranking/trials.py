@@ -97,6 +97,7 @@ class Trials:
         self._clock = clock
         self._ended: Ended | None = None
         self._again: Again | None = None
+        self._vectors_changed: Callable[[bool], None] = lambda are_there: None
         self._shadow: Shadow | None = None
         self._counts = (Count(), Count())
         self._task: asyncio.Task[None] | None = None
@@ -105,6 +106,10 @@ class Trials:
     def make_again_with(self, again: Again) -> None:
         """How a list is made with the bundle that is tried."""
         self._again = again
+
+    def tell_of_vectors(self, changed: Callable[[bool], None]) -> None:
+        """Who is told when the vectors on trial are others; False when there are none any more."""
+        self._vectors_changed = changed
 
     def resume(self, prepare: Callable[[str, str], Active], stage: Callable[[Active], None]) -> None:
         """Goes on with what the log says is tried. A bundle that does not fit any more is left out."""
@@ -143,10 +148,12 @@ class Trials:
         self.trial = self.active = self._shadow = None
         self._core.split_people(0, None)
         self._core.drop_beside()
+        self._vectors_changed(False)
 
     def _hold(self, trial: Trial, active: Active) -> None:
         bundle = active.bundle
         self._core.hold_beside(bundle.prerank, bundle.prerank_plan)
+        self._vectors_changed(True)
         self._counts = (Count(), Count())
         self.trial, self.active = trial, active
         if trial.role == "canary":

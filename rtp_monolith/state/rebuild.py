@@ -18,36 +18,51 @@ from rtp_monolith.config import Config
 from rtp_monolith.errors import DataError
 from rtp_monolith.manifest import Manifest, claim
 from rtp_monolith.state.flusher import Flusher
-from rtp_monolith.state.recovery import VIEWS, fold_tail, make_core, open_log, recover
+from rtp_monolith.state.recovery import PARTIAL, VIEWS, fold_from, fold_tail, make_core, open_log, recover
 from rtp_monolith.state.store import ViewStore, discard
 
 
 class RebuildReport(msgspec.Struct, frozen=True):
-    """`events` are those counted, duplicates left out; bytes are of the log that was folded."""
+    """`events` are those counted, duplicates left out; bytes are of the log that was folded, which began at `start`."""
 
     events: int
     log_bytes: int
     records: int
+    start: int
 
 
-def rebuild(data: Path, config: Config) -> RebuildReport:
-    """Makes the views of a stopped shard again from its log. Raises DataError."""
+def rebuild(data: Path, config: Config, *, partial: bool = False) -> RebuildReport:
+    """Makes the views of a stopped shard again from its log. Raises DataError, `log_truncated` among them.
+
+    With `partial` a log whose beginning retention removed is folded from where it begins: what only the removed part
+    said (items, users, counts, what links carried over) is gone for good.
+    """
     manifest = claim(data, config.partitions, create=False)
-    log = _whole_log(data, config)
+    log = open_log(data, config) if partial else _whole_log(data, config)
     try:
-        ViewStore(data / VIEWS).close()  # refuses while another process holds it
-        discard(data / VIEWS)
+        _let_go(data / VIEWS)
         store = ViewStore(data / VIEWS)
         core = make_core(manifest, config)
-        fold_tail(core, store, log, config.state.users_cached_max)
+        fold_from(log.start(), core, store, log, config.state.users_cached_max)
         flusher = Flusher(core, store)
         flusher.flush()
         store.persist()
         store.close()
-        counts = dict(core.stats())
-        return RebuildReport(events=counts["events"], log_bytes=log.end(), records=flusher.records)
+        events = dict(core.stats())["events"]
+        start = log.start()
+        return RebuildReport(events=events, log_bytes=log.end() - start, records=flusher.records, start=start)
     finally:
         log.close()
+
+
+def _let_go(views: Path) -> None:
+    """Removes the views, also unreadable ones. Raises DataError `data_locked` while another process holds them."""
+    try:
+        ViewStore(views).close()
+    except DataError as error:
+        if error.code == "data_locked":
+            raise
+    discard(views)
 
 
 class VerifyReport(msgspec.Struct, frozen=True):
@@ -81,7 +96,8 @@ def _whole_log(data: Path, config: Config) -> Log:
     if log.start() > 0:
         log.close()
         raise DataError(
-            f"the log begins at {log.start()}: what came before was removed by retention", code="log_truncated"
+            f"the log begins at {log.start()}: what came before was removed by retention; {PARTIAL}",
+            code="log_truncated",
         )
     return log
 

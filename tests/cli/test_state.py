@@ -31,6 +31,7 @@ def test_show_in_a_folder(rtp: Rtp, shards: Shards, tmp_path: Path) -> None:
 def test_rebuild_and_verify(rtp: Rtp, shards: Shards, tmp_path: Path) -> None:
     assert rtp("state", "rebuild", "--data", tmp_path, "--json") == (0, {"frames": 12})
     assert rtp("state", "rebuild", "--data", tmp_path) == (0, "frames: 12\n")
+    assert rtp("state", "rebuild", "--data", tmp_path, "--partial") == (0, "frames: 7\n")
     assert rtp("state", "verify", "--data", tmp_path, "--json") == (0, {"equal": True})
     shards.equal = False
     assert rtp("state", "verify", "--data", tmp_path, "--json") == (1, {"equal": False})

@@ -69,9 +69,29 @@ def test_what_was_done_to_a_score_is_told(open_shop: OpenShop) -> None:
     boot = next(item for item in reply["items"] if item["id"] == "i12")
     (rule,) = boot["explain"]["rules"]
     # Of one category and another brand: eight of sixteen that both say.
-    assert rule == {"rule": "negative", "effect": "times", "times": pytest.approx(0.5)} or rule["times"] < 0.5
+    assert (rule["rule"], rule["effect"]) == ("negative", "lowered") and rule["share"] == pytest.approx(0.5)
     hat = next(item for item in reply["items"] if item["id"] == "i1")
-    assert hat["explain"]["rules"] == [] or hat["explain"]["rules"][0]["times"] > rule["times"]
+    assert hat["explain"]["rules"] == [] or hat["explain"]["rules"][0]["share"] < rule["share"]
+
+
+def test_a_genre_that_is_nine_tenths_of_the_list_goes_behind_the_rest(open_shop: OpenShop) -> None:
+    """Everybody watches boots, nobody the two hats: after two skips of boots the hats are first all the same."""
+    shop = open_shop(declared("events = { skip = 0.9 }", more="rank = 'off'\ndiversity = 0.0"), bundle=False)
+    boots, hats = [f"boot{n}" for n in range(18)], ["hat0", "hat1"]
+    shop.put(*[{"id": f"i{n}", "available": False} for n in range(60)])
+    shop.put(
+        *[{"id": id, "categories": ["boots"]} for id in boots], *[{"id": id, "categories": ["hats"]} for id in hats]
+    )
+    for n in range(6):
+        shop.did("click", *boots, session=f"others{n}")
+    before = ids(shop.home(k=20))
+    assert set(before[-2:]) == set(hats)
+    shop.did("skip", boots[0])
+    shop.did("skip", boots[1])
+    after = ids(shop.home(k=20))
+    assert set(after[:2]) == set(hats) and set(after[2:]) == set(boots[2:])
+    kept = [id for id in before if id in after[2:]]
+    assert after[2:] == kept, "among themselves the boots stand as before"
 
 
 def test_a_list_that_stays_does_not_stay_after_a_skip(open_shop: OpenShop) -> None:

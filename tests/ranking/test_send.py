@@ -132,6 +132,45 @@ def test_what_was_sent_outlives_a_restart_and_a_sign_in(tmp_path: Path) -> None:
         again.state.close()
 
 
+def test_a_gap_may_be_longer_than_a_day(open_shop: OpenShop) -> None:
+    shop = open_shop(config("threshold = 0\ngap = '2d'"), bundle=False)
+    began = shop.clock.now_ms()
+    assert reason(shop) == "ok"
+    shop.clock.advance(30 * HOUR)
+    told = answer(shop)
+    assert (told["reason"], told["next_ms"]) == ("too_soon", began + 48 * HOUR)
+    shop.clock.advance(18 * HOUR)
+    assert reason(shop) == "ok"
+
+
+def test_what_is_remembered_of_what_was_sent_is_bounded(tmp_path: Path) -> None:
+    """The last 32 of a user, on its way to the disk or in the record, and after a restart the same."""
+    declared = parse(config("threshold = 0\nmost_per_day = 2"))
+    shop = Shop(tmp_path, declared)
+    at = []
+    for _ in range(20):
+        for _ in range(2):
+            at.append(shop.clock.now_ms())
+            assert reason(shop, user_id="ada") == "ok"
+            shop.clock.advance(HOUR)
+        assert reason(shop, user_id="ada") == "too_many"
+        shop.decisions()
+        shop.clock.advance(22 * HOUR)
+
+    def remembered(shop: Shop) -> list[int]:
+        core, plan = shop.state.core, shop.models.surfaces["home"].plan
+        shop.state.load_request("ada", "s")
+        return core.addressee(core.ask(plan, "ada", "s", shop.clock.now_ms()))[0]
+
+    assert remembered(shop) == at[-32:]
+    shop.state.close()
+    again = Shop(tmp_path, declared, stocked=False)
+    try:
+        assert remembered(again) == at[-32:]
+    finally:
+        again.state.close()
+
+
 def test_only_the_first_page_is_a_notification(open_shop: OpenShop) -> None:
     shop = open_shop(config("threshold = 0\nmost_per_day = 10"), bundle=False)
     first = shop.home()

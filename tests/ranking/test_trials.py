@@ -15,12 +15,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rtp_monolith.config import parse
 from rtp_monolith.errors import BundleError, InvalidField
+from rtp_monolith.ranking import nearest
 from rtp_monolith.ranking.trials import Report, Trials
 from rtp_monolith.records import read_recommend
 from tests.ranking.bundles import BIAS, WEIGHTS, Recipe, clustered, make_bundle
 
 from .conftest import Shop, ids
 from .test_models import Place, in_loop, served
+from .test_upkeep import until_built
 
 PLAIN = "[surfaces.home.sources.new]\n[surfaces.home.sources.catalogue]\n"
 SOON = "[canary]\nlists_min = 20\n"
@@ -78,6 +80,38 @@ def test_a_list_on_trial_is_the_bundles_own_in_every_stage(place: Place) -> None
     activated = shop.home(k=20)
     assert ids(activated) == ids(on_trial) and ids(activated) != before
     assert [item["score"] for item in activated["items"]] == [item["score"] for item in on_trial["items"]]
+
+
+def test_in_a_large_catalogue_it_has_a_graph_of_its_own(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearest, "SCAN_ONLY_MAX", 10)
+    monkeypatch.setattr(
+        nearest.Nearest, "_took_s", lambda self, find, n: float("graph" not in find.__code__.co_freevars)
+    )
+    shop = two(place, "[surfaces.home.sources.ann]\nquota = 20\n" + PLAIN, vectors=clustered(seed=9))
+    graphs, beside = shop.models.upkeep.graphs, shop.models.upkeep.beside
+    until_built(shop)
+    until_built(shop, beside)
+    assert graphs.nearest.graph is not None and beside.nearest.graph is None, "nothing is tried"
+    shop.did("click", "i1", "i7")
+    before = ids(shop.home(k=20))
+    tried(shop, 1.0)
+    scanned = ids(shop.home(k=20))
+    until_built(shop, beside)
+    assert beside.nearest.graph is not None
+    asked: list[int] = []
+    find = beside.nearest.graph.find
+    monkeypatch.setattr(beside.nearest.graph, "find", lambda vector, n: asked.append(n) or find(vector, n))
+    assert ids(shop.home(k=20)) == scanned != before and asked == [20]
+    shop.put(Shop.item(int(scanned[0][1:]), available=False))
+    asyncio.run(shop.models.upkeep.tick())
+    assert scanned[0] not in ids(shop.home(k=20)), "it follows the catalogue"
+    in_loop(shop, shop.models.end_trial())
+    assert beside.nearest.graph is None and graphs.nearest.graph is not None
+    until_built(shop, beside)
+    assert beside.nearest.graph is None
+    assert [each for each in ids(shop.home(k=20)) if each != scanned[0]] == [
+        each for each in before if each != scanned[0]
+    ][:20]
 
 
 def test_its_decisions_name_it_and_it_ranks_given_items(place: Place) -> None:

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from rtp_monolith.ranking import nearest
+from rtp_monolith.ranking.upkeep import Graphs
 
 from .conftest import OpenShop, Shop, ids
 
@@ -28,11 +29,12 @@ def test_new_items_are_indexed_a_few_at_a_time(open_shop: OpenShop) -> None:
     assert len(ids(shop.home(surface="search", context={"query": "umbrella"}, k=20))) == 20
 
 
-def until_built(shop: Shop) -> None:
+def until_built(shop: Shop, graphs: Graphs | None = None) -> None:
     upkeep = shop.models.upkeep
+    graphs = graphs or upkeep.graphs
     give_up = time.monotonic() + 60
     asyncio.run(upkeep.tick())
-    while upkeep._build is not None and time.monotonic() < give_up:
+    while graphs.building and time.monotonic() < give_up:
         time.sleep(0.05)
         asyncio.run(upkeep.tick())
 
@@ -47,13 +49,14 @@ def test_where_a_graph_is_quicker_the_lists_ask_it(open_shop: OpenShop, monkeypa
     scanned = ids(shop.home(k=9))
     until_built(shop)
     upkeep = shop.models.upkeep
-    assert upkeep.nearest.graph is not None and len(upkeep.nearest.graph) == 60
+    graphs = upkeep.graphs
+    assert graphs.nearest.graph is not None and len(graphs.nearest.graph) == 60
     assert ids(shop.home(k=9)) == scanned
     shop.put(Shop.item(7, available=False))
     asyncio.run(upkeep.tick())
     assert "i7" not in ids(shop.home(k=9))
-    upkeep.vectors_changed()
-    assert upkeep.nearest.graph is None
+    graphs.vectors_changed()
+    assert graphs.nearest.graph is None
 
 
 def test_where_the_scan_is_quicker_it_stays(open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +66,6 @@ def test_where_the_scan_is_quicker_it_stays(open_shop: OpenShop, monkeypatch: py
     )
     shop = open_shop(SEARCH)
     until_built(shop)
-    assert shop.models.upkeep.nearest.graph is None
+    assert shop.models.upkeep.graphs.nearest.graph is None
     asyncio.run(shop.models.upkeep.tick())
-    assert shop.models.upkeep._build is None, "it is not built again"
+    assert not shop.models.upkeep.graphs.building, "it is not built again"

@@ -14,6 +14,9 @@ use crate::record::EventType;
 
 /// Refusals that a list looks at, the latest first.
 const DECLINED_MAX: usize = 12;
+/// What an item loses that is wholly declined, of the way between the list's best and worst scores: a little more than all
+/// of it, so that it stands behind the last of what nobody declined.
+const SPAN: f32 = 1.1;
 /// A refusal that weighs less lowers nothing any more.
 const WEIGHT_MIN: f32 = 0.01;
 
@@ -83,18 +86,23 @@ pub fn refused(declined: &[Declined], hash: u64) -> bool {
     declined.iter().any(|d| d.hash == hash && d.weight > 0.0)
 }
 
-/// Lowers the scores of what is like something declined; by candidate what its score was multiplied with, from zero or
-/// from the lowest score where that is negative.
+/// Lowers the scores of what is like something declined; by candidate which share of `SPAN` it lost. It is measured by the
+/// scores of the list and not by its own: what is declined goes down also where all that is good is of its kind.
 pub fn lower(declined: &[Declined], items: &mut [Candidate], likeness: impl Fn(u32, u32) -> f32) -> Vec<(usize, f32)> {
     let declined: Vec<&Declined> = declined.iter().filter(|d| d.weight >= WEIGHT_MIN).take(DECLINED_MAX).collect();
-    let low = items.iter().map(|c| c.score).filter(|s| s.is_finite()).fold(0.0f32, f32::min);
+    if declined.is_empty() {
+        return Vec::new();
+    }
+    let scores = items.iter().map(|c| c.score).filter(|s| s.is_finite());
+    let (low, high) = scores.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), s| (low.min(s), high.max(s)));
+    let span = SPAN * (high - low).max(0.0);
     let mut done = Vec::new();
-    for (at, candidate) in items.iter_mut().enumerate().filter(|_| !declined.is_empty()) {
+    for (at, candidate) in items.iter_mut().enumerate() {
         let kept = |d: &&Declined| 1.0 - (d.weight * likeness(candidate.item, d.item)).clamp(0.0, 1.0);
-        let times: f32 = declined.iter().map(kept).product();
-        if times < 1.0 {
-            candidate.score = low + (candidate.score - low) * times;
-            done.push((at, times));
+        let lost = 1.0 - declined.iter().map(kept).product::<f32>();
+        if lost > 0.0 {
+            candidate.score -= lost * span;
+            done.push((at, lost));
         }
     }
     done
@@ -151,13 +159,35 @@ mod tests {
         };
         let of = |item, weight| Declined { item, hash: 0, at_ms: 0, weight, hidden: false };
         let likeness = |a: u32, b: u32| if a % 2 == b % 2 { 0.5 } else { 0.0 };
+        let close = |items: &[Candidate], wanted: &[f32]| {
+            assert!(items.iter().zip(wanted).all(|(c, w)| (c.score - w).abs() < 1e-5), "{items:?} are not {wanted:?}");
+        };
         let mut items = list(&[1.0, 1.0, 2.0]);
-        assert_eq!(lower(&[of(8, 0.8), of(6, 0.8)], &mut items, likeness), [(0, 0.36), (2, 0.36)]);
-        assert_eq!(items.iter().map(|c| c.score).collect::<Vec<_>>(), [0.36, 1.0, 0.72]);
+        let lost = lower(&[of(8, 0.8), of(6, 0.8)], &mut items, likeness);
+        assert_eq!(lost.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [0, 2]);
+        assert!(lost.iter().all(|(_, share)| (share - 0.64).abs() < 1e-6), "0.6 of 0.6 is left");
+        close(&items, &[1.0 - 0.704, 1.0, 2.0 - 0.704]);
         let mut below = list(&[-1.0, -2.0, -3.0]);
         lower(&[of(8, 1.0)], &mut below, likeness);
-        assert_eq!(below.iter().map(|c| c.score).collect::<Vec<_>>(), [-2.0, -2.0, -3.0]);
+        close(&below, &[-2.1, -2.0, -4.1]);
+        let mut alike = list(&[0.3, 0.3]);
+        lower(&[of(8, 1.0)], &mut alike, likeness);
+        close(&alike, &[0.3, 0.3]);
         assert!(lower(&[of(8, 0.001)], &mut items, likeness).is_empty() && lower(&[], &mut items, likeness).is_empty());
+    }
+
+    #[test]
+    fn what_is_wholly_declined_stands_behind_the_rest_however_good_it_is() {
+        // Nine of ten are of the declined kind and better than the one that is not.
+        let mut items: Vec<Candidate> =
+            (0..10).map(|n| Candidate { item: n, score: 0.9 - 0.01 * n as f32, found: 0.0, sources: 0 }).collect();
+        items[9].score = 0.02;
+        let kind = |a: u32, _: u32| if a == 9 { 0.0 } else { 1.0 };
+        let skip = Declined { item: 99, hash: 0, at_ms: 0, weight: 0.8, hidden: true };
+        lower(&[skip, Declined { item: 98, ..skip }], &mut items, kind);
+        let best = items.iter().max_by(|a, b| a.score.total_cmp(&b.score)).unwrap();
+        assert_eq!((best.item, best.score), (9, 0.02));
+        assert!(items[..9].windows(2).all(|w| w[0].score > w[1].score), "among themselves they stand as before");
     }
 
     #[test]

@@ -242,6 +242,7 @@ mod tests {
             features: crate::matrix::Matrix::default(),
             explored,
             external: crate::record::External::default(),
+            footing: crate::record::Footing::default(),
         }
     }
 

@@ -37,7 +37,9 @@ mod space {
 }
 
 pub const META_KEY: &[u8] = &[space::META];
-const LAYOUT: u64 = 3;
+/// What all the records together hold and how. Raised with every change of what the fold keeps, an addition too: a folder
+/// written before would start with that empty and say nothing. Views of another layout are made again from the log.
+const LAYOUT: u64 = 4;
 /// Room that is enough for most records, so that encoding one does not grow its bytes step by step.
 const USER_BYTES_USUAL: usize = 512;
 const STATS_BYTES_USUAL: usize = 128;
@@ -262,13 +264,13 @@ impl State {
         out
     }
 
-    /// Offset and partitions that a store's meta record names, without taking it in.
-    pub fn peek_meta(bytes: &[u8]) -> Result<(u64, u16)> {
+    /// Offset and partitions that a store's meta record names, without taking it in. None for views of another layout.
+    pub fn peek_meta(bytes: &[u8]) -> Result<Option<(u64, u16)>> {
         let r = &mut Reader::new(bytes);
         if r.u64()? != LAYOUT {
-            return Err(Error::corrupt(0, "a view store of another layout; rebuild it from the log"));
+            return Ok(None);
         }
-        Ok((r.u64()?, u16::try_from(r.u64()?).map_err(|_| Error::corrupt(0, "partitions"))?))
+        Ok(Some((r.u64()?, u16::try_from(r.u64()?).map_err(|_| Error::corrupt(0, "partitions"))?)))
     }
 
     /// Takes in one entry of the store, in key order. User records are skipped: they are loaded when needed.

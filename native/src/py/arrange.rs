@@ -99,8 +99,8 @@ impl Core {
             let boost = &rules.boost[rule];
             notes.effects.push((items[at].item, format!("boost.{}", boost.name), "times", f64::from(boost.times)));
         }
-        for (at, times) in negative::lower(&ask.declined, items, |a, b| self.likeness(a, b)) {
-            notes.effects.push((items[at].item, "negative".to_owned(), "times", f64::from(times)));
+        for (at, lost) in negative::lower(&ask.declined, items, |a, b| self.likeness(a, b)) {
+            notes.effects.push((items[at].item, "negative".to_owned(), "lowered", f64::from(lost)));
         }
         let (pins, by) = self.pin(ask, surface, items);
         let bounds = Bounds { pins, ..rules.bounds(&self.state, &ask.moment, items) };

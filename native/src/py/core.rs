@@ -462,9 +462,9 @@ impl Core {
         each.map(|d| (format!("{:016x}", d.key), d.since)).collect()
     }
 
-    /// Offset and partitions of a store's meta record.
+    /// Offset and partitions of a store's meta record; None for views of another layout.
     #[staticmethod]
-    fn peek_meta(value: &[u8]) -> PyResult<(u64, u16)> {
+    fn peek_meta(value: &[u8]) -> PyResult<Option<(u64, u16)>> {
         State::peek_meta(value).map_err(to_py)
     }
 }

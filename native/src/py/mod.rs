@@ -6,6 +6,7 @@ mod columns;
 mod core;
 mod error;
 mod events;
+mod lists;
 pub mod log;
 mod published;
 mod rank;

@@ -22,7 +22,7 @@ use crate::py::published::external_json;
 use crate::py::read::Ask;
 use crate::recall::merge::Candidate;
 use crate::recall::vectors::VectorTable;
-use crate::record::{Arm, Decision, Explored, Kind, Shown};
+use crate::record::{Arm, Decision, Explored, Footing, Kind, Shown};
 
 /// Rows of features that a decision carries; a longer list is logged without those of its tail.
 const ROWS_LOGGED_MAX: usize = 50;
@@ -322,8 +322,9 @@ impl Core {
     /// carries the vectors of its first `ROWS_LOGGED_MAX` items: out of `rows`, what `rows` gave for this list whatever its
     /// order was then, else computed here.
     /// Raises `bad_shape`.
+    /// `after`, `evidence` and `made_ms` are what a list behind it goes on from.
     #[pyo3(signature = (log, ask, ranked, *, request_id, config_digest, seed, bundle, context, degraded, plan=None,
-        rows=None))]
+        rows=None, after=None, evidence=0, made_ms=0))]
     #[allow(clippy::too_many_arguments)]
     fn decide(
         &mut self,
@@ -338,7 +339,11 @@ impl Core {
         degraded: Vec<String>,
         plan: Option<&PyPlan>,
         rows: Option<PyReadonlyArray2<'_, f32>>,
+        after: Option<&str>,
+        evidence: u64,
+        made_ms: i64,
     ) -> PyResult<()> {
+        let pinned = ranked.pinned.iter().filter(|_| evidence != 0).map(|place| *place as u32).collect();
         let features = self.logged_rows(ask, ranked, plan, rows)?;
         let (user_values, item_values) = self.external(ask, ranked);
         self.count_published(&user_values.values, &item_values.values);
@@ -369,6 +374,7 @@ impl Core {
             features,
             explored: filled.map(|f| self.explored(f)),
             external: self.told(user_values, item_values),
+            footing: Footing { after, evidence, made_ms, pinned },
         };
         let mut body = Vec::new();
         decision.encode(&mut body);
@@ -436,7 +442,7 @@ pub fn decision_json<'py>(py: Python<'py>, body: &[u8]) -> PyResult<Bound<'py, P
         "context": serde_json::from_slice::<serde_json::Value>(d.context).unwrap_or_default(),
         "degraded": d.degraded, "items": items, "plan_digest": d.plan_digest,
         "features": d.features.values.chunks_exact(d.features.columns.max(1)).collect::<Vec<_>>(),
-        "explore": explored, "external": external_json(&d.external),
+        "explore": explored, "external": external_json(&d.external), "after": d.footing.after,
     });
     Ok(PyBytes::new(py, json.to_string().as_bytes()))
 }

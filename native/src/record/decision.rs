@@ -38,6 +38,21 @@ pub struct Decision<'a> {
     pub explored: Option<Explored<'a>>,
     /// What batch jobs had published of the user and of what is shown.
     pub external: External<'a>,
+    /// What the visitor's next list goes on from.
+    pub footing: Footing<'a>,
+}
+
+/// Of a list that another one follows: a page behind it, or the same list again as long as nothing speaks against it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Footing<'a> {
+    /// `request_id` of the page before this one.
+    pub after: Option<&'a str>,
+    /// What the list answers to, as one number; 0 where nobody measures the next list by it.
+    pub evidence: u64,
+    /// When its order was made: before `as_of_ms` when it is the same list again.
+    pub made_ms: i64,
+    /// Places that rules gave away, ascending.
+    pub pinned: Vec<u32>,
 }
 
 /// One Thompson slot: all that its draw and its propensity are a function of.
@@ -104,8 +119,12 @@ impl<'a> Decision<'a> {
                 explored.encode(out);
             }
         }
-        if !self.external.is_empty() {
+        let followed = self.footing != Footing::default();
+        if followed || !self.external.is_empty() {
             self.external.encode(out);
+        }
+        if followed {
+            self.footing.encode(out);
         }
     }
 
@@ -130,6 +149,7 @@ impl<'a> Decision<'a> {
             features: Matrix::default(),
             explored: None,
             external: External::default(),
+            footing: Footing::default(),
         };
         for _ in 0..r.u64()? {
             d.degraded.push(r.str()?);
@@ -151,6 +171,10 @@ impl<'a> Decision<'a> {
         // And those of a shard without published features here.
         if !r.is_empty() {
             d.external = External::decode(r)?;
+        }
+        // And lists that nothing is measured by here.
+        if !r.is_empty() {
+            d.footing = Footing::decode(r)?;
         }
         Ok(d)
     }
@@ -198,6 +222,25 @@ impl<'a> Explored<'a> {
     }
 }
 
+impl<'a> Footing<'a> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_opt_str(out, self.after);
+        out.extend_from_slice(&self.evidence.to_le_bytes());
+        put_i64(out, self.made_ms);
+        put_u64(out, self.pinned.len() as u64);
+        self.pinned.iter().for_each(|place| put_u64(out, u64::from(*place)));
+    }
+
+    fn decode(r: &mut Reader<'a>) -> Result<Footing<'a>> {
+        let (after, evidence, made_ms) = (r.opt_str()?, r.fixed_u64()?, r.i64()?);
+        let mut pinned = Vec::new();
+        for _ in 0..r.u64()? {
+            pinned.push(u32::try_from(r.u64()?).map_err(|_| Error::corrupt(0, "a place out of range"))?);
+        }
+        Ok(Footing { after, evidence, made_ms, pinned })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +267,7 @@ mod tests {
             features: Matrix { columns: 2, values: vec![1.0, -2.5] },
             explored: None,
             external: External::default(),
+            footing: Footing::default(),
         };
         let mut body = Vec::new();
         d.encode(&mut body);
@@ -259,5 +303,19 @@ mod tests {
         for cut in without + 1..body.len() {
             assert!(Decision::decode(&body[..cut]).is_err());
         }
+        let alone = body.len();
+        let footing = Footing { after: Some("r0"), evidence: u64::MAX, made_ms: 3, pinned: vec![0, 300] };
+        let followed = Decision { footing: footing.clone(), ..published.clone() };
+        body.clear();
+        followed.encode(&mut body);
+        assert_eq!(Decision::decode(&body).unwrap(), followed);
+        assert_eq!(Decision::decode(&body[..alone]).unwrap(), published, "as without a footing");
+        for cut in alone + 1..body.len() {
+            assert!(Decision::decode(&body[..cut]).is_err());
+        }
+        let unpublished = Decision { footing, ..explored };
+        body.clear();
+        unpublished.encode(&mut body);
+        assert_eq!(Decision::decode(&body).unwrap(), unpublished);
     }
 }
