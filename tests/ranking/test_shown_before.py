@@ -48,12 +48,12 @@ class Life:
             now_ms = self.shop.clock.now_ms()
             self.shop.decisions()
             self.shop.state.close()
-        stocked = self.shop is None
         shop = Shop(self.folder / "data", parse(config), stocked=False, models=self.folder / "models")
-        if now_ms is not None:
-            shop.clock.advance(now_ms - shop.clock.now_ms())
-        if stocked:
+        if self.shop is None or now_ms is None:
             shop.put(*[shop.item(n) for n in range(60)])
+        else:
+            shop.clock.advance(now_ms - shop.clock.now_ms())
+            shop._events = self.shop._events
         self.shop = shop
         return shop
 

@@ -70,7 +70,8 @@ impl Core {
                 continue;
             }
             let d = Decision::decode(frame.body).map_err(to_py)?;
-            if d.items.iter().any(|item| item.sources & GIVEN != 0) {
+            // A pin that no source found is given too, but stands among others.
+            if !d.items.is_empty() && d.items.iter().all(|item| item.sources & GIVEN != 0) {
                 continue;
             }
             let ids: Vec<&str> = d.items.iter().map(|i| i.item_id).collect();
