@@ -1,5 +1,5 @@
-"""What `rtp evaluate --cold` shows: hidden items ranked by content, by attribute overlap, plain and tuned, and at random,
-with intervals.
+"""What `rtp evaluate --cold` shows: hidden items ranked by content, by attribute overlap (plain and tuned) and at
+random, with intervals.
 
 It does not know how anything is measured.
 """
