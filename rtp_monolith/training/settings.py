@@ -20,8 +20,7 @@ Loss = Literal["full", "sampled", "in-batch", "bpr", "bpr-max", "gbce"]
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sizes, scoring, loss and optimizer. `length_max` is in items, `batch_tokens` in padded positions; `bfloat16` says
     whether products are in it, None that the hardware decides; `gaps` and the number of `actions` say what is read of a
-    click beside its item; `forget` is the share of described items that a step of training knows by their
-    attributes alone."""
+    click beside its item."""
 
     body: Body = "sasrec"
     gaps: bool = False
@@ -32,7 +31,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     length_max: int = 50
     dropout: float = 0.2
     embedding_dropout: float = 0.2
-    forget: float = 0.0
     scoring: Scoring = "cosine"
     temperature: float = 0.07
     loss: Loss = "sampled"
@@ -56,8 +54,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError("a sampled loss needs negatives")
         if min(self.width, self.layers, self.heads, self.length_max, self.batch_tokens) < 1:
             raise ValueError("sizes are at least 1")
-        if not 0 <= self.forget < 1:
-            raise ValueError("forget is a share below 1")
         if not 0 <= self.actions <= ACTIONS_MAX:
             raise ValueError(f"actions are at most {ACTIONS_MAX}")
 

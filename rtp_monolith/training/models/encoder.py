@@ -94,10 +94,7 @@ def at_last(states: Tensor, lengths: Tensor) -> Tensor:
 
 
 class ItemTable(nn.Module):
-    """item → id embedding + gain · Σ attribute embeddings / √count (side features as in the S3-Rec data sets).
-
-    In training a share `forget` of the items that have attributes stands there without its id, so that sessions are
-    encoded for items too of which nothing else is known (DropoutNet, Volkovs et al., NeurIPS 2017)."""
+    """item → id embedding + gain · Σ attribute embeddings / √count (side features as in the S3-Rec data sets)."""
 
     # Attributes of item i are flat[starts[i] : starts[i] + sizes[i]].
     flat: Tensor
@@ -105,11 +102,8 @@ class ItemTable(nn.Module):
     sizes: Tensor
     shrink: Tensor
 
-    def __init__(
-        self, items: int, width: int, attributes: Sequence[Sequence[int]] | None, sparse: bool, forget: float = 0.0
-    ) -> None:
+    def __init__(self, items: int, width: int, attributes: Sequence[Sequence[int]] | None, sparse: bool) -> None:
         super().__init__()
-        self.forget = forget
         self.sparse = sparse
         self.ids = nn.Parameter(torch.empty(items, width).normal_(std=TABLE_STD))
         self.attributes: nn.Parameter | None = None
@@ -127,21 +121,14 @@ class ItemTable(nn.Module):
     def rows(self, items: Tensor) -> Tensor:
         """int64 [n] → [n, d]."""
         own = F.embedding(items, self.ids, sparse=self.sparse)
-        return own if self.attributes is None else self._kept(own, self.sizes[items]) + self._described(items)
+        return own if self.attributes is None else own + self._described(items)
 
     def all(self) -> Tensor:
         """[items, d]."""
         if self.attributes is None:
             return self.ids
         sums = F.embedding_bag(self.flat, self.attributes, self.starts, mode="sum")
-        return self._kept(self.ids, self.sizes) + self.gain * self.shrink * sums
-
-    def _kept(self, ids: Tensor, sizes: Tensor) -> Tensor:
-        """Ids [n, d] of items that have `sizes` [n] attributes; in training without those that are forgotten."""
-        if not self.training or self.forget == 0.0:
-            return ids
-        kept = (torch.rand(len(ids), device=ids.device) >= self.forget) | (sizes == 0)
-        return ids * kept.unsqueeze(1)
+        return self.ids + self.gain * self.shrink * sums
 
     def _described(self, items: Tensor) -> Tensor:
         assert self.attributes is not None
@@ -175,7 +162,7 @@ class SessionModel(nn.Module):
         super().__init__()
         self.settings = settings
         # A sampled loss touches few rows of a table, which a sparse optimizer then updates alone.
-        self.table = ItemTable(items, settings.width, attributes, settings.loss != "full", settings.forget)
+        self.table = ItemTable(items, settings.width, attributes, sparse=settings.loss != "full")
         self.body = body
 
     def scaled(self, rows: Tensor) -> Tensor:
