@@ -2,8 +2,8 @@
 should stay does.
 
 Invariant: what comes back is what a shard that had not stopped would still keep, as far as the end of the log reaches:
-decisions within the time that pages and lists are kept, in the newest segments, at least `READ_BYTES` of them. It does
-not know how lists are made.
+decisions within the time that pages and lists are kept, among the last `READ_BYTES` of the log. It does not know how
+lists are made.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from rtp_monolith.ranking.pages import Pages
 from rtp_monolith.ranking.surfaces import CompiledSurface
 
 READ_BYTES = 64 << 20
+"""A list is some hundred bytes to some thousand, and reading it takes some 15 µs."""
 CHUNK_BYTES = 1 << 20
+NEVER_MS = 1 << 62
+"""Later than any list: nothing of a chunk is read but where its records begin and end."""
 
 
 def read_back(
@@ -26,9 +29,9 @@ def read_back(
     """Fills `pages` and `last`; how many lists were read."""
     now_ms = clock.now_ms()
     since_ms = now_ms - max([pages.keep_ms, *(surface.keep_ms or 0 for surface in surfaces)])
-    offset, read = _beginning(log), 0
+    offset, read, tail = _beginning(log), 0, log.end() - READ_BYTES
     while True:
-        rows, end = core.lists(log, offset, CHUNK_BYTES, since_ms)
+        rows, end = core.lists(log, offset, CHUNK_BYTES, since_ms if offset + CHUNK_BYTES > tail else NEVER_MS)
         for surface, user, session, request_id, after, as_of_ms, made_ms, evidence, bundle, ids, ranked in rows:
             visitor = (surface, user or session, user is None)
             page = pages.behind(visitor, after)

@@ -179,5 +179,8 @@ def test_what_comes_back_is_bounded(life: Life, monkeypatch: pytest.MonkeyPatch)
     assert (count, len(pages), list(last._kept)) == (9, 4, [("home", f"s{n}", True) for n in (6, 7, 8)])
     assert [kept.made_ms for kept in last._kept.values()][-1] == shop.clock.now_ms()
     assert read(5 * MINUTE, 100, 100)[0] == 6, "and no older than pages and lists are kept"
-    monkeypatch.setattr(shown_before, "READ_BYTES", 1)
-    assert read(30 * MINUTE, 100, 100)[0] == 9, "one segment at least"
+    monkeypatch.setattr(shown_before, "CHUNK_BYTES", 1 << 8)
+    assert read(30 * MINUTE, 100, 100)[0] == 9
+    monkeypatch.setattr(shown_before, "READ_BYTES", 1 << 8)
+    count, pages, last = read(30 * MINUTE, 100, 100)
+    assert 0 < count < 9 and list(last._kept)[-1] == ("home", "s8", True), "the end of the log only"
