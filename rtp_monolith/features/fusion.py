@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,6 @@ ATTENTION_WIDTH = 16
 NORM_MIN = 1e-6
 ALONE_NORM_MIN = 0.1
 """A context that says less, and is all there is, has less than the usual length."""
-LOGIT_MAX = 30.0
 
 Vector = NDArray[np.float32]
 
@@ -98,13 +97,10 @@ class Fusion:
         self.weights = {name: np.ascontiguousarray(weights[name]) for name in wanted}
         self._scale = np.float32(self.weights["scale"][0])
         self._project = self.weights["project"]
-        self._zeros = np.zeros(d, np.float32)
         self._numbers = ContextNumbers(ContextWords() if words is None else words)
         self._rows = self._read_rows()
-        own = self.weights
-        if form == "attention":
-            self._biases = np.append(own["bias"], own.get("context_bias", self._zeros[:1]))
-            self._lengths = np.append(own["length"], own.get("context_length", self._zeros[:1]))
+        self._gates = _gates(self.weights, d) if form == "gated" else None
+        self._keys = _keys(self.weights) if form == "attention" else ()
 
     def _read_rows(self) -> list[Vector | None]:
         """What each value adds, None for nothing at all."""
@@ -146,7 +142,7 @@ class Fusion:
                 return None
             least = ALONE_NORM_MIN if projected is None else NORM_MIN
             return self._sized(self._all(static, projected, None, 0.0, context), self._scale, least)
-        length = np.float32(max(float(np.linalg.norm(session)), NORM_MIN))
+        length = np.float32(max(_norm(session), NORM_MIN))
         mixed = self._all(static, projected, session / length, said_of_length(clicks), context)
         return self._sized(mixed, length if static is None else self._scale)
 
@@ -154,45 +150,83 @@ class Fusion:
         self, static: Vector | None, projected: Vector | None, dynamic: Vector | None, n: float, context: Vector | None
     ) -> Vector:
         """What there is of the three put together, before it has its length."""
-        if self.form == "attention":
-            return self._attended([projected, dynamic, context], n)
-        if static is not None and projected is not None and dynamic is not None:
-            made = self._both(static, projected, dynamic, n)
-        else:
-            there = projected if dynamic is None else dynamic
-            made = self._zeros if there is None else there
-        if context is None:
-            return made
-        if self.form == "gated":
-            read = [self._zeros if each is None else each for each in (projected, dynamic)]
-            logits = self.weights["context_gate"] @ np.concatenate([*read, [np.float32(n)]])
-            context = _sigmoid(logits + self.weights["context_bias"]) * context
-        return made + context
+        if self._gates is not None:
+            return self._gated(self._gates, projected, dynamic, n, context)
+        if self._keys:
+            return self._attended((projected, dynamic, context), n)
+        made: Vector | None = projected if dynamic is None else dynamic
+        if static is not None and dynamic is not None:
+            made = self.weights["mix"] @ np.concatenate([static, dynamic]) + self.weights["bias"]
+        return _plus(made, context)
 
-    def _both(self, static: Vector, projected: Vector, dynamic: Vector, n: float) -> Vector:
-        own = self.weights
-        mixed: Vector
-        if self.form == "concatenation":
-            mixed = own["mix"] @ np.concatenate([static, dynamic]) + own["bias"]
-            return mixed
-        gate = _sigmoid(own["gate"] @ np.concatenate([projected, dynamic, [np.float32(n)]]) + own["bias"])
-        mixed = gate * dynamic + (1 - gate) * projected
-        return mixed
+    def _gated(
+        self, gates: _Gates, projected: Vector | None, dynamic: Vector | None, n: float, context: Vector | None
+    ) -> Vector:
+        d, is_both = self.dimension, projected is not None and dynamic is not None
+        rows = slice(0 if is_both else d, d if context is None else None)
+        logits = gates.bias[rows] + np.float32(n) * gates.length[rows]
+        if projected is not None:
+            logits += gates.projected[rows] @ projected
+        if dynamic is not None:
+            logits += gates.dynamic[rows] @ dynamic
+        opened = np.float32(0.5) * np.tanh(logits) + np.float32(0.5)
+        made = projected if dynamic is None else dynamic
+        if projected is not None and dynamic is not None:
+            made = projected + opened[:d] * (dynamic - projected)
+        return _plus(made, None if context is None else opened[-d:] * context)
 
     def _attended(self, parts: Sequence[Vector | None], n: float) -> Vector:
-        places = [at for at, each in enumerate(parts) if each is not None]
-        stack = np.stack([each for each in parts if each is not None])
-        said = np.tanh(stack @ self.weights["key"].T) @ self.weights["query"]
-        scores = said + self._biases[places] + np.float32(n) * self._lengths[places]
-        share = np.exp(scores - scores.max())
-        mixed: Vector = ((share / share.sum()) @ stack).astype(np.float32, copy=False)
-        return mixed
+        key, query = self.weights["key"], self.weights["query"]
+        there = [
+            (part, float(query @ np.tanh(key @ part)) + bias + n * length)
+            for part, (bias, length) in zip(parts, self._keys, strict=True)
+            if part is not None
+        ]
+        most = max(score for _, score in there)
+        shares = [math.exp(score - most) for _, score in there]
+        made: Vector | None = None
+        for (part, _), share in zip(there, shares, strict=True):
+            made = _plus(made, np.float32(share / sum(shares)) * part)
+        assert made is not None, "something is there"
+        return made
 
     def _sized(self, vector: Vector, length: np.float32, least: float = NORM_MIN) -> Vector:
-        sized: Vector = vector * (length / np.float32(max(float(np.linalg.norm(vector)), least)))
+        sized: Vector = vector * (length / np.float32(max(_norm(vector), least)))
         return sized
 
 
-def _sigmoid(logits: Vector) -> Vector:
-    gate: Vector = 1 / (1 + np.exp(-np.clip(logits, -LOGIT_MAX, LOGIT_MAX)))
-    return gate
+class _Gates(NamedTuple):
+    """The gate and, below it, the context's, in the columns that they read; halved, as a sigmoid is a tanh of half."""
+
+    projected: Vector
+    dynamic: Vector
+    length: Vector
+    bias: Vector
+
+
+def _gates(own: Mapping[str, Vector], d: int) -> _Gates:
+    gate, bias = own["gate"], own["bias"]
+    if "context_gate" in own:
+        gate, bias = np.concatenate([gate, own["context_gate"]]), np.concatenate([bias, own["context_bias"]])
+    gate, bias = np.float32(0.5) * gate, np.float32(0.5) * bias
+    columns = (gate[:, :d], gate[:, d : 2 * d], gate[:, 2 * d])
+    projected, dynamic, length = (np.ascontiguousarray(each) for each in columns)
+    return _Gates(projected, dynamic, length, bias)
+
+
+def _keys(own: Mapping[str, Vector]) -> tuple[tuple[float, float], ...]:
+    """Bias and slope by length of past, session and context."""
+    bias, length = [*own["bias"], *own.get("context_bias", [0])], [*own["length"], *own.get("context_length", [0])]
+    return tuple((float(b), float(each)) for b, each in zip(bias, length, strict=True))
+
+
+def _plus(one: Vector | None, other: Vector | None) -> Vector:
+    if one is None or other is None:
+        found = other if one is None else one
+        assert found is not None, "something is there"
+        return found
+    return one + other
+
+
+def _norm(vector: Vector) -> float:
+    return math.sqrt(float(vector @ vector))

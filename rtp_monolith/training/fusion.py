@@ -35,12 +35,14 @@ WITH_CONTEXT = " with context"
 
 
 class FusionSettings(msgspec.Struct, frozen=True):
-    """`hidden` is the share of cases whose session is hidden; of the context's, also whose past is and of its values.
-    Catalogues above `items_max` items are learned against `negatives` of them by chance. At most `strangers_max` cases
-    of people without a past teach the context."""
+    """`learning_rate` is that of the forms, `context_rate` of what a context adds. `hidden` is the share of cases whose
+    session is hidden; for the context also of those whose past is, and of its values. Catalogues above `items_max`
+    items are learned against `negatives` of them by chance. At most `strangers_max` cases of people without a past
+    teach the context."""
 
     forms: tuple[Form, ...] = FORMS
     learning_rate: float = 2e-3
+    context_rate: float = 5e-3
     weight_decay: float = 0.01
     batch: int = 512
     epochs: int = 12
@@ -196,7 +198,7 @@ class _Task:
         def shown(given: Given) -> Given:
             return given.showing(present=self._kept(rng, len(given.past)))
 
-        self._learn(model, self.own, self.later, shown, rng)
+        self._learn(model, self.own, self.later, shown, rng, self.settings.learning_rate)
         model.clicks_max = self._clicks_max(model)
         return model
 
@@ -210,7 +212,7 @@ class _Task:
             said = self._kept(rng, *given.numbers.shape)
             return given.showing(self._kept(rng, n), self._kept(rng, n), said)
 
-        self._learn(model, self._teaching(self.learned), self.held, shown, rng)
+        self._learn(model, self._teaching(self.learned), self.held, shown, rng, self.settings.context_rate)
         return model
 
     def gains(self, base: FusionModel, wide: FusionModel) -> ContextGains:
@@ -235,12 +237,13 @@ class _Task:
         return torch.from_numpy(rng.random(shape) >= self.settings.hidden)
 
     def _learn(
-        self, model: FusionModel, own: Wishes, later: Wishes, shown: Callable[[Given], Given], rng: np.random.Generator
-    ) -> None:
+        self, model: FusionModel, own: Wishes, later: Wishes, shown: Callable[[Given], Given],
+        rng: np.random.Generator, rate: float,
+    ) -> None:  # fmt: skip
         """Leaves the weights of the best epoch in the model."""
         settings, given, targets = self.settings, Given.of(own), torch.from_numpy(own.target)
         learning = [value for value in model.parameters() if value.requires_grad]
-        optimizer = torch.optim.AdamW(learning, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        optimizer = torch.optim.AdamW(learning, lr=rate, weight_decay=settings.weight_decay)
         best, most, since = _copy(model), -1.0, 0
         for _ in range(settings.epochs):
             order = rng.permutation(len(own))

@@ -18,7 +18,6 @@ from rtp_monolith.features.context_words import ContextWords
 from rtp_monolith.features.fusion import (
     ALONE_NORM_MIN,
     ATTENTION_WIDTH,
-    LOGIT_MAX,
     NORM_MIN,
     Form,
     Fusion,
@@ -134,7 +133,7 @@ class FusionModel(nn.Module):
         if self.form == "concatenation":
             both: Tensor = torch.cat([given.static, dynamic], 1) @ own["mix"].T + own["bias"]
         elif self.form == "gated":
-            gate = _sigmoid(torch.cat([projected, dynamic, length], 1) @ own["gate"].T + own["bias"])
+            gate = torch.sigmoid(torch.cat([projected, dynamic, length], 1) @ own["gate"].T + own["bias"])
             both = gate * dynamic + (1 - gate) * projected
         else:
             return self._attended([projected, dynamic], [given.past, given.present], length)
@@ -153,7 +152,7 @@ class FusionModel(nn.Module):
             added: Tensor = there + context @ own["context_mix"].T
             return added
         logits = torch.cat([projected, dynamic, length], 1) @ own["context_gate"].T + own["context_bias"]
-        added = there + _sigmoid(logits) * context
+        added = there + torch.sigmoid(logits) * context
         return added
 
     def _attended(self, parts: list[Tensor], there: list[Tensor], length: Tensor) -> Tensor:
@@ -172,10 +171,6 @@ class FusionModel(nn.Module):
         weights = {name: value.detach().numpy().copy() for name, value in self.own.items()}
         weights["scale"] = np.array([self.scale], np.float32)
         return Fusion(self.form, weights, self.words, alone=self.alone, clicks_max=self.clicks_max)
-
-
-def _sigmoid(logits: Tensor) -> Tensor:
-    return torch.sigmoid(logits.clamp(-LOGIT_MAX, LOGIT_MAX))
 
 
 def fused(
