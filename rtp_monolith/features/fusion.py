@@ -4,7 +4,8 @@ and what is wanted where and when they ask.
 With the session alone the fused vector is the session's, to the bit; with the static one alone its projection into the
 space of sessions. A context that is missing or unknown leaves the answer as it is without one; one that is all there is
 answers where training found it worth something. Weights come from training. Products of numpy, no graph. Invariant: a
-finite answer for finite vectors, at most as long as sessions are. It does not know where any vector comes from.
+finite answer for finite vectors, of the length that sessions have unless a context is all there is. It does not know
+where any vector comes from.
 """
 
 from __future__ import annotations
@@ -24,8 +25,6 @@ CLICKS_FULL = 50
 """A session of so many clicks has said all that length can say."""
 ATTENTION_WIDTH = 16
 NORM_MIN = 1e-6
-ALONE_NORM_MIN = 0.1
-"""A context that says less, and is all there is, has less than the usual length."""
 
 Vector = NDArray[np.float32]
 
@@ -46,7 +45,7 @@ def context_shapes(form: Form, d: int, values: int) -> dict[str, tuple[int, ...]
     """Those of the context alone; none without values."""
     if values == 0:
         return {}
-    made: dict[str, tuple[int, ...]] = {"context": (values, d)}
+    made: dict[str, tuple[int, ...]] = {"context": (values, d), "context_scale": (1,)}
     if form == "concatenation":
         return made | {"context_mix": (d, d)}
     if form == "gated":
@@ -68,7 +67,8 @@ class Fusion:
 
     The context c is the sum of the vectors of its values. To what the two make of each other, or to the one that is
     there, concatenation adds C c, gated h ⊙ c with h = sigmoid(H [Ps; d; n] + b), and attention takes it in as a third.
-    Beyond `clicks_max` clicks the session answers alone. `alone` says whether a context that is all there is answers.
+    Beyond `clicks_max` clicks the session answers alone. `alone` says whether a context that is all there is answers:
+    then with what is added, `context_scale` times.
     """
 
     def __init__(
@@ -140,8 +140,8 @@ class Fusion:
         if session is None:
             if projected is None and not self.alone:
                 return None
-            least = ALONE_NORM_MIN if projected is None else NORM_MIN
-            return self._sized(self._all(static, projected, None, 0.0, context), self._scale, least)
+            made = self._all(static, projected, None, 0.0, context)
+            return self.weights["context_scale"] * made if projected is None else self._sized(made, self._scale)
         length = np.float32(max(_norm(session), NORM_MIN))
         mixed = self._all(static, projected, session / length, said_of_length(clicks), context)
         return self._sized(mixed, length if static is None else self._scale)
@@ -190,8 +190,8 @@ class Fusion:
         assert made is not None, "something is there"
         return made
 
-    def _sized(self, vector: Vector, length: np.float32, least: float = NORM_MIN) -> Vector:
-        sized: Vector = vector * (length / np.float32(max(_norm(vector), least)))
+    def _sized(self, vector: Vector, length: np.float32) -> Vector:
+        sized: Vector = vector * (length / np.float32(max(_norm(vector), NORM_MIN)))
         return sized
 
 

@@ -35,14 +35,16 @@ WITH_CONTEXT = " with context"
 
 
 class FusionSettings(msgspec.Struct, frozen=True):
-    """`learning_rate` is that of the forms, `context_rate` of what a context adds. `hidden` is the share of cases whose
-    session is hidden; for the context also of those whose past is, and of its values. Catalogues above `items_max`
-    items are learned against `negatives` of them by chance. At most `strangers_max` cases of people without a past
-    teach the context."""
+    """`learning_rate`, `epochs` and `patience` are those of the forms, `context_…` those of what a context adds.
+    `hidden` is the share of cases whose session is hidden; for the context also of those whose past is, and of its
+    values. Catalogues above `items_max` items are learned against `negatives` of them by chance. At most
+    `strangers_max` cases of people without a past teach the context."""
 
     forms: tuple[Form, ...] = FORMS
     learning_rate: float = 2e-3
     context_rate: float = 5e-3
+    context_epochs: int = 30
+    context_patience: int = 5
     weight_decay: float = 0.01
     batch: int = 512
     epochs: int = 12
@@ -51,6 +53,16 @@ class FusionSettings(msgspec.Struct, frozen=True):
     items_max: int = 20_000
     negatives: int = 4_096
     strangers_max: int = 30_000
+
+    @property
+    def own_pace(self) -> tuple[float, int, int]:
+        """Rate, epochs and patience of the forms."""
+        return self.learning_rate, self.epochs, self.patience
+
+    @property
+    def context_pace(self) -> tuple[float, int, int]:
+        """Those of what a context adds."""
+        return self.context_rate, self.context_epochs, self.context_patience
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -142,7 +154,7 @@ def train_fusion(
 ) -> TrainedFusion:
     """Learns each form from the cases with a past and keeps the epoch that is best on the held ones, the best form
     first of equals in the order of FORMS; then, with `words`, what a context adds to each, from all cases and best on
-    all. The best form with a context serves where validation shows a gain by it."""
+    all. The form that is best with a context where there is a past or a session serves if validation shows a gain."""
     task = _Task(learned, held, vectors, settings, seed)
     models: dict[str, FusionModel] = {}
     tried: list[Judged] = []
@@ -158,7 +170,7 @@ def train_fusion(
         name = form + WITH_CONTEXT
         models[name] = task.with_context(models[form], words)
         wide.append(judged(name, fused(models[name], task.later), vectors, task.later))
-        whole.append(judged(name, fused(models[name], held), vectors, held))
+        whole.append(judged(name, fused(models[name], task.known), vectors, task.known))
         tell(f"{name}: NDCG {wide[-1].ndcg:.4f}")
     most = settings.forms[_best(whole)] + WITH_CONTEXT
     gains = task.gains(models[best], models[most])
@@ -188,6 +200,8 @@ class _Task:
         self.seed = seed
         self.own = learned.of(np.flatnonzero(learned.has_past))
         self.later = held.of(np.flatnonzero(held.has_past))
+        there = held.has_past | (held.clicks > 0)
+        self.known, self.neither = held.of(np.flatnonzero(there)), held.of(np.flatnonzero(~there))
         self._table = torch.from_numpy(vectors)
 
     def without(self, form: Form) -> FusionModel:
@@ -198,7 +212,7 @@ class _Task:
         def shown(given: Given) -> Given:
             return given.showing(present=self._kept(rng, len(given.past)))
 
-        self._learn(model, self.own, self.later, shown, rng, self.settings.learning_rate)
+        self._learn(model, self.own, self.later, shown, rng, *self.settings.own_pace)
         model.clicks_max = self._clicks_max(model)
         return model
 
@@ -212,13 +226,12 @@ class _Task:
             said = self._kept(rng, *given.numbers.shape)
             return given.showing(self._kept(rng, n), self._kept(rng, n), said)
 
-        self._learn(model, self._teaching(self.learned), self.held, shown, rng, self.settings.context_rate)
+        self._learn(model, self._teaching(self.learned), self.held, shown, rng, *self.settings.context_pace)
         return model
 
     def gains(self, base: FusionModel, wide: FusionModel) -> ContextGains:
         """Of the held cases: where there is a past or a session, and where there is neither."""
-        there = self.held.has_past | (self.held.clicks > 0)
-        known, neither = self.held.of(np.flatnonzero(there)), self.held.of(np.flatnonzero(~there))
+        known, neither = self.known, self.neither
         alone = case_ranks(fused(wide, neither), self.vectors, neither)
         popular = popular_ranks(self.learned, len(self.vectors), neither)
         both = [case_ranks(fused(each, known), self.vectors, known) for each in (base, wide)]
@@ -238,14 +251,14 @@ class _Task:
 
     def _learn(
         self, model: FusionModel, own: Wishes, later: Wishes, shown: Callable[[Given], Given],
-        rng: np.random.Generator, rate: float,
+        rng: np.random.Generator, rate: float, epochs: int, patience: int,
     ) -> None:  # fmt: skip
         """Leaves the weights of the best epoch in the model."""
         settings, given, targets = self.settings, Given.of(own), torch.from_numpy(own.target)
         learning = [value for value in model.parameters() if value.requires_grad]
         optimizer = torch.optim.AdamW(learning, lr=rate, weight_decay=settings.weight_decay)
         best, most, since = _copy(model), -1.0, 0
-        for _ in range(settings.epochs):
+        for _ in range(epochs):
             order = rng.permutation(len(own))
             for start in range(0, len(own), settings.batch):
                 rows = torch.from_numpy(order[start : start + settings.batch])
@@ -256,7 +269,7 @@ class _Task:
             found = judged("", fused(model, later), self.vectors, later).ndcg
             if not len(later) or found > most:
                 best, most, since = _copy(model), found, 0
-            elif (since := since + 1) >= settings.patience:
+            elif (since := since + 1) >= patience:
                 break
         model.load_state_dict(best)
 

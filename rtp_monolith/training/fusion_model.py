@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from rtp_monolith.features.context_words import ContextWords
 from rtp_monolith.features.fusion import (
-    ALONE_NORM_MIN,
     ATTENTION_WIDTH,
     NORM_MIN,
     Form,
@@ -89,6 +88,8 @@ class FusionModel(nn.Module):
                 self.own["bias"][1] = 3.0
                 self.own["key"].normal_(std=d**-0.5)
                 self.own["query"].normal_(std=ATTENTION_WIDTH**-0.5)
+            if words is not None:
+                self.own["context_scale"].fill_(scale)
             if "context_mix" in self.own:
                 self.own["context_mix"].copy_(torch.eye(d))
 
@@ -116,15 +117,14 @@ class FusionModel(nn.Module):
             known = known & (past | present | self.alone)
             wide = self._with(given, projected, dynamic, length)
             target = torch.where(past | ~present, torch.full_like(norms, self.scale), norms)
-            least = torch.where(past | present, NORM_MIN, ALONE_NORM_MIN)
-            made = torch.where(known, self._sized(wide, target, least), made)
+            told = torch.where(past | present, self._sized(wide, target), self.own["context_scale"] * wide)
+            made = torch.where(known, told, made)
         if self.clicks_max is not None:
             made = torch.where(present & (given.clicks[:, None] > self.clicks_max), alone, made)
         return made
 
-    def _sized(self, vectors: Tensor, lengths: Tensor | float, least: Tensor | float = NORM_MIN) -> Tensor:
-        norms = vectors.norm(dim=1, keepdim=True)
-        sized: Tensor = vectors * (lengths / torch.maximum(norms, torch.as_tensor(least)))
+    def _sized(self, vectors: Tensor, lengths: Tensor | float) -> Tensor:
+        sized: Tensor = vectors * (lengths / vectors.norm(dim=1, keepdim=True).clamp(min=NORM_MIN))
         return sized
 
     def _without(self, given: Given, projected: Tensor, dynamic: Tensor, length: Tensor) -> Tensor:

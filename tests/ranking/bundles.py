@@ -96,6 +96,7 @@ def halves(d: int = DIMENSION, scale: float = 1.0) -> dict[str, NDArray[np.float
 def placed(rows: NDArray[np.floating], d: int = DIMENSION) -> dict[str, NDArray[np.float32]]:
     """`halves` to which a context adds the sum of its values' rows."""
     more = {"context": rows, "context_gate": np.zeros((d, 2 * d + 1)), "context_bias": np.full(d, 30.0)}
+    more["context_scale"] = np.ones(1)
     return halves(d) | {name: value.astype(np.float32) for name, value in more.items()}
 
 

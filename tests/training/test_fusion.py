@@ -23,7 +23,7 @@ from rtp_monolith.training.users import parts_of, strangers_of
 from rtp_monolith.training.wishes import Wishes
 
 D, ITEMS = 8, 64
-QUICK = FusionSettings(epochs=6, learning_rate=5e-3, batch=128)
+QUICK = FusionSettings(epochs=6, learning_rate=5e-3, batch=128, context_epochs=8)
 
 
 def table() -> np.ndarray:
