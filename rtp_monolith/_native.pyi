@@ -17,6 +17,7 @@ __all__ = [
     "Ranked",
     "SessionKnn",
     "SurfacePlan",
+    "Worth",
     "decision_json",
     "mmr",
 ]
@@ -269,8 +270,15 @@ class Core:
     def vectors(self, ask: Ask, ranked: Ranked, plan: Plan) -> NDArray[np.float32]: ...
     def vectors_of(self, ask: Ask, ids: Sequence[str], plan: Plan) -> NDArray[np.float32]: ...
     def rows(self, ask: Ask, ranked: Ranked, plan: Plan) -> NDArray[np.float32]: ...
-    def numbers(self, ranked: Ranked, fields: Sequence[str]) -> NDArray[np.float32]: ...
     def set_scores(self, ranked: Ranked, scores: NDArray[np.float32]) -> None: ...
+    def weigh(
+        self,
+        ranked: Ranked,
+        probabilities: NDArray[np.float32],
+        worth: Worth,
+        columns: Sequence[int] | None = None,
+        recall_weight: float = 0.0,
+    ) -> NDArray[np.float32]: ...
     def explore(
         self,
         ask: Ask,
@@ -347,6 +355,11 @@ class Core:
     def take_vector_changes(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]: ...
     def index_text(self, items_max: int) -> int: ...
     def search_text(self, query: str, n: int) -> list[tuple[str, float]]: ...
+
+@final
+class Worth:
+    def __new__(cls, steps: Sequence[tuple[str, float]], heads: int, fields: Sequence[str]) -> Worth: ...
+    def of(self, heads: NDArray[np.float32], fields: NDArray[np.float32]) -> NDArray[np.float32]: ...
 
 @final
 class SessionKnn:

@@ -1,4 +1,5 @@
-"""What `rtp evaluate --cold` shows: hidden items ranked by content, by attribute overlap and at random, with intervals.
+"""What `rtp evaluate --cold` shows: hidden items ranked by content, by attribute overlap (plain and tuned) and at
+random, with intervals.
 
 It does not know how anything is measured.
 """
@@ -15,7 +16,7 @@ from rtp_monolith.training.cold import measure_cold
 from rtp_monolith.training.content import ContentSettings
 from rtp_monolith.training.evaluate import Request
 
-ORDERS = ("random", "overlap", "content")
+ORDERS = ("random", "overlap", "tuned_overlap", "content")
 
 
 def show_cold(request: Request, share: float, clock: Clock, as_json: bool) -> None:
@@ -31,5 +32,8 @@ def show_cold(request: Request, share: float, clock: Clock, as_json: bool) -> No
         low, high = own["intervals"]["hr"]
         rows.append([name, own["hr"], f"[{low:.4f}, {high:.4f}]", own["ndcg"]])
     click.echo(table(("order", f"HR@{k}", "95 %", f"NDCG@{k}"), rows))
-    said = f"content against random ×{report['against_random']:.1f}, against overlap ×{report['against_overlap']:.2f}"
+    said = (
+        f"content against random ×{report['against_random']:.1f}, against overlap ×{report['against_overlap']:.2f}, "
+        f"against tuned overlap ×{report['against_tuned_overlap']:.2f}"
+    )
     click.echo(f"{said}; {report['n']} people, {report['candidates']} hidden items")

@@ -5,16 +5,11 @@ Without it the order is the one that came in: that of the light model, or of the
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rtp_monolith._native import Core
 from rtp_monolith.ranking.active import Active
 from rtp_monolith.ranking.budget import Gate
 from rtp_monolith.ranking.faults import Overrun
 from rtp_monolith.ranking.run import Run
-
-_NO_FIELDS = np.empty((0, 0), np.float32)
 
 
 class Rank:
@@ -37,31 +32,13 @@ class Rank:
             ranked.truncate(max(run.k, int(len(ranked) * share)))
         run.rows = core.rows(run.ask, ranked, active.bundle.plan)
         probabilities = active.bundle.ranker.score(run.rows)
-        fields = core.numbers(ranked, surface.value.fields) if surface.value.fields else _NO_FIELDS
+        told = surface.sending is not None or run.scores is not None
+        ids = [item_id for item_id, _, _ in core.shown(ranked)] if told else []
         columns = active.columns[surface.name]
-        # None is all of them in their order: picking columns copies.
-        worth = surface.value(probabilities if columns is None else probabilities[:, columns], fields)
-        wanted = surface.declared.recall_weight > 0 or run.scores is not None or surface.sending is not None
-        found = core.shown(ranked) if wanted else []
+        worth = core.weigh(ranked, probabilities, surface.value.worth, columns, surface.declared.recall_weight)
         if surface.sending is not None:
-            run.worth = dict(zip((item_id for item_id, _, _ in found), worth.tolist(), strict=True))
-        if surface.declared.recall_weight > 0:
-            merged = np.array([score for _, score, _ in found], np.float32)
-            worth = blend(merged, worth, surface.declared.recall_weight)
+            run.worth = dict(zip(ids, worth.tolist(), strict=True))
         if run.scores is not None:
-            ids = [item_id for item_id, _, _ in found]
             for head, column in zip(active.bundle.ranker.heads, probabilities.T.tolist(), strict=True):
                 run.scores[head] = dict(zip(ids, column, strict=True))
-            run.scores["value"] = dict(zip(ids, worth.tolist(), strict=True))
-        core.set_scores(ranked, worth)
-
-
-def blend(found: NDArray[np.float32], worth: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
-    """`weight` of how surely the sources found it, the rest of what it is worth; each scaled to [0, 1] in the list."""
-    return (weight * _scaled(found) + (1.0 - weight) * _scaled(worth)).astype(np.float32)
-
-
-def _scaled(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    low = scores.min()
-    span = scores.max() - low
-    return (scores - low) / span if span > 0 else np.zeros_like(scores)
+            run.note("value", core.shown(ranked))

@@ -149,7 +149,8 @@ def judge_cold(
     seed: int,
     tell: Callable[[str], None],
 ) -> dict[str, object]:
-    """Content vectors of the hidden items, learned from the others, against random order and attribute overlap."""
+    """Content vectors of the hidden items, learned from the others, against random order and attribute overlap,
+    as it is and tuned."""
     items = [Described(attributes={"is": described.get(item, [])}) for item in split.ids]
     with torch.no_grad():
         vectors = model.item_vectors()
@@ -160,22 +161,24 @@ def judge_cold(
         seed=seed, held=split.held, judged=judged, tell=tell,
     )  # fmt: skip
     hidden = vectors_of(made.model, bags([items[item] for item in split.asked.candidates], made.rows))
-    overlap, parameters = tuned_overlap(split, described, k)
-    random = random_measures(split.asked, k)
-    by_content = slices.measures(ranks(asked @ torch.from_numpy(hidden).T, split.asked), k)
-    by_overlap = slices.measures(ranks(overlap, split.asked), k)
-    found = slices.paired([random, by_overlap, by_content], np.arange(len(split.asked)), seed)
-    figures = {
-        name: {**own.means, "intervals": own.intervals}
-        for name, own in zip(("random", "overlap", "content"), found, strict=True)
+    tuned, parameters = tuned_overlap(split, described, k)
+    scores = {
+        "overlap": overlap(split, described),
+        "tuned_overlap": tuned,
+        "content": asked @ torch.from_numpy(hidden).T,
     }
-    hits = {name: own.means["hr"] for name, own in zip(("random", "overlap", "content"), found, strict=True)}
+    measured = {name: slices.measures(ranks(own, split.asked), k) for name, own in scores.items()}
+    ways = {"random": random_measures(split.asked, k), **measured}
+    found = dict(zip(ways, slices.paired(list(ways.values()), np.arange(len(split.asked)), seed), strict=True))
+    figures = {name: {**own.means, "intervals": own.intervals} for name, own in found.items()}
+    hits = {name: own.means["hr"] for name, own in found.items()}
     return {
         "n": len(split.asked), "candidates": len(split.asked.candidates), **figures,
         "overlap_parameters": parameters, "content_epochs": made.epochs,
         "held_ndcg": made.gain,
         "against_random": hits["content"] / hits["random"],
         "against_overlap": hits["content"] / max(hits["overlap"], 1e-9),
+        "against_tuned_overlap": hits["content"] / max(hits["tuned_overlap"], 1e-9),
     }  # fmt: skip
 
 
@@ -196,14 +199,23 @@ def random_measures(cases: ColdCases, k: int) -> slices.Measures:
     return {name: np.array([worth[: min(k, m)].sum() / max(1, m) for m in n]) for name, worth in expected.items()}
 
 
+def overlap(split: ColdSplit, described: Mapping[str, list[str]]) -> Tensor:
+    """Scores [n, candidates] of attribute-overlap kNN for the asked cases: the mean Jaccard likeness of attributes to
+    the items of the session."""
+    has = _has(split, described)
+    cases, sizes = split.asked, has.sum(axis=1)
+    shared = has[: split.warm] @ has[cases.candidates].T
+    either = sizes[: split.warm, None] + sizes[cases.candidates] - shared
+    likeness = torch.from_numpy(shared / np.maximum(either, 1.0))
+    rows = [likeness[own].mean(dim=0) if own else torch.zeros(len(cases.candidates)) for own in cases.histories]
+    return torch.stack(rows)
+
+
 def tuned_overlap(split: ColdSplit, described: Mapping[str, list[str]], k: int) -> tuple[Tensor, dict[str, float]]:
     """Scores [n, candidates] of attribute-overlap kNN for the asked cases, and its parameters: those that do best on
     the held items. An attribute counts log(items / items that have it)^`idf`, an item of the session `decay`^age, the
     latest `items`; `unit`: overlaps are cosines."""
-    numbers = attribute_numbers(split.ids, dict(described))
-    has = np.zeros((len(split.ids), 1 + max((max(own) for own in numbers if own), default=0)), np.float32)
-    for item, own in enumerate(numbers):
-        has[item, own] = 1.0
+    has = _has(split, described)
     rare = np.log((1 + split.warm) / (1 + has[: split.warm].sum(axis=0)))
     best, chosen = -1.0, (1.0, 1.0, 0.0, 0.0)
     for idf, unit in product((0.0, 0.5, 1.0, 2.0), (0.0, 1.0)):
@@ -216,6 +228,15 @@ def tuned_overlap(split: ColdSplit, described: Mapping[str, list[str]], k: int) 
     items, decay, idf, unit = chosen
     parameters = {"items": items, "decay": decay, "idf": idf, "unit": unit, "held_hr": best}
     return _overlap(split.asked, _weighted(has, rare, idf, unit), items, decay), parameters
+
+
+def _has(split: ColdSplit, described: Mapping[str, list[str]]) -> NDArray[np.float32]:
+    """1 where an item has an attribute: [items, attributes]."""
+    numbers = attribute_numbers(split.ids, dict(described))
+    has = np.zeros((len(split.ids), 1 + max((max(own) for own in numbers if own), default=0)), np.float32)
+    for item, own in enumerate(numbers):
+        has[item, own] = 1.0
+    return has
 
 
 def _weighted(has: NDArray[np.float32], rare: NDArray[np.float32], idf: float, unit: float) -> NDArray[np.float32]:

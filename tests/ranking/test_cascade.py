@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from rtp_monolith.errors import ConfigError, InvalidField
-from rtp_monolith.ranking.rank import blend
 from tests.ranking.bundles import HEADS, WEIGHTS, clustered
 
 from .conftest import CATEGORIES, OpenShop, Shop, ids
@@ -136,14 +135,6 @@ def test_a_search_lists_what_matches_and_what_is_liked_first(open_shop: OpenShop
     shop.did("click", "i3")
     first = ids(shop.home(surface="search", context={"query": "shoe"}, k=5))
     assert {cluster(item) for item in first} == {3}, "of equal matches the personal ones come first"
-
-
-def test_the_blend_keeps_the_declared_shares() -> None:
-    matches, worth = np.array([1, 3, 2], np.float32), np.array([0.2, 0.1, 0.3], np.float32)
-    assert blend(matches, worth, 1.0).tolist() == [0, 1, 0.5]
-    assert blend(matches, worth, 0.0).tolist() == pytest.approx([0.5, 0, 1])
-    assert blend(matches, worth, 0.5).tolist() == pytest.approx([0.25, 0.5, 0.75])
-    assert blend(np.ones(2, np.float32), np.array([1, 2], np.float32), 0.5).tolist() == [0, 0.5]
 
 
 def test_rank_orders_what_is_given_by_the_model(open_shop: OpenShop) -> None:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from rtp_monolith._native import Ask, Plan, Ranked, SurfacePlan
-from rtp_monolith.errors import InvalidField, NativeError
+from rtp_monolith.errors import NativeError
 from rtp_monolith.features.cascade import CASCADE, SURFACES
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.compile import compile_plan
 from rtp_monolith.ranking.reply import SOURCES
+from rtp_monolith.ranking.value import Value
 
 from .conftest import Shop
 
@@ -178,20 +179,36 @@ def test_scores_order_a_list_and_equal_ones_stay(shop: Shop) -> None:
         assert (refused.value.reason, shown(shop, ranked)) == (code, kept)
 
 
-def test_numbers_are_those_of_the_catalogue(shop: Shop) -> None:
-    shop.put({"id": "bare"}, {"id": "rich", "price": 8, "attributes": {"margin": 0.5, "eco": True, "color": "red"}})
+def test_a_list_is_ordered_by_what_its_items_are_worth(shop: Shop) -> None:
+    shop.put(
+        {"id": "bare"},
+        {"id": "rich", "price": 8, "attributes": {"margin": 0.5, "eco": True, "color": "red"}},
+        {"id": "cheap", "price": 1, "attributes": {"margin": 0.5}},
+    )
     core = shop.state.core
-    ranked, _ = core.rank_given(ask_of(shop), ["rich", "bare"])
-    core.set_scores(ranked, np.array([1.0, 0.0], dtype=np.float32))
-    order = names(shop, ranked)
-    fields = ["price", "attributes.margin", "attributes.eco", "attributes.color", "attributes.none"]
-    found = dict(zip(order, core.numbers(ranked, fields), strict=True))
-    np.testing.assert_array_equal(found["rich"], np.array([8, 0.5, 1, np.nan, np.nan], dtype=np.float32))
-    assert np.isnan(found["bare"]).all()
-    assert core.numbers(ranked, []).shape == (2, 0)
-    with pytest.raises(InvalidField) as refused:
-        core.numbers(ranked, ["price", "brand"])
-    assert refused.value.code == "unknown_field"
+
+    def weighed(text: str, chances: list[list[float]], **more: object) -> tuple[list[tuple[str, float]], list[float]]:
+        ranked, _ = core.rank_given(ask_of(shop), ["rich", "bare", "cheap"])
+        core.set_scores(ranked, np.array([3.0, 2.0, 1.0], dtype=np.float32))
+        order = [("rich", "bare", "cheap").index(item) for item in names(shop, ranked)]
+        rows = np.array(chances, np.float32)[order]
+        alone = core.weigh(ranked, rows, Value(text, "home").worth, **more)  # type: ignore[arg-type]
+        return shown(shop, ranked), alone.tolist()
+
+    ones = [[1.0], [1.0], [1.0]]
+    assert weighed("click*price", ones)[0] == [("rich", 8.0), ("cheap", 1.0), ("bare", 0.0)]
+    assert weighed("click*attributes.margin", ones)[0][2] == ("bare", 0.0)
+    assert weighed("click + attributes.eco + attributes.color + attributes.none", ones)[0][0] == ("rich", 2.0)
+    both = [[0.1, 0.9], [0.9, 0.1], [0.5, 0.5]]
+    assert [item for item, _ in weighed("cart", both, columns=[1])[0]] == ["rich", "cheap", "bare"]
+    assert [item for item, _ in weighed("2*cart", both, columns=[0])[0]] == ["bare", "cheap", "rich"]
+    blended, alone = weighed("click", [[0.0], [0.5], [1.0]], recall_weight=0.5)
+    assert dict(blended) == pytest.approx({"rich": 0.5, "bare": 0.5, "cheap": 0.5})
+    assert sorted(alone) == [0.0, 0.5, 1.0], "the worth alone, before the sources have a say"
+    for columns in (None, [2], [0, 1]):
+        with pytest.raises(NativeError) as refused:
+            weighed("click + 0*cart" if columns is None else "click", [[1.0]] * 3, columns=columns)
+        assert refused.value.reason == "bad_shape"
 
 
 def every_row(shop: Shop, user: str, plan: Plan, items: list[str]) -> np.ndarray[Any, np.dtype[np.float32]]:

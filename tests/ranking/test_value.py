@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtp_monolith.config_surfaces import DEFAULT_VALUE
-from rtp_monolith.errors import BundleError, ConfigError
+from rtp_monolith.errors import BundleError, ConfigError, NativeError
 from rtp_monolith.ranking.value import Value
 
 NO_FIELDS = np.empty((3, 0), np.float32)
@@ -19,7 +19,7 @@ def worth(text: str, **columns: list[float]) -> list[float]:
     n = len(next(iter(named.values()), [0.0]))
     heads = np.array([named[name] for name in value.heads], np.float32).reshape(len(value.heads), n).T
     fields = np.array([named[name] for name in value.fields], np.float32).reshape(len(value.fields), n).T
-    return value(heads, fields).tolist()
+    return value.worth.of(heads, fields).tolist()
 
 
 def test_the_expression_of_the_documentation() -> None:
@@ -52,19 +52,7 @@ def test_every_word_means_what_it_says(text: str, expected: list[float]) -> None
     value = Value(text, "home")
     heads = np.array([columns[name] for name in value.heads], np.float32).reshape(-1, 2).T
     fields = np.array([columns[name] for name in value.fields], np.float32).reshape(-1, 2).T
-    assert value(heads, fields).tolist() == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["click", "-click", "0.2*click + cart/4 - purchase*3", "-(click - +cart) * 2 + click", "2*(click + 3*cart)"],
-)
-def test_a_weighted_sum_is_computed_as_one_and_means_the_same(text: str) -> None:
-    value, spelled = Value(text, "home"), Value(f"min({text}, {text})", "home")
-    heads = np.random.default_rng(0).random((50, len(value.heads))).astype(np.float32)
-    assert value.heads == spelled.heads
-    fields = np.empty((50, 0), np.float32)
-    np.testing.assert_allclose(value(heads, fields), spelled(heads, fields), rtol=1e-5, atol=1e-6)
+    assert value.worth.of(heads, fields).tolist() == pytest.approx(expected)
 
 
 def test_it_names_what_it_needs_once_and_in_order() -> None:
@@ -149,6 +137,14 @@ def test_a_name_that_is_no_head_is_refused_with_the_nearest_word() -> None:
 def test_the_value_of_anything_is_a_finite_number(rows: list[tuple[float, float]]) -> None:
     value = Value("click/price + log(click) - exp(price) ** click", "home")
     given_rows = np.array(rows, np.float32)
-    made = value(given_rows[:, :1], given_rows[:, 1:])
+    made = value.worth.of(given_rows[:, :1], given_rows[:, 1:])
     assert made.dtype == np.float32 and made.shape == (len(rows),)
     assert np.isfinite(made).all()
+
+
+def test_columns_that_do_not_fit_are_refused() -> None:
+    worth = Value("click + price", "home").worth
+    for heads, fields in (((2, 2), (2, 1)), ((2, 1), (2, 0)), ((2, 1), (3, 1))):
+        with pytest.raises(NativeError) as refused:
+            worth.of(np.zeros(heads, np.float32), np.zeros(fields, np.float32))
+        assert refused.value.reason == "bad_shape"

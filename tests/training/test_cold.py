@@ -11,7 +11,7 @@ import torch
 
 from rtp_monolith.cli.main import run
 from rtp_monolith.errors import DataError
-from rtp_monolith.training.cold import ColdCases, cold_split, random_measures, ranks, tuned_overlap
+from rtp_monolith.training.cold import ColdCases, ColdSplit, cold_split, overlap, random_measures, ranks, tuned_overlap
 
 
 def sessions(people: int = 400, items: int = 60, seed: int = 0) -> tuple[list[list[str]], dict[str, list[str]]]:
@@ -72,6 +72,13 @@ def test_attribute_overlap_is_tuned_on_other_items_than_it_is_asked_for() -> Non
     by_overlap = float((ranks(scores, split.asked) <= 3).mean())
     assert by_overlap > 2 * float(random_measures(split.asked, 3)["hr"].mean())
     assert parameters["held_hr"] > 0.5
+
+
+def test_plain_overlap_is_the_mean_jaccard_likeness_to_the_session() -> None:
+    cases = ColdCases([[0, 1], []], np.array([2, 3]), [[0, 1], []], np.array([2, 3]))
+    split = ColdSplit(["a", "b", "c", "d"], 2, np.array([0]), [], [], cases, cases)
+    described = {"a": ["x", "y"], "b": ["y"], "c": ["y", "z"]}
+    assert overlap(split, described).tolist() == [[pytest.approx((1 / 3 + 1 / 2) / 2), 0.0], [0.0, 0.0]]
 
 
 def test_the_command_finds_hidden_items_by_what_is_said_of_them(

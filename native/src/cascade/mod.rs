@@ -1,8 +1,9 @@
 //! The read path: from a request to candidates with their sources, to the eligible ones, to a list.
 //!
 //! `lists` keeps what can be known before a request (popular, trending, new); `candidates` asks every source of a surface
-//! and merges; `eligible` drops what may not be shown; `prerank` picks who is ranked in full; `negative` is what the visitor declined; `rules` is what a surface declares of its lists, `newcomers` fills the slot
-//! that is explored. Stages are functions of their arguments: the state, the request, the moment, the seed.
+//! and merges; `eligible` drops what may not be shown; `prerank` picks who is ranked in full, `worth` orders
+//! those; `negative` is what the visitor declined; `rules` is what a surface declares of its lists, `newcomers` fills the
+//! slot that is explored. Stages are functions of their arguments: the state, the request, the moment, the seed.
 
 pub mod candidates;
 pub mod eligible;
@@ -11,6 +12,7 @@ pub mod negative;
 pub mod newcomers;
 pub mod prerank;
 pub mod rules;
+pub mod worth;
 
 /// Sources of recall; the place is the bit in `Candidate::sources` and in the decision log, so the order is on disk.
 pub const SOURCES: [&str; 17] = [

@@ -11,7 +11,9 @@ use crate::codec::put_str;
 use crate::error::{Error, Result};
 use crate::fold::condition::{Condition, Seen};
 use crate::fold::counter::Window;
+use crate::fold::fields::Respect;
 use crate::fold::lines::Line;
+use crate::fold::shared::Stats;
 use crate::fold::state::State;
 use crate::recall::merge::Candidate;
 use crate::record::{Event, EventType, Props};
@@ -61,7 +63,7 @@ pub struct Pin {
 #[serde(deny_unknown_fields)]
 pub struct Limit {
     pub name: String,
-    by: String,
+    by: Respect,
     most: usize,
     within: Option<usize>,
 }
@@ -171,8 +173,9 @@ impl RuleSet {
         let each = |when: &Condition| items.iter().map(|c| moment.holds(when, state, Some(c.item))).collect();
         let mut groups: Vec<Group> =
             self.mix.iter().map(|m| Group { member: each(&m.when), least: m.least, most: m.most }).collect();
+        let all = if self.floor.is_empty() { 0.0 } else { seen(&state.global, moment.now_ms) };
         for floor in &self.floor {
-            let member = items.iter().map(|c| is_small(state, c.item, floor.below, moment.now_ms)).collect();
+            let member = items.iter().map(|c| is_small(state, c.item, floor.below, all, moment.now_ms)).collect();
             groups.push(Group { member, least: floor.share, most: 1.0 });
         }
         let buried = |c: &Candidate| self.bury.iter().any(|rule| moment.holds(&rule.when, state, Some(c.item)));
@@ -180,7 +183,9 @@ impl RuleSet {
             caps: self
                 .cap
                 .iter()
-                .map(|rule| Cap::new(rule.most, rule.within, items.iter().map(|c| rule.key(state, c.item))))
+                .map(|rule| {
+                    Cap::new(rule.most, rule.within, items.iter().map(|c| state.likeness_key(c.item, &rule.by)))
+                })
                 .collect(),
             groups,
             buried: if self.bury.is_empty() { Vec::new() } else { items.iter().map(buried).collect() },
@@ -191,10 +196,10 @@ impl RuleSet {
     /// Whether an item may join a list at a place without breaking a cap.
     pub fn fits(&self, state: &State, listed: &[Candidate], place: usize, item: u32) -> bool {
         self.cap.iter().all(|rule| {
-            let Some(key) = rule.key(state, item) else { return true };
+            let Some(key) = state.likeness_key(item, &rule.by) else { return true };
             let reach = rule.within.map_or(usize::MAX, |w| w.saturating_sub(1));
             let near = listed.iter().enumerate().filter(|(at, _)| at.abs_diff(place) <= reach);
-            near.filter(|(_, c)| rule.key(state, c.item) == Some(key)).count() < rule.most
+            near.filter(|(_, c)| state.likeness_key(c.item, &rule.by) == Some(key)).count() < rule.most
         })
     }
 
@@ -221,22 +226,15 @@ impl RuleSet {
     }
 }
 
-impl Limit {
-    fn key(&self, state: &State, item: u32) -> Option<u64> {
-        if self.by == "top_category" {
-            let first = *state.catalogue.get(item)?.categories.first()?;
-            return Some(u64::from(state.catalogue.categories().top(first)));
-        }
-        state.likeness_key(item, &self.by)
-    }
+/// Whether the item's seller had less than `below` of the impressions of the last seven days, of which all had `all`;
+/// nobody did before the first.
+fn is_small(state: &State, item: u32, below: f64, all: f64, now_ms: i64) -> bool {
+    let Some(seller) = state.facts.facts_at(item).seller else { return false };
+    all == 0.0 || state.categories.get(seller).map_or(0.0, |stats| seen(stats, now_ms)) < below * all
 }
 
-/// Whether the item's seller had less than `below` of the impressions of the last seven days; nobody did before the first.
-fn is_small(state: &State, item: u32, below: f64, now_ms: i64) -> bool {
-    let Some(seller) = state.facts.facts_at(item).seller else { return false };
-    let seen = |stats: &crate::fold::shared::Stats| stats.count(EventType::Impression, Window::Week, now_ms) as f64;
-    let all = seen(&state.global);
-    all == 0.0 || state.categories.get(seller).map_or(0.0, seen) < below * all
+fn seen(stats: &Stats, now_ms: i64) -> f64 {
+    stats.count(EventType::Impression, Window::Week, now_ms) as f64
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //!
 //! Invariant: functions of the catalogue, the profile, the request and the user's record; nothing is counted here.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::fold::aggregate::Owner;
@@ -81,12 +82,39 @@ pub fn local_time(as_of_ms: i64, offset_min: i64, weekday: bool) -> f64 {
     }
 }
 
+/// A respect in which items are alike.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(from = "String")]
+pub enum Respect {
+    Brand,
+    Seller,
+    Category,
+    TopCategory,
+    Item,
+    Attribute(String),
+    /// A word that means nothing: no two items are alike there.
+    Nothing,
+}
+
+impl From<String> for Respect {
+    fn from(word: String) -> Respect {
+        match word.as_str() {
+            "brand" => Respect::Brand,
+            "seller" => Respect::Seller,
+            "category" => Respect::Category,
+            "top_category" => Respect::TopCategory,
+            "item" => Respect::Item,
+            _ => word.strip_prefix("attributes.").map_or(Respect::Nothing, |name| Respect::Attribute(name.to_owned())),
+        }
+    }
+}
+
 /// In what two items are alike, and which of the user's last actions count.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alike {
     /// Number of the feature among those of its kind, by which a request finds what it counted for it.
     pub place: u8,
-    pub key: String,
+    pub key: Respect,
     /// Event type, any without one.
     pub slot: Option<u8>,
     pub window: Window,
@@ -131,15 +159,17 @@ impl State {
     }
 
     /// What stands for an item in a respect; None when it says nothing there.
-    pub(crate) fn likeness_key(&self, item: u32, key: &str) -> Option<u64> {
+    pub(crate) fn likeness_key(&self, item: u32, key: &Respect) -> Option<u64> {
         let data = self.catalogue.get(item)?;
         match key {
-            "brand" => data.brand.map(u64::from),
-            "seller" => data.seller.map(u64::from),
-            "category" => data.categories.first().map(|c| u64::from(*c)),
-            "item" => Some(u64::from(item)),
-            _ => {
-                let name = self.catalogue.labels().index(key.strip_prefix("attributes.")?)?;
+            Respect::Brand => data.brand.map(u64::from),
+            Respect::Seller => data.seller.map(u64::from),
+            Respect::Category => data.categories.first().map(|c| u64::from(*c)),
+            Respect::TopCategory => data.categories.first().map(|c| u64::from(self.catalogue.categories().top(*c))),
+            Respect::Item => Some(u64::from(item)),
+            Respect::Nothing => None,
+            Respect::Attribute(name) => {
+                let name = self.catalogue.labels().index(name)?;
                 match &data.attributes.iter().find(|a| a.name == name)?.value {
                     ItemValue::Text(span) => Some(id_hash(&data.text(*span))),
                     ItemValue::Number(n) => Some((n + 0.0).to_bits()),

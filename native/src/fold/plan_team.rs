@@ -25,7 +25,7 @@ impl Spec {
             },
             "cross_interacted" => CrossInteracted(Alike {
                 place: 0,
-                key: self.text(&self.key, "key")?,
+                key: self.text(&self.key, "key")?.into(),
                 slot: self.event.as_ref().map(|_| self.slot(&self.event)).transpose()?,
                 window: self.window()?,
             }),

@@ -13,6 +13,7 @@ mod read;
 mod recall;
 mod sends;
 mod vectors;
+mod worth;
 
 use pyo3::prelude::*;
 
@@ -23,5 +24,6 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     core::register(m)?;
     read::register(m)?;
     rank::register(m)?;
-    recall::register(m)
+    recall::register(m)?;
+    worth::register(m)
 }

@@ -52,6 +52,13 @@ impl Ranked {
         self.items.iter().map(|c| c.item).collect()
     }
 
+    /// New scores, one each; the best comes first, equal ones keep their order.
+    pub fn order_by(&mut self, scores: impl Iterator<Item = f32>) {
+        self.items.iter_mut().zip(scores).for_each(|(c, s)| c.score = s);
+        let n = self.items.len();
+        keep_best(&mut self.items, n);
+    }
+
     /// A list that was shown before is a list of candidates again.
     fn forget_explored(&mut self) {
         if self.filled.take().is_some() {
@@ -258,21 +265,6 @@ impl Core {
         self.feature_array(py, ask, &items, &[], &plan.plan)
     }
 
-    /// Numbers that the catalogue says of a list's items, float32 [items, fields]: `price` or `attributes.NAME`, NaN
-    /// where there is none. Raises `unknown_field`.
-    fn numbers<'py>(
-        &self,
-        py: Python<'py>,
-        ranked: &Ranked,
-        fields: Vec<String>,
-    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let fields = fields.iter().map(|f| candidates::Number::parse(&self.state, f)).collect::<Result<Vec<_>, _>>();
-        let fields = fields.map_err(to_py)?;
-        let of = |c: &Candidate| fields.iter().map(|f| f.of(&self.state, c.item)).collect::<Vec<f32>>();
-        let values: Vec<f32> = ranked.items.iter().flat_map(of).collect();
-        PyArray1::from_vec(py, values).reshape([ranked.items.len(), fields.len()])
-    }
-
     /// New scores for a list, one each; the best comes first, equal ones keep their order. Raises `bad_shape`, `not_finite`.
     fn set_scores(&self, ranked: &mut Ranked, scores: PyReadonlyArray1<'_, f32>) -> PyResult<()> {
         let scores = scores.as_array();
@@ -283,9 +275,7 @@ impl Core {
         if let Some(at) = scores.iter().position(|s| !s.is_finite()) {
             return Err(refuse("not_finite", "scores", format!("the score of item {at} is {}", scores[at])));
         }
-        ranked.items.iter_mut().zip(scores).for_each(|(c, s)| c.score = *s);
-        let n = ranked.items.len();
-        keep_best(&mut ranked.items, n);
+        ranked.order_by(scores.iter().copied());
         Ok(())
     }
 

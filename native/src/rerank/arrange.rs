@@ -108,12 +108,18 @@ pub fn arrange(n: usize, k: usize, bounds: &Bounds, spread: &mut dyn Spread, tra
         let pick = match filling.fixed[place] {
             Some(candidate) => Pick { candidate, pinned: true, ..Pick::default() },
             None => {
+                // Nearly always something breaks nothing, and then it need not be known what the others would.
+                let free = |c: usize| !filling.taken[c] && filling.weight(c) == 0;
+                let unbroken = if trace { None } else { spread.best(&free) };
                 let mut lightest = u8::MAX;
-                for (candidate, weight) in weights.iter_mut().enumerate() {
-                    *weight = if filling.taken[candidate] { u8::MAX } else { filling.weight(candidate) };
-                    lightest = lightest.min(*weight);
+                if unbroken.is_none() {
+                    for (candidate, weight) in weights.iter_mut().enumerate() {
+                        *weight = if filling.taken[candidate] { u8::MAX } else { filling.weight(candidate) };
+                        lightest = lightest.min(*weight);
+                    }
                 }
-                let Some(candidate) = spread.best(&|c| weights[c] == lightest && lightest < u8::MAX) else { break };
+                let lightest_may = |c: usize| weights[c] == lightest && lightest < u8::MAX;
+                let Some(candidate) = unbroken.or_else(|| spread.best(&lightest_may)) else { break };
                 if trace {
                     let worth = spread.worth(candidate);
                     for other in 0..n {

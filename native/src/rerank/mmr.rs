@@ -80,6 +80,8 @@ pub struct Mmr<S> {
     diversity: f32,
     sim: S,
     picks: Vec<usize>,
+    /// Candidates by score, the best first; of equal ones the earlier.
+    order: Vec<usize>,
     /// By candidate: how many picks it has met, and the largest likeness to one of them.
     met: Vec<(usize, f32)>,
 }
@@ -88,7 +90,10 @@ impl<S: Fn(usize, usize) -> f32> Mmr<S> {
     /// As `mmr` takes them.
     pub fn new(scores: &[f32], diversity: f32, sim: S) -> Mmr<S> {
         let diversity = if diversity > 0.0 { diversity.min(1.0) } else { 0.0 };
-        Mmr { scaled: scale(scores), diversity, sim, picks: Vec::new(), met: vec![(0, 0.0); scores.len()] }
+        let scaled = scale(scores);
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_by(|&a, &b| scaled[b].total_cmp(&scaled[a]));
+        Mmr { scaled, diversity, sim, picks: Vec::new(), order, met: vec![(0, 0.0); scores.len()] }
     }
 
     fn meet(&mut self, candidate: usize) {
@@ -102,20 +107,26 @@ impl<S: Fn(usize, usize) -> f32> Mmr<S> {
 }
 
 impl<S: Fn(usize, usize) -> f32> Spread for Mmr<S> {
+    /// Goes down the scores until none that follows can be worth more: likeness only takes away.
     fn best(&mut self, may: &dyn Fn(usize) -> bool) -> Option<usize> {
-        loop {
-            let mut top: Option<usize> = None;
-            for candidate in (0..self.scaled.len()).filter(|c| may(*c)) {
-                if top.is_none_or(|t| self.worth(candidate) > self.worth(t)) {
-                    top = Some(candidate);
-                }
+        let mut top: Option<(usize, f32)> = None;
+        for at in 0..self.order.len() {
+            let candidate = self.order[at];
+            let beats = |worth: f32| top.is_none_or(|(t, best)| worth > best || (worth == best && candidate < t));
+            if top.is_some_and(|(_, best)| self.scaled[candidate] < best) {
+                break;
             }
-            let top = top?;
-            if self.diversity == 0.0 || self.met[top].0 == self.picks.len() {
-                return Some(top);
+            if !beats(self.worth(candidate)) || !may(candidate) {
+                continue;
             }
-            self.meet(top);
+            if self.diversity > 0.0 {
+                self.meet(candidate);
+            }
+            if beats(self.worth(candidate)) {
+                top = Some((candidate, self.worth(candidate)));
+            }
         }
+        top.map(|(candidate, _)| candidate)
     }
 
     fn pick(&mut self, candidate: usize) {
