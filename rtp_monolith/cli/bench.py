@@ -449,7 +449,7 @@ def lines(prefix: str, report: Report) -> Iterator[str]:
 @click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True)
 @json_option
 def users_command(data: Path, bundle: Path, config: Path | None, seed: int, threads: int, as_json: bool) -> None:
-    """The past of users and their session: each alone, and put together in three ways, on the end of a log."""
+    """Past, session and context of users: each alone, and put together in three ways, on the end of a log."""
     from rtp_monolith.cli.evaluate import load_torch
 
     load_torch(threads)

@@ -5,6 +5,7 @@ Invariant: what a feature may know of a request is in these pairs. It does not k
 
 from __future__ import annotations
 
+from rtp_monolith.features.context_words import NOTHING_SAID, Said
 from rtp_monolith.records import Context
 
 
@@ -20,3 +21,8 @@ def context_pairs(context: Context) -> list[tuple[str, str]]:
         ("item_id", context.item_id),
     )
     return [(key, value) for key, value in given if value is not None]
+
+
+def said_in(context: Context | None) -> Said:
+    """Device, country and channel of a request."""
+    return NOTHING_SAID if context is None else (context.device, context.country, context.channel)

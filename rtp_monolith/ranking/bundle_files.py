@@ -20,6 +20,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from rtp_monolith.errors import BundleError
+from rtp_monolith.features.context_words import ContextWords
 from rtp_monolith.features.fusion import Form
 from rtp_monolith.features.marks import Marks
 from rtp_monolith.features.taste import TasteSettings
@@ -49,12 +50,22 @@ class EncoderEntry(msgspec.Struct, frozen=True):
     marks: Marks | None = None
 
 
+class ContextEntry(msgspec.Struct, frozen=True):
+    """The values of contexts that have a vector; whether a context answers alone."""
+
+    values: ContextWords
+    alone: bool
+
+
 class FusionEntry(msgspec.Struct, frozen=True):
-    """`taste` is how a nightly job weighs the past of a user for it."""
+    """`taste` is how a nightly job weighs the past of a user for it; `context` what it reads of one; beyond
+    `clicks_max` clicks a session answers alone."""
 
     file: Word
     form: Form
     taste: TasteSettings
+    context: ContextEntry | None = None
+    clicks_max: Annotated[int, Meta(ge=0)] | None = None
 
 
 class RankerEntry(msgspec.Struct, frozen=True):

@@ -1,5 +1,5 @@
 """First stage: the session's items as one vector, from the cache when the session is as it was, the past of a known
-user put together with it, and what is near either.
+user and the context put together with it, and what is near either.
 
 Up to a large catalogue what is near is found by recall's own scan; beyond, by a graph that is asked here.
 """
@@ -7,6 +7,7 @@ Up to a large catalogue what is near is found by recall's own scan; beyond, by a
 from __future__ import annotations
 
 from rtp_monolith._native import Core
+from rtp_monolith.features.context import said_in
 from rtp_monolith.features.taste import Statics
 from rtp_monolith.ranking.active import Active
 from rtp_monolith.ranking.budget import Gate
@@ -17,7 +18,7 @@ from rtp_monolith.state.session import session_of
 
 class Encode:
     """Leaves the vectors in the `Ask`. A session without an item that has a vector has none; nor has a user of whose
-    past nothing is published, who is a stranger."""
+    past nothing is published, who is a stranger, unless the bundle makes something of the context."""
 
     def __init__(self, core: Core, gate: Gate, ann_gate: Gate, nearest: Nearest, statics: Statics) -> None:
         self._core = core
@@ -37,12 +38,16 @@ class Encode:
     def _encode(self, run: Run, active: Active) -> None:
         clicks = self._read_session(run, active)
         bundle = active.bundle
-        if bundle.fusion is None or run.gathered is None:
+        if (fusion := bundle.fusion) is None:
             return
-        static = self._statics.of(run.gathered.user, bundle.space, bundle.fusion.dimension)
-        if static is not None:
-            fused = bundle.fusion.fuse(static, run.vector, clicks)
-            assert fused is not None, "the past is there"
+        row = None if run.gathered is None else run.gathered.user
+        static = self._statics.of(row, bundle.space, fusion.dimension)
+        context = None
+        if fusion.words is not None:
+            context = fusion.context_of(said_in(run.request.context), run.made_ms)
+        fused = fusion.fuse(static, run.vector, clicks, context)
+        # Of a stranger whose session answers alone there is nothing more to say than the session does.
+        if fused is not None and (static is not None or fused is not run.vector):
             self._core.set_user_vector(run.ask, fused)
             run.user_vector = fused
 

@@ -54,7 +54,7 @@ class Run:
         """What had been published for whom it is."""
         self.vector: NDArray[np.float32] | None = None
         self.user_vector: NDArray[np.float32] | None = None
-        """The past of the user and the session together; None for a stranger."""
+        """The past of the user, the session and the context together; None for a stranger of whom no more is known."""
         self.is_filtered = False
         self.is_tried = False
         """`active` is not the bundle in use but the one that is tried beside it."""

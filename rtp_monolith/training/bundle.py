@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rtp_monolith.errors import DataError
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.content import fingerprint
+from rtp_monolith.features.context_words import ContextWords
 from rtp_monolith.features.fusion import Form
 from rtp_monolith.features.marks import Marks
 from rtp_monolith.features.spec import Feature
@@ -32,13 +33,22 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
+class ContextParts(msgspec.Struct, frozen=True):
+    """The values of contexts that have a vector, and whether a context that is all there is answers."""
+
+    values: ContextWords
+    alone: bool
+
+
 class FusionParts(msgspec.Struct, frozen=True):
-    """How past and session of a user are put together: the form, its weights with the probe's arrays, and how a
-    nightly job weighs the past."""
+    """How past, session and context of a user are put together: the form, its weights with the probe's arrays, how a
+    nightly job weighs the past, what is read of a context, and beyond how many clicks the session answers alone."""
 
     form: Form
     arrays: dict[str, NDArray[np.generic]]
     taste: TasteSettings
+    context: ContextParts | None = None
+    clicks_max: int | None = None
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -141,11 +151,17 @@ def _manifest(name: str, version: str, parts: Parts, files: dict[str, bytes]) ->
         "index": None,
         **({} if parts.content is None else {"content": _content(parts)}),
         "probe": {"file": "probe.npz"},
-        **(
-            {}
-            if (own := parts.fusion) is None
-            else {"fusion": {"file": "fusion.npz", "form": own.form, "taste": own.taste}}
-        ),
+        **({} if parts.fusion is None else {"fusion": _fusion(parts.fusion)}),
+    }
+
+
+def _fusion(own: FusionParts) -> dict[str, object]:
+    return {
+        "file": "fusion.npz",
+        "form": own.form,
+        "taste": own.taste,
+        **({} if own.context is None else {"context": own.context}),
+        **({} if own.clicks_max is None else {"clicks_max": own.clicks_max}),
     }
 
 

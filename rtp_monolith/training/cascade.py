@@ -204,7 +204,7 @@ class _Run:
 
     def parts(self) -> Parts:
         self.watch.stage("survey")
-        seen = survey(self.data, self.config)
+        seen = survey(self.data, self.config, contexts=self.config.users.static > 0)
         if not seen.decided:
             self.drop |= SERVED_COLUMNS
         shares = self.settings.shares

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rtp_monolith._native import Ask, Plan, Ranked, SurfacePlan
 from rtp_monolith.config import Config
+from rtp_monolith.features.context_words import FIELDS
 from rtp_monolith.features.fusion import Fusion
 from rtp_monolith.features.marks import Marking, Marks
 from rtp_monolith.records import Context
@@ -108,13 +109,19 @@ class Asking:
         )
         vector, clicks = self._encode(ask)
         if self._users is not None:
-            user = seen.user_id or past.core.linked_user(seen.session_id)
-            static = self._users.pasts.of(user, seen.as_of_ms)
-            if static is not None:
-                fused = self._users.fusion.fuse(static, vector, clicks)
-                assert fused is not None
-                core.set_user_vector(ask, fused)
+            self._put_together(ask, seen, self._users, vector, clicks)
         return ask
+
+    def _put_together(
+        self, ask: Ask, seen: SeenList, users: UserVectors, vector: NDArray[np.float32] | None, clicks: int
+    ) -> None:
+        user = seen.user_id or self._past.core.linked_user(seen.session_id)
+        static = users.pasts.of(user, seen.as_of_ms)
+        pairs = dict(seen.context)
+        said = [pairs.get(field) for field in FIELDS[:3]]
+        fused = users.fusion.fuse(static, vector, clicks, users.fusion.context_of(said, seen.as_of_ms))
+        if fused is not None and (static is not None or fused is not vector):
+            self._past.core.set_user_vector(ask, fused)
 
     def rows(self, seen: SeenList, plan: Plan) -> NDArray[np.float32]:
         """float32 [items of the list, plan] in their order; an item that has left the catalogue was found by nobody."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from rtp_monolith._native import Log
+from rtp_monolith._native import Log, decision_json
 from rtp_monolith.config import Config
 from rtp_monolith.errors import DataError
+from rtp_monolith.features.context_words import FIELDS, NOTHING_SAID, Said
 from rtp_monolith.state.recovery import open_log
 from rtp_monolith.training.heads import MINUTE_MS
 from rtp_monolith.training.lists import CHUNK_BYTES, POSITIVE
@@ -56,13 +57,16 @@ class Session(msgspec.Struct):
 
 class Survey(msgspec.Struct, frozen=True):
     """`minutes`: impressions by minute of their `ts_ms`; `sessions` by id; `catalogue` by first mention;
-    `decided`: a shard's own lists are in the log; `users`: whose a session is, the first that it was linked to."""
+    `decided`: a shard's own lists are in the log; `users`: whose a session is, the first that it was linked to;
+    `contexts`: device, country and channel of a session, the first of each that its events or its lists' requests
+    say."""
 
     minutes: Counter[int]
     sessions: dict[str, Session]
     catalogue: list[CatalogueItem]
     decided: bool
     users: dict[str, str] = {}
+    contexts: dict[str, Said] = {}
 
     @property
     def impressions(self) -> int:
@@ -104,17 +108,23 @@ class Survey(msgspec.Struct, frozen=True):
         return [[numbers[word] for word in own if word in numbers][:ATTRIBUTES_MAX] for own in words]
 
 
-def survey(data: Path, config: Config) -> Survey:
-    """Reads the whole log of `data`, which may be served meanwhile. Raises DataError."""
+def survey(data: Path, config: Config, *, contexts: bool = False) -> Survey:
+    """Reads the whole log of `data`, which may be served meanwhile; contexts where they are asked for. Raises
+    DataError."""
     log = open_log(data, config, read_only=True)
     try:
         minutes: Counter[int] = Counter()
         sessions: dict[str, Session] = {}
         users: dict[str, str] = {}
+        told = _Contexts()
         offset = log.start()
         while True:
-            events, _, end = log.events(offset, CHUNK_BYTES, ("impression", "identify", *sorted(POSITIVE)))
-            for _, kind, user, session_id, items, ts_ms, _, _, _ in events:
+            events, lists, end = log.events(offset, CHUNK_BYTES, ("impression", "identify", *sorted(POSITIVE)))
+            if contexts:
+                told.decided(lists)
+            for _, kind, user, session_id, items, ts_ms, _, _, props in events:
+                if contexts and props:
+                    told.said(session_id, props)
                 if user is not None:
                     users.setdefault(session_id, user)
                 if kind == "identify":
@@ -130,10 +140,45 @@ def survey(data: Path, config: Config) -> Survey:
                 session.actions.extend([kind] * len(items))
             if end == offset:
                 wanted = {k: s for k, s in sessions.items() if s.items}
-                return Survey(minutes, wanted, *_catalogue(log), {k: u for k, u in users.items() if k in wanted})
+                known = {k: u for k, u in users.items() if k in wanted}
+                said = {k: each for k, each in told.by_session.items() if k in wanted}
+                return Survey(minutes, wanted, *_catalogue(log), known, said)
             offset = end
     finally:
         log.close()
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """Of a decision, whose list it was and what its request said."""
+
+    session_id: str
+    context: dict[str, object] = {}
+
+
+class _Contexts:
+    """What sessions say of their context, the first of each field; equal ones are one object."""
+
+    def __init__(self) -> None:
+        self.by_session: dict[str, Said] = {}
+        self._same: dict[Said, Said] = {}
+        self._read = msgspec.json.Decoder(_Asked).decode
+
+    def said(self, session_id: str, told: Mapping[str, object]) -> None:
+        known = self.by_session.get(session_id, NOTHING_SAID)
+        if None in known:
+            device, country, channel = (
+                had or (value if isinstance(value := told.get(field), str) and value else None)
+                for had, field in zip(known, FIELDS, strict=False)
+            )
+            made = (device, country, channel)
+            if made != known:
+                self.by_session[session_id] = self._same.setdefault(made, made)
+
+    def decided(self, lists: Iterable[tuple[int, int, bytes]]) -> None:
+        for _, _, body in lists:
+            asked = self._read(decision_json(body))
+            if asked.context:
+                self.said(asked.session_id, asked.context)
 
 
 def _catalogue(log: Log) -> tuple[list[CatalogueItem], bool]:

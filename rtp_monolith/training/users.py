@@ -1,4 +1,4 @@
-"""Static and dynamic vectors of users put together: fitted for a bundle, and shown beside each alone.
+"""Static, dynamic and context vectors of users put together: fitted for a bundle, and shown beside each alone.
 
 The past is weighed as serves validation best, then the forms of fusion are learned. Invariant: what is judged is
 younger than all that was learned from, and choices are made on validation alone. It does not know terminals.
@@ -18,7 +18,7 @@ from rtp_monolith.errors import DataError
 from rtp_monolith.features.marks import Marks
 from rtp_monolith.features.taste import TasteSettings, space_of
 from rtp_monolith.training import slices
-from rtp_monolith.training.bundle import FusionParts
+from rtp_monolith.training.bundle import ContextParts, FusionParts
 from rtp_monolith.training.export_asking import Encoded, UserVectors
 from rtp_monolith.training.fusion import (
     JUDGED_AT,
@@ -26,11 +26,11 @@ from rtp_monolith.training.fusion import (
     FusionSettings,
     TrainedFusion,
     case_ranks,
-    fused,
-    fusion_parity,
     judged,
+    popular_ranks,
     train_fusion,
 )
+from rtp_monolith.training.fusion_model import fused, fusion_parity
 from rtp_monolith.training.survey import Survey, survey
 from rtp_monolith.training.wishes import Pasts, Visit, Wishes, nightly, pasts, visits, wishes
 
@@ -67,20 +67,25 @@ def fit_users(
 ) -> Fitted | None:
     """Learns from visits between the first two cuts and chooses by those before the third; None when too few of them
     are of users with a past."""
-    found = visits(seen, encoded.items)
-    cases = wishes(found, encoded, pasts(found, encoded.vectors, TASTES[0]))
     start, middle, end = cuts_ms
+    found = visits(seen, encoded.items, strangers=True)
+    cases = wishes(found, encoded, pasts(found, encoded.vectors, TASTES[0]), start)
     with_past = cases.between(start, end)
     if int(with_past.has_past.sum()) < CASES_MIN:
         return None
     taste, weighed = _weighed(found, cases, encoded.vectors, (middle, end))
-    cases = msgspec.structs.replace(cases, static=weighed)
+    words = cases.between(start, middle).words(found)
+    cases = msgspec.structs.replace(cases, static=weighed).said_with(words, found)
     learned, held = cases.between(start, middle), cases.between(middle, end)
-    trained = train_fusion(learned, held, encoded.vectors, settings, seed=seed, tell=tell)
+    trained = train_fusion(learned, held, encoded.vectors, settings, words, seed=seed, tell=tell)
     own = held.of(np.flatnonzero(held.has_past))
     alone = [judged("static", own.pasts, encoded.vectors, own), judged("session", own.session, encoded.vectors, own)]
+    serving = trained.serving
     report: dict[str, object] = {
-        "form": trained.best,
+        "form": serving.form,
+        "clicks_max": serving.clicks_max,
+        "context": None if serving.words is None else {"values": serving.words, "alone": serving.alone},
+        "context_gains": trained.gains,
         "taste": taste,
         "learned": int(learned.has_past.sum()),
         "validation": len(own),
@@ -130,9 +135,11 @@ def fit_for_bundle(
         "probe_static": probed.pasts,
         "probe_session": probed.session,
         "probe_clicks": probed.clicks,
+        "probe_context": probed.numbers,
         "probe_fused": fused(model, probed),
     }
-    parts = FusionParts(fusion.form, {**fusion.weights, **probe}, fitted.taste)
+    said = None if fusion.words is None else ContextParts(fusion.words, fusion.alone)
+    parts = FusionParts(fusion.form, {**fusion.weights, **probe}, fitted.taste, said, fusion.clicks_max)
     own = Pasts(visits(seen, encoded.items), encoded.vectors, fitted.taste)
     whole = msgspec.structs.replace(encoded, users=UserVectors(own, fusion))
     return whole, parts, {**fitted.report, "parity": difference}
@@ -147,13 +154,13 @@ def checked_length(encoded: Encoded, config: Config) -> Encoded:
 
 
 def _probed(cases: Wishes) -> NDArray[np.int64]:
-    """A few cases of every kind: with and without a past, with and without a session."""
-    kinds = cases.has_past * 2 + (cases.clicks > 0)
-    return np.concatenate([np.flatnonzero(kinds == kind)[:PROBED] for kind in range(4)])
+    """A few cases of every kind: with and without a past, a session, a context."""
+    kinds = cases.has_past * 4 + (cases.clicks > 0) * 2 + (cases.numbers >= 0).any(axis=1)
+    return np.concatenate([np.flatnonzero(kinds == kind)[:PROBED] for kind in range(8)])
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One slice of the judged cases: means of each way, and intervals of its difference to the session's alone."""
+    """One slice of the judged cases: means of each way, and intervals of its difference to the first."""
 
     name: str
     n: int
@@ -173,31 +180,61 @@ def compare_users(
 ) -> Shown:
     """The encoder and the item vectors of a bundle on the visits of a log after the bundle's encoder had learned, cut
     like a training's. Raises DataError `nothing_to_learn` where users have no past."""
-    seen = survey(data, config)
+    seen = survey(data, config, contexts=True)
     encoded = encoded_of(bundle)
     start, middle, end = (seen.cut_ms(share) for share in CUTS)
     fitted = fit_users(seen, encoded, (start, middle, end), settings, seed=seed, tell=tell)
     if fitted is None:
         text = "the log has too few sessions of users who came before"
         raise DataError(text, code="nothing_to_learn")
-    later = fitted.cases.between(end, FOREVER_MS)
-    own = later.of(np.flatnonzero(later.has_past))
-    return Shown(fitted.report, len(later) - len(own), parts_of(fitted.trained, own, encoded.vectors, seed))
+    later, learned = fitted.cases.between(end, FOREVER_MS), fitted.cases.between(start, middle)
+    own, strangers = (later.of(np.flatnonzero(later.has_past == past)) for past in (True, False))
+    parts = parts_of(fitted.trained, own, encoded.vectors, seed)
+    return Shown(
+        fitted.report, len(strangers), parts + strangers_of(fitted.trained, learned, strangers, encoded.vectors, seed)
+    )
 
 
 def parts_of(trained: TrainedFusion, own: Wishes, vectors: NDArray[np.float32], seed: int) -> list[Part]:
-    """Every way on all cases, on those with a session, and by the clicks of the session."""
-    ways = {"session": own.session, "static": own.pasts}
-    ways |= {form: fused(model, own) for form, model in trained.models.items()}
+    """Every way for users with a past, on all cases, on those with a session, and by the clicks of the session, against
+    the session alone."""
+    ways = {"session": own.session, "static": own.pasts, **_context_ways(trained, own)}
+    ways |= {name: fused(model, own) for name, model in trained.models.items()}
     found = {name: case_ranks(asked, vectors, own) for name, asked in ways.items()}
-    made = []
-    for low, high, name in ((0, 1 << 30, "all"), (1, 1 << 30, "1 and more"), *BY_CLICKS):
-        taken = np.flatnonzero((own.clicks >= low) & (own.clicks <= high))
-        if len(taken):
-            per_case = [slices.measures(each[taken], JUDGED_AT) for each in found.values()]
-            paired = slices.paired(per_case, own.visit[taken], seed)
-            made.append(Part(name, len(taken), dict(zip(found, paired, strict=True))))
-    return made
+    limits = ((0, FOREVER_MS, "all"), (1, FOREVER_MS, "1 and more"), *BY_CLICKS)
+    return [part for each in limits for part in _part(each, own, found, seed)]
+
+
+def strangers_of(
+    trained: TrainedFusion, learned: Wishes, cases: Wishes, vectors: NDArray[np.float32], seed: int
+) -> list[Part]:
+    """The ways that are left for people without a past: before a click against what is popular, then against the
+    session."""
+    ways = {"session": cases.session, **_context_ways(trained, cases)}
+    ways |= {name: fused(model, cases) for name, model in trained.models.items() if model.words is not None}
+    found = {name: case_ranks(asked, vectors, cases) for name, asked in ways.items()}
+    popular = {"popular": popular_ranks(learned, len(vectors), cases)}
+    before = popular | {name: each for name, each in found.items() if name == "context"}
+    none, some = (0, 0, "stranger, 0"), (1, FOREVER_MS, "stranger, 1 and more")
+    return [*_part(none, cases, before, seed), *_part(some, cases, found, seed)]
+
+
+def _context_ways(trained: TrainedFusion, cases: Wishes) -> dict[str, NDArray[np.float32]]:
+    """The context alone, in the way that reads it best; nothing where no context is known."""
+    if trained.widest is None:
+        return {}
+    return {"context": fused(trained.models[trained.widest], cases, past=False, session=False)}
+
+
+def _part(limits: tuple[int, int, str], cases: Wishes, found: dict[str, NDArray[np.int64]], seed: int) -> list[Part]:
+    low, high, name = limits
+    taken = np.flatnonzero((cases.clicks >= low) & (cases.clicks <= high))
+    if not len(taken):
+        return []
+    paired = slices.paired(
+        [slices.measures(each[taken], JUDGED_AT) for each in found.values()], cases.visit[taken], seed
+    )
+    return [Part(name, len(taken), dict(zip(found, paired, strict=True)))]
 
 
 def nightly_table(

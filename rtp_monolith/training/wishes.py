@@ -1,9 +1,9 @@
-"""What users wanted next, with all that is known of them at that moment: the vector of their past up to the night
-before, the session's so far, and the item.
+"""What people wanted next, with all that is known at that moment: the vector of a user's past up to the night before,
+the session's so far, what was said of the context, and the item.
 
 A case is one item of a session that the session had not wanted before. Invariant: nothing of a case is younger than its
-item, and its past ends at the midnight before its session began, as with a nightly job. It does not know how the two
-vectors are put together.
+item, and its past ends at the midnight before its session began, as with a nightly job. It does not know how vectors
+are put together.
 """
 
 from __future__ import annotations
@@ -14,27 +14,41 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from rtp_monolith.features.context_words import (
+    FIELDS,
+    NONE,
+    NOTHING_SAID,
+    ContextNumbers,
+    ContextWords,
+    Said,
+    frequent,
+)
 from rtp_monolith.features.marks import Marking, latest
 from rtp_monolith.features.taste import TasteSettings, directions, night_before, tastes_at
 from rtp_monolith.training.export_asking import Encoded, opened
 from rtp_monolith.training.survey import Session, Survey
 
 BATCH = 512
+VALUE_VISITS_MIN = 20
+"""Visits that teach what a value of a context stands for."""
 
 
 class Visit(msgspec.Struct, frozen=True):
-    """One session of a known user: items by number, times in ms and event types, in the order of the times."""
+    """One session, of a user or of nobody known: items by number, times in ms and event types, in the order of the
+    times, and what it said of its context."""
 
-    user: str
+    user: str | None
     items: NDArray[np.int64]
     times: NDArray[np.int64]
     actions: list[str]
+    said: Said = NOTHING_SAID
 
 
 class Wishes(msgspec.Struct, frozen=True):
     """Cases side by side. `static` f32 [visits, d] is the past of each visit, zeros for none, `visit` int64 [n] the one
     of a case; `session` f32 [n, d] with `clicks` int64 [n] items in it, zeros for 0; `target` int64 [n]; `before` int64
-    [n, length] what the session wanted already, -1 on the left; `ts_ms` int64 [n]."""
+    [n, length] what the session wanted already, -1 on the left; `ts_ms` int64 [n]; `context` int64 [n, fields] numbers
+    of its context, negative for unknown values, or None where nobody asked."""
 
     static: NDArray[np.float32]
     visit: NDArray[np.int64]
@@ -43,9 +57,15 @@ class Wishes(msgspec.Struct, frozen=True):
     target: NDArray[np.int64]
     before: NDArray[np.int64]
     ts_ms: NDArray[np.int64]
+    context: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.target)
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """Those of the context, int64 [n, fields]."""
+        return np.full((len(self), len(FIELDS)), NONE, np.int64) if self.context is None else self.context
 
     @property
     def pasts(self) -> NDArray[np.float32]:
@@ -67,20 +87,38 @@ class Wishes(msgspec.Struct, frozen=True):
     def of(self, rows: NDArray[np.int64]) -> Wishes:
         return Wishes(
             self.static, self.visit[rows], self.session[rows], self.clicks[rows], self.target[rows],
-            self.before[rows], self.ts_ms[rows],
+            self.before[rows], self.ts_ms[rows], None if self.context is None else self.context[rows],
         )  # fmt: skip
 
+    def said_with(self, words: ContextWords, found: Sequence[Visit]) -> Wishes:
+        """With the numbers of what the visits said, at the moment of each case."""
+        numbers = ContextNumbers(words)
+        told = [
+            numbers.of(found[visit].said, ts_ms)
+            for visit, ts_ms in zip(self.visit.tolist(), self.ts_ms.tolist(), strict=True)
+        ]
+        return msgspec.structs.replace(self, context=np.array(told, np.int64).reshape(len(self), len(FIELDS)))
 
-def visits(survey: Survey, items: Sequence[str]) -> list[Visit]:
-    """The sessions of known users, of the items that have a vector, oldest first."""
+    def words(self, found: Sequence[Visit]) -> ContextWords:
+        """The values that are worth a number: those of enough visits, each by its first case."""
+        _, first = np.unique(self.visit, return_index=True)
+        said = ((found[self.visit[at]].said, int(self.ts_ms[at])) for at in first.tolist())
+        return frequent(said, VALUE_VISITS_MIN)
+
+
+def visits(survey: Survey, items: Sequence[str], *, strangers: bool = False) -> list[Visit]:
+    """The sessions of known users, or of everybody, of the items that have a vector, oldest first."""
     numbers = {item: at for at, item in enumerate(items)}
     found = []
     for session_id, session in survey.sessions.items():
         user = survey.users.get(session_id)
+        if user is None and not strangers:
+            continue
         own = session.of(_known(session, numbers))
-        if user is not None and own.items:
+        if own.items:
             taken = np.array([numbers[item] for item in own.items], np.int64)
-            found.append(Visit(user, taken, np.array(own.times, np.int64), own.actions))
+            said = survey.contexts.get(session_id, NOTHING_SAID)
+            found.append(Visit(user, taken, np.array(own.times, np.int64), own.actions, said))
     found.sort(key=lambda visit: int(visit.times[0]))
     return found
 
@@ -131,7 +169,8 @@ class _Wants(msgspec.Struct, frozen=True):
 def _by_user(found: Sequence[Visit], settings: TasteSettings) -> Iterator[_Wants]:
     by_user: dict[str, list[int]] = {}
     for place, visit in enumerate(found):
-        by_user.setdefault(visit.user, []).append(place)
+        if visit.user is not None:
+            by_user.setdefault(visit.user, []).append(place)
     for user, places in by_user.items():
         items = np.concatenate([found[place].items for place in places])
         times = np.concatenate([found[place].times for place in places])
@@ -162,12 +201,15 @@ class Pasts:
         return held[1]
 
 
-def wishes(found: Sequence[Visit], encoded: Encoded, static: NDArray[np.float32]) -> Wishes:
-    """A case for each item that its visit had not wanted before, with the session's vector of that moment."""
+def wishes(found: Sequence[Visit], encoded: Encoded, static: NDArray[np.float32], after_ms: int = 0) -> Wishes:
+    """A case for each item that its visit had not wanted before, with the session's vector of that moment; of visits
+    that began from a moment on."""
     places, clicks, targets, times = [], [], [], []
     before: list[NDArray[np.int64]] = []
     prefixes: list[tuple[Visit, int]] = []
     for place, visit in enumerate(found):
+        if visit.times[0] < after_ms:
+            continue
         seen: set[int] = set()
         for at, item in enumerate(visit.items.tolist()):
             if item not in seen:

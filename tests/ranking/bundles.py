@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rtp_monolith.features.catalog import FEATURES
 from rtp_monolith.features.content import Described, bags, fingerprint
+from rtp_monolith.features.context_words import ContextWords
 from rtp_monolith.features.fusion import Fusion
 from rtp_monolith.features.marks import Marks
 
@@ -91,6 +93,13 @@ def halves(d: int = DIMENSION, scale: float = 1.0) -> dict[str, NDArray[np.float
     return {name: value.astype(np.float32) for name, value in made.items()}
 
 
+def placed(rows: NDArray[np.floating], d: int = DIMENSION) -> dict[str, NDArray[np.float32]]:
+    """`halves` to which a context adds the sum of its values' rows."""
+    more = {"context": rows, "context_gate": np.zeros((d, 2 * d + 1)), "context_bias": np.full(d, 30.0)}
+    more["context_scale"] = np.ones(1)
+    return halves(d) | {name: value.astype(np.float32) for name, value in more.items()}
+
+
 def ranker_graph(weights: Mapping[str, Sequence[float]], bias: Sequence[float]) -> bytes:
     """`probabilities` = sigmoid(rows · weights + bias)."""
     matrix = np.array(list(weights.values()), np.float32)
@@ -157,6 +166,8 @@ class Recipe:
         marks: Marks | None = None,
         content: NDArray[np.float32] | None = None,
         fusion: Mapping[str, NDArray[np.float32]] | None = None,
+        words: ContextWords | None = None,
+        alone: bool = True,
     ) -> None:
         """`content` is the table of a content model."""
         sizes = None if marks is None else (marks.gaps, len(marks.actions) + 1)
@@ -198,18 +209,23 @@ class Recipe:
             self.probe["content_vectors"] = (content[said.tokens] * said.weights[:, :, None]).sum(1)
             self.manifest["content"] = {"file": "content.onnx", "rows": len(content), "tokens": fingerprint()}
         if fusion is not None:
-            self.fuse(fusion)
+            self.fuse(fusion, words, alone)
 
-    def fuse(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    def fuse(self, weights: Mapping[str, NDArray[np.float32]], words: ContextWords | None, alone: bool) -> None:
         """A gated fusion, with the probe of one case of each kind."""
         d, rng = self.vectors.shape[1], np.random.default_rng(2)
+        numbers = np.full((4, 4), -1, np.int64)
+        if words is not None:
+            numbers[1:, 1] = 0
         statics, sessions = rng.normal(size=(2, 4, d)).astype(np.float32)
         statics[2:], sessions[1], sessions[3] = 0, 0, 0
-        clicks, own = np.array([3, 0, 2, 0]), Fusion("gated", weights)
-        pairs = zip(statics, sessions, clicks, strict=True)
-        made = [own.fuse(s if s.any() else None, v if v.any() else None, int(n)) for s, v, n in pairs]
+        clicks, own = np.array([3, 0, 2, 0]), Fusion("gated", weights, words, alone=alone)
+        made = [
+            own.fuse(s if s.any() else None, v if v.any() else None, int(n), own.summed(said.tolist()))
+            for s, v, n, said in zip(statics, sessions, clicks, numbers, strict=True)
+        ]
         fused = np.array([np.zeros(d) if each is None else each for each in made], np.float32)
-        probe = {"static": statics, "session": sessions, "clicks": clicks, "fused": fused}
+        probe = {"static": statics, "session": sessions, "clicks": clicks, "fused": fused, "context": numbers}
         stored = io.BytesIO()
         np.savez(stored, **weights, **{f"probe_{name}": value for name, value in probe.items()})
         self.files["fusion.npz"] = stored.getvalue()
@@ -218,6 +234,8 @@ class Recipe:
             "form": "gated",
             "taste": {"half_life_days": 30.0, "weights": {}},
         }
+        if words is not None:
+            self.manifest["fusion"]["context"] = {"values": msgspec.to_builtins(words), "alone": alone}
 
     def write(self, models: Path, name: str = "tiny", version: str = "1") -> Path:
         """Seals the files with their checksums; returns the bundle's folder."""

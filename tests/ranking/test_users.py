@@ -13,12 +13,13 @@ import pytest
 from rtp_monolith._native import SurfacePlan
 from rtp_monolith.config import parse
 from rtp_monolith.errors import BundleError, FeatureError, NativeError
+from rtp_monolith.features.context_words import ContextWords
 from rtp_monolith.features.declared import declared
 from rtp_monolith.ranking.bundle import load
 from rtp_monolith.ranking.faults import Fault
 from rtp_monolith.records import read_recommend
 from rtp_monolith.state.online.reader import Gathered
-from tests.ranking.bundles import DIMENSION, Recipe, clustered, halves
+from tests.ranking.bundles import DIMENSION, Recipe, clustered, edited, halves, placed
 from tests.ranking.conftest import Shop, ids
 
 CONFIG = """
@@ -33,10 +34,16 @@ ann = { quota = 10, weight = 1.0 }
 ann_user = { quota = 10, weight = 1.0 }
 """
 NAN = float("nan")
+WORDS = ContextWords(country=("DE", "FR"))
+
+
+def countries() -> dict[str, np.ndarray]:
+    """DE wants what is like i5, FR what is like i8."""
+    return placed(clustered()[[5, 8]])
 
 
 def open_shop(folder: Path, config: str = CONFIG, **recipe: Any) -> Shop:
-    Recipe(fusion=halves(), **recipe).write(folder / "models")
+    Recipe(**{"fusion": halves(), **recipe}).write(folder / "models")
     return Shop(folder / "data", parse(config), models=folder / "models")
 
 
@@ -73,6 +80,53 @@ def test_a_stranger_has_no_such_source(shop: Shop) -> None:
     for reply in (home(shop, None), home(shop, clustered()[4], space=1.0), shop.home(k=5)):
         found = {source for each in reply["items"] for source in each["source"]}
         assert found == {"ann"}, "nor one whose vector is among the items of another bundle"
+
+
+def near(vector: np.ndarray, k: int = 5) -> list[str]:
+    return [f"i{n}" for n in np.argsort(-(clustered() @ vector), kind="stable")[:k]]
+
+
+def test_a_stranger_whose_country_is_known_has_its_items(tmp_path: Path) -> None:
+    shop = open_shop(tmp_path, fusion=countries(), words=WORDS)
+    for country, item in (("DE", 5), ("FR", 8)):
+        for reply in (
+            home(shop, None, context={"country": country}),
+            shop.home(k=5, context={"country": country, "device": "tv"}),
+        ):
+            assert ids(reply) == near(clustered()[item])
+            assert {source for each in reply["items"] for source in each["source"]} == {"ann_user"}
+    for said in ({"country": "US"}, {}):
+        reply = home(shop, None, context=said)
+        assert {source for each in reply["items"] for source in each["source"]} == {"catalogue"}, "nothing is known"
+    shop.state.close()
+
+
+def test_past_session_and_context_are_put_together(tmp_path: Path) -> None:
+    shop = open_shop(tmp_path, fusion=countries(), words=WORDS)
+    vectors = clustered()
+    known, both = home(shop, vectors[4], context={"country": "FR"}), vectors[4] + vectors[8]
+    assert ids(known) == near(both), "the past and the country"
+    assert ids(home(shop, vectors[4], context={"country": "US"})) == ids(home(shop, vectors[4])) == near(vectors[4])
+    shop.did("click", "i3")
+    assert shop.models.active is not None and shop.models.active.bundle.fusion is not None
+    fusion, core = shop.models.active.bundle.fusion, shop.state.core
+    for static, country in ((vectors[4], "FR"), (None, "DE")):
+        fused = fusion.fuse(static, vectors[3], 1, fusion.context_of((None, country, None), 0))
+        assert fused is not None
+        found, _ = core.nearest(fused, 10)
+        reply = home(shop, static, k=40, context={"country": country})
+        by_user = {each["id"] for each in reply["items"] if "ann_user" in each["source"]}
+        assert by_user == {f"i{n}" for n in found} - {"i3"}
+    shop.state.close()
+
+
+def test_a_context_answers_alone_only_where_the_bundle_says_so(tmp_path: Path) -> None:
+    shop = open_shop(tmp_path, fusion=countries(), words=WORDS, alone=False)
+    said = {"country": "DE"}
+    reply = home(shop, None, context=said)
+    assert {source for each in reply["items"] for source in each["source"]} == {"catalogue"}
+    assert ids(home(shop, clustered()[4], context=said)) == near(clustered()[4] + clustered()[5])
+    shop.state.close()
 
 
 def test_both_are_put_together(shop: Shop) -> None:
@@ -174,6 +228,39 @@ def test_older_bundles_load_and_spoiled_ones_are_refused(tmp_path: Path) -> None
     with pytest.raises(BundleError) as refused:
         load(recipe.write(tmp_path, version="9"))
     assert refused.value.code == "bundle_format"
+
+
+def test_spoiled_contexts_are_refused(tmp_path: Path) -> None:
+    own = Recipe(fusion=countries(), words=WORDS)
+    assert load(own.write(tmp_path, version="0")).fusion is not None
+    far = np.full((4, 4), 2, np.int64)
+    arrays: dict[str, dict[str, np.ndarray]] = {
+        "bundle_shape": {"context": np.zeros((3, DIMENSION), np.float32)},
+        "bundle_not_finite": {"context": np.full((2, DIMENSION), np.inf, np.float32)},
+        "bundle_probe": {"context": np.ones((2, DIMENSION), np.float32)},
+        "bundle_shape ": {"probe_context": far},
+        "bundle_shape  ": {"probe_context": far[:, :3]},
+    }
+    for number, (code, change) in enumerate(arrays.items(), start=1):
+        recipe = Recipe(fusion=countries(), words=WORDS)
+        folder = tmp_path / "stored.npz"
+        with np.load(_bytes(folder, recipe.files["fusion.npz"])) as stored:
+            np.savez(folder, **{**stored, **change})
+        recipe.files["fusion.npz"] = folder.read_bytes()
+        with pytest.raises(BundleError) as refused:
+            load(recipe.write(tmp_path, version=str(number)))
+        assert refused.value.code == code.strip()
+    values: dict[str, Any] = {
+        "bundle_format": {"country": ["DE", "DE"]},
+        "bundle_shape": {"country": ["DE", "FR", "US"]},
+        "bundle_format ": {"hours": ["noon"]},
+    }
+    for number, (code, said) in enumerate(values.items(), start=10):
+        folder = Recipe(fusion=countries(), words=WORDS).write(tmp_path, version=str(number))
+        edited(folder, lambda manifest, said=said: manifest["fusion"]["context"].update(values=said))
+        with pytest.raises(BundleError) as refused:
+            load(folder)
+        assert refused.value.code == code.strip()
 
 
 def _bytes(path: Path, data: bytes) -> Path:

@@ -25,6 +25,7 @@ from rtp_monolith.features.marks import GAP_EDGES_S
 from rtp_monolith.ranking import bundle as bundles
 from rtp_monolith.ranking.surfaces import compile_surfaces
 from rtp_monolith.training.dataset import AFFINITY, SESSION_COLUMNS
+from rtp_monolith.training.fusion import WITH_CONTEXT
 from rtp_monolith.training.recall_weight import WEIGHTS
 
 ITEMS, EVENTS = "300", "20000"
@@ -188,9 +189,12 @@ def test_with_marks_heads_and_users_the_bundle_says_so_and_serves(data: Path, tm
     bundle = bundles.load(folder)
     assert bundle.encoder.marking is not None
     assert bundle.fusion is not None and bundle.fusion.form == said["users"]["form"] and said["users"]["parity"] < 1e-5
-    assert [each["name"] for each in said["users"]["tried"]] == ["static", "session", *FORMS]
-    best = max(each["ndcg"] for each in said["users"]["tried"][2:])
-    assert next(each["ndcg"] for each in said["users"]["tried"] if each["name"] == said["users"]["form"]) == best
+    tried = {each["name"]: each["ndcg"] for each in said["users"]["tried"]}
+    assert [*tried] == ["static", "session", *FORMS, *(form + WITH_CONTEXT for form in FORMS)]
+    assert "phone" in bundle.fusion.words.device if bundle.fusion.words else said["users"]["context"] is None
+    if bundle.fusion.words is None:
+        assert tried[said["users"]["form"]] == max(tried[form] for form in FORMS)
+    assert bundle.fusion.clicks_max == said["users"]["clicks_max"]
     assert "fusion" not in document(made, "manifest.json"), "without [users] there is none"
     inputs = {each.name for each in onnxruntime.InferenceSession(str(folder / "encoder.onnx")).get_inputs()}
     assert inputs == {"vectors", "lengths", "marks"}

@@ -6,24 +6,24 @@ import numpy as np
 import pytest
 import torch
 
-from rtp_monolith.features.fusion import FORMS, Form
+from rtp_monolith.features.context_words import ContextWords
+from rtp_monolith.features.fusion import FORMS
 from rtp_monolith.training.fusion import (
-    PARITY_MAX,
-    FusionModel,
+    WITH_CONTEXT,
     FusionSettings,
+    Gain,
     TrainedFusion,
     case_ranks,
-    fused,
-    fusion_parity,
     judged,
     train_fusion,
 )
+from rtp_monolith.training.fusion_model import fused
 from rtp_monolith.training.metrics import MISS
-from rtp_monolith.training.users import parts_of
+from rtp_monolith.training.users import parts_of, strangers_of
 from rtp_monolith.training.wishes import Wishes
 
 D, ITEMS = 8, 64
-QUICK = FusionSettings(epochs=6, learning_rate=5e-3, batch=64)
+QUICK = FusionSettings(epochs=6, learning_rate=5e-3, batch=128, context_epochs=8)
 
 
 def table() -> np.ndarray:
@@ -65,41 +65,116 @@ def test_each_form_beats_the_past_and_the_session_alone(trained: TrainedFusion) 
     assert trained.best == best.name
 
 
-def test_what_is_missing_is_as_documented(trained: TrainedFusion) -> None:
-    own = cases(300, 6)
-    for model in trained.models.values():
-        made = fused(model, own)
-        assert np.isfinite(made).all()
-        stranger = ~own.has_past
-        np.testing.assert_array_equal(made[stranger], own.session[stranger])
-        new = own.has_past & (own.clicks == 0)
-        projected = own.pasts[new] @ model.own["project"].detach().numpy().T
-        wanted = model.scale * projected / np.linalg.norm(projected, axis=1, keepdims=True)
-        np.testing.assert_allclose(made[new], wanted, atol=1e-5)
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_what_serves_says_what_torch_says(trained: TrainedFusion, form: Form) -> None:
-    assert fusion_parity(trained.models[form], cases(100, 7)) < PARITY_MAX
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_it_begins_near_the_session(form: Form) -> None:
-    own = cases(200, 8)
-    own = own.of(np.flatnonzero(own.has_past & (own.clicks > 0)))
-    cosines = (fused(FusionModel(form, D, 1.0), own) * own.session).sum(axis=1)
-    assert cosines.min() > 0.85
-
-
 def test_a_seed_gives_the_same_weights_twice() -> None:
     again = [
-        train_fusion(cases(200, 1), cases(50, 2), table(), QUICK, seed=4, tell=lambda _: None)
-        .serving.exported()
-        .weights
+        train_fusion(
+            visitors(200, 1), visitors(50, 2), countries(), QUICK, COUNTRIES, seed=4, tell=lambda _: None
+        ).models
         for _ in range(2)
     ]
-    for name, value in again[0].items():
-        np.testing.assert_array_equal(value, again[1][name])
+    for way, model in again[0].items():
+        for name, value in model.exported().weights.items():
+            np.testing.assert_array_equal(value, again[1][way].exported().weights[name])
+
+
+COUNTRIES = ContextWords(country=("DE", "FR"))
+
+
+def countries() -> np.ndarray:
+    """Items 0 to 31 lie one way, and are wanted in DE; the others lie another way, and are wanted in FR."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(ITEMS, D)) * 0.3
+    vectors[: ITEMS // 2, 0] += 1
+    vectors[ITEMS // 2 :, 1] += 1
+    return (10 * vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def visitors(n: int, seed: int, *, decides: bool = True) -> Wishes:
+    """Half are users with a past, half have clicked; neither says which country's items are wanted."""
+    rng, vectors = np.random.default_rng(seed), countries()
+    own = rng.integers(0, 2, n)
+    target = rng.integers(0, ITEMS // 2, n) + ITEMS // 2 * (own if decides else rng.integers(0, 2, n))
+    noise = rng.normal(size=(2, n, D))
+    static, session = noise / np.linalg.norm(noise, axis=2, keepdims=True)
+    clicks = np.where(rng.random(n) < 0.5, 0, rng.integers(1, 4, n))
+    session = session + 0.05 * vectors[target]
+    session[clicks == 0] = 0
+    static[rng.random(n) < 0.5] = 0
+    numbers = np.full((n, 4), -1, np.int64)
+    numbers[:, 1] = own
+    return Wishes(
+        static.astype(np.float32), np.arange(n), session.astype(np.float32), clicks, target,
+        np.full((n, 3), -1, np.int64), np.arange(n, dtype=np.int64), numbers,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def placed() -> TrainedFusion:
+    torch.set_num_threads(1)
+    return train_fusion(
+        visitors(1_500, 1), visitors(500, 2), countries(), QUICK, COUNTRIES, seed=3, tell=lambda _: None
+    )
+
+
+def test_where_the_country_decides_a_stranger_gets_its_own_items(placed: TrainedFusion) -> None:
+    assert placed.best.endswith(WITH_CONTEXT) and placed.gains.beside.is_shown and placed.gains.alone.is_shown
+    for form in FORMS:
+        serving = placed.models[form + WITH_CONTEXT].exported()
+        for country, own in (("DE", range(32)), ("FR", range(32, 64))):
+            asked = serving.fuse(None, None, 0, serving.context_of((None, country, None), 0))
+            assert asked is not None
+            found = np.argsort(-(countries() @ asked))[:20].tolist()
+            assert set(found) <= set(own), (form, country)
+        assert serving.context_of((None, "US", None), 0) is None, "an unknown country adds nothing"
+    assert placed.serving.alone and placed.serving.exported().alone
+
+
+def test_the_context_helps_beside_past_and_session_and_leaves_them_as_they_were(placed: TrainedFusion) -> None:
+    held = visitors(800, 9)
+    for form in FORMS:
+        base, wide = placed.models[form], placed.models[form + WITH_CONTEXT]
+        np.testing.assert_allclose(fused(wide, held, context=False), fused(base, held), atol=1e-5)
+        known = held.of(np.flatnonzero(held.has_past | (held.clicks > 0)))
+        ndcg = [judged("", fused(model, known), countries(), known).ndcg for model in (base, wide)]
+        assert ndcg[1] > ndcg[0] + 0.01, form
+
+
+def test_where_nothing_depends_on_it_the_context_stays_out() -> None:
+    learned, held = visitors(600, 1, decides=False), visitors(400, 2, decides=False)
+    made = train_fusion(learned, held, countries(), QUICK, COUNTRIES, seed=3, tell=lambda _: None)
+    assert not made.gains.beside.is_shown
+    assert not made.best.endswith(WITH_CONTEXT) and made.serving.words is None and not made.serving.alone
+    assert {*made.models} == {*FORMS, *(form + WITH_CONTEXT for form in FORMS)}, "all of them are there to be shown"
+
+
+def test_a_gain_is_shown_when_its_interval_is_above_nothing() -> None:
+    assert Gain(10, 0.1, (0.01, 0.2)).is_shown and not Gain(10, 0.1, (0.0, 0.2)).is_shown
+
+
+def test_where_sessions_say_it_all_they_are_left_alone() -> None:
+    """The item is where the session points, from its first click on; the past says something before."""
+    rng, vectors = np.random.default_rng(5), table()
+
+    def made(n: int) -> Wishes:
+        target = rng.integers(0, ITEMS, n)
+        clicks = np.where(rng.random(n) < 0.4, 0, rng.integers(1, 12, n))
+        session = vectors[target] / 10 * (clicks > 0)[:, None]
+        noise = rng.normal(size=(n, D))
+        static = noise / np.linalg.norm(noise, axis=1, keepdims=True) + 0.05 * vectors[target]
+        static /= np.linalg.norm(static, axis=1, keepdims=True)
+        return Wishes(
+            static.astype(np.float32), np.arange(n), session.astype(np.float32), clicks, target,
+            np.full((n, 3), -1, np.int64), np.arange(n, dtype=np.int64),
+        )  # fmt: skip
+
+    trained, held = train_fusion(made(800), made(300), vectors, QUICK, seed=3, tell=lambda _: None), made(300)
+    for model in trained.models.values():
+        asked = fused(model, held)
+        ranks = case_ranks(asked, vectors, held)
+        assert (ranks[held.clicks > 0] == 1).mean() > 0.95, "no worse than the session"
+        assert model.clicks_max is not None
+        beyond = held.clicks > model.clicks_max
+        np.testing.assert_array_equal(asked[beyond], held.session[beyond])
 
 
 def test_a_large_catalogue_is_learned_by_a_sample(trained: TrainedFusion) -> None:
@@ -128,3 +203,12 @@ def test_parts_hold_every_case_once(trained: TrainedFusion) -> None:
     for way, found in whole.ways.items():
         mean = sum(each.n * each.ways[way].means["ndcg"] for each in by_clicks) / whole.n
         assert abs(found.means["ndcg"] - mean) < 1e-9
+
+
+def test_strangers_have_what_is_left(placed: TrainedFusion) -> None:
+    held = visitors(400, 5)
+    strangers = held.of(np.flatnonzero(~held.has_past))
+    first, later = strangers_of(placed, visitors(1_500, 1), strangers, countries(), 0)
+    assert [*first.ways] == ["popular", "context"] and first.n + later.n == len(strangers)
+    assert first.ways["context"].difference_intervals["ndcg"][0] > 0
+    assert next(iter(later.ways)) == "session" and later.ways["gated" + WITH_CONTEXT].difference["ndcg"] > 0

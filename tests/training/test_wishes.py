@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 import numpy as np
 import pytest
 
+from rtp_monolith.features.context_words import ContextWords
 from rtp_monolith.features.spec import DAY_MS
 from rtp_monolith.features.taste import TasteSettings
 from rtp_monolith.training.export_asking import Encoded
 from rtp_monolith.training.survey import Session, Survey
-from rtp_monolith.training.wishes import Wishes, nightly, pasts, visits, wishes
+from rtp_monolith.training.wishes import VALUE_VISITS_MIN, Wishes, nightly, pasts, visits, wishes
 from tests.ranking.bundles import LENGTH, clustered, encoder_graph, item_ids
 
 T = 20_000 * DAY_MS
@@ -65,6 +67,31 @@ def test_cases_are_first_wishes_with_the_session_before_them(log: Survey) -> Non
     np.testing.assert_allclose(made.session[5], ENCODED.vectors[[3, 0, 3]].mean(axis=0), atol=1e-6)
     assert not made.session[made.clicks == 0].any()
     assert made.before[5, -3:].tolist() == [3, 0, 3] and (made.before[5, :-3] == -1).all()
+
+
+def test_strangers_and_contexts_are_there_for_who_asks(log: Survey) -> None:
+    said = {"s1": ("phone", "DE", None), "anonymous": ("tv", None, None)}
+    told = msgspec.structs.replace(log, contexts=said)
+    found = visits(told, ENCODED.items, strangers=True)
+    assert [(v.user, v.said[0]) for v in found] == [("u", "phone"), ("u", None), (None, "tv"), ("u", None)]
+    static = pasts(found, ENCODED.vectors, TasteSettings(0.0))
+    assert static.any(axis=1).tolist() == [False, False, False, True], "a stranger has no past, and is in nobody's"
+    made = wishes(found, ENCODED, static)
+    assert (made.numbers == -1).all() and made.words(found).hours == (), "two or three visits teach nothing"
+    words = ContextWords(device=("tv",), country=("DE",), hours=("0-3", "12-15"))
+    numbers = made.said_with(words, found).numbers
+    day, night = 3, 2
+    assert numbers[made.visit == 0].tolist() == [[-1, 1, -1, day]] * 2
+    assert numbers[made.visit == 2].tolist() == [[0, -1, -1, night]] * 3
+    assert len(wishes(found, ENCODED, static, T + DAY_MS)) == 3 + 3, "of visits from a moment on"
+
+
+def test_a_value_of_enough_visits_has_a_number() -> None:
+    sessions = {f"s{n}": session(T + n * DAY_MS, "ab") for n in range(VALUE_VISITS_MIN)}
+    said = {f"s{n}": ("phone" if n else "tv", "DE", None) for n in range(VALUE_VISITS_MIN)}
+    found = visits(Survey(Counter({0: 1}), sessions, [], False, {}, said), ENCODED.items, strangers=True)
+    made = wishes(found, ENCODED, np.zeros((len(found), ENCODED.vectors.shape[1]), np.float32))
+    assert made.words(found) == ContextWords(country=("DE",), hours=("0-3",)), "each visit counts once"
 
 
 def test_slices_take_whole_visits(log: Survey) -> None:
