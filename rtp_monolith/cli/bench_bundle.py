@@ -55,7 +55,8 @@ def make(shipped: Path, models: Path, catalogue: Catalogue) -> None:
     scale = float(np.linalg.norm(bundle_files.read_array(files["items.npy"], "items.npy"), axis=1).mean())
     stored = io.BytesIO()
     np.save(stored, vectors_of(catalogue, manifest.embedding.dimension, scale))
-    kept = {manifest.encoder.file, manifest.ranker.file, manifest.prerank.file, manifest.probe.file}
+    parts = (manifest.encoder, manifest.ranker, manifest.prerank, manifest.probe, manifest.content, manifest.fusion)
+    kept = {part.file for part in parts if part is not None}
     files = {name: data for name, data in files.items() if name in kept}
     files["items.npy"] = stored.getvalue()
     files["items.txt"] = b"".join(msgspec.json.encode(catalogue.id(n)) + b"\n" for n in range(catalogue.count))
