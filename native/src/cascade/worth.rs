@@ -8,6 +8,7 @@ use crate::cascade::candidates::Number;
 use crate::error::{Error, Result};
 use crate::fold::state::State;
 use crate::recall::merge::Candidate;
+use crate::rerank::scale;
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -116,14 +117,8 @@ fn step(word: &str, number: f64) -> Option<Step> {
 
 /// `weight` of how surely the sources found an item, the rest of what it is worth; each scaled to [0, 1] in the list.
 pub fn blend(found: &[f32], worth: &[f32], weight: f32) -> Vec<f32> {
-    let (found, worth) = (scaled(found), scaled(worth));
+    let (found, worth) = (scale(found), scale(worth));
     found.iter().zip(&worth).map(|(f, w)| weight * f + (1.0 - weight) * w).collect()
-}
-
-fn scaled(scores: &[f32]) -> Vec<f32> {
-    let low = scores.iter().copied().fold(f32::INFINITY, f32::min);
-    let span = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max) - low;
-    scores.iter().map(|score| if span > 0.0 { (score - low) / span } else { 0.0 }).collect()
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub trait Spread {
 }
 
 /// Scores as shares of the way from the lowest to the highest; what is not finite is the lowest.
-fn scale(scores: &[f32]) -> Vec<f32> {
+pub fn scale(scores: &[f32]) -> Vec<f32> {
     let finite = || scores.iter().copied().filter(|s| s.is_finite());
     let low = finite().fold(f32::INFINITY, f32::min);
     let high = finite().fold(f32::NEG_INFINITY, f32::max);
