@@ -10,13 +10,10 @@ from collections import OrderedDict
 import msgspec
 
 from rtp_monolith._native import Ranked
+from rtp_monolith.ranking.pages import Visitor
 from rtp_monolith.ranking.run import Run
 
 LAST_LISTS_MAX = 10_000
-
-
-Visitor = tuple[str, str, bool]
-"""Surface, user or session, and whether it is a session."""
 
 
 class Kept(msgspec.Struct, frozen=True):

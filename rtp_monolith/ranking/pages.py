@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from rtp_monolith.clock import Clock
-from rtp_monolith.records import RecommendRequest
+from rtp_monolith.records import RankRequest, RecommendRequest
 
 ITEMS_MAX = 2_000
 """Items of one chain of pages; of a longer one the first are forgotten, and it says so."""
@@ -56,7 +56,7 @@ class Pages:
 
     def before(self, request: RecommendRequest) -> Page:
         """What the pages before this one have shown."""
-        return self.behind(_visitor(request), request.after)
+        return self.behind(visitor_of(request), request.after)
 
     def behind(self, visitor: Visitor, after: str | None) -> Page:
         """What was shown by the page `after`, and by those before that."""
@@ -69,7 +69,7 @@ class Pages:
 
     def keep(self, request: RecommendRequest, request_id: str, page: Page, listed: Sequence[str]) -> None:
         """Remembers a page under the id of its reply, with all that was shown before it."""
-        self.put(_visitor(request), request_id, page, listed)
+        self.put(visitor_of(request), request_id, page, listed)
 
     def put(self, visitor: Visitor, request_id: str, page: Page, listed: Sequence[str], age_s: float = 0.0) -> None:
         """A page that was made `age_s` ago; what is older is put first."""
@@ -82,7 +82,7 @@ class Pages:
             self._kept.popitem(last=False)
 
 
-def _visitor(request: RecommendRequest) -> Visitor:
+def visitor_of(request: RecommendRequest | RankRequest) -> Visitor:
     """Ids are the caller's: those of another visitor or surface are others."""
     user_id = request.user_id
     return (request.surface, user_id or request.session_id, user_id is None)

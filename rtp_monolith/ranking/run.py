@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rtp_monolith._native import Ask, Ranked
 from rtp_monolith.ranking.active import Active
-from rtp_monolith.ranking.pages import FIRST, Page
+from rtp_monolith.ranking.pages import FIRST, Page, Visitor, visitor_of
 from rtp_monolith.ranking.stages import StageTimes
 from rtp_monolith.ranking.surfaces import CompiledSurface
 from rtp_monolith.records import RankRequest, RecommendRequest
@@ -82,10 +82,9 @@ class Run:
         """Where the surface sends: what the ranker's heads make of each item, before the sources have a say."""
 
     @property
-    def visitor(self) -> tuple[str, str, bool]:
+    def visitor(self) -> Visitor:
         """The surface and who asks, as the key of what is kept for them."""
-        user_id = self.request.user_id
-        return (self.surface.name, user_id or self.request.session_id, user_id is None)
+        return visitor_of(self.request)
 
     @property
     def bundle(self) -> str:

@@ -16,17 +16,9 @@ from rtp_monolith.ranking.shown_before import read_back
 
 from .bundles import make_bundle
 from .conftest import Shop, ids
+from .test_last_lists import STABLE
 
 MINUTE = 60_000
-STABLE = """
-[surfaces.home]
-stability = { moves_max = 2, keep = "10m" }
-explore = { slot = 4 }
-[surfaces.home.sources.session_knn]
-[surfaces.home.sources.same_category]
-[surfaces.home.sources.popular]
-[surfaces.home.sources.catalogue]
-"""
 PINNED = """
 [surfaces.home.rules.pin.x]
 item = "i59"

@@ -206,6 +206,14 @@ def spoiled(**change: Any) -> dict[str, Any]:
     return halves() | change
 
 
+def spoil(recipe: Recipe, folder: Path, change: dict[str, np.ndarray]) -> None:
+    """Puts other arrays into the recipe's fusion."""
+    stored_at = folder / "stored.npz"
+    with np.load(_bytes(stored_at, recipe.files["fusion.npz"])) as stored:
+        np.savez(stored_at, **{**stored, **change})
+    recipe.files["fusion.npz"] = stored_at.read_bytes()
+
+
 def test_older_bundles_load_and_spoiled_ones_are_refused(tmp_path: Path) -> None:
     assert load(Recipe().write(tmp_path, version="0")).fusion is None
     assert load(Recipe(fusion=halves()).write(tmp_path, version="1")).fusion is not None
@@ -216,10 +224,7 @@ def test_older_bundles_load_and_spoiled_ones_are_refused(tmp_path: Path) -> None
     }
     for number, (code, change) in enumerate(cases.items(), start=2):
         recipe = Recipe(fusion=halves())
-        folder = tmp_path / "stored.npz"
-        with np.load(_bytes(folder, recipe.files["fusion.npz"])) as stored:
-            np.savez(folder, **{**stored, **change})
-        recipe.files["fusion.npz"] = folder.read_bytes()
+        spoil(recipe, tmp_path, change)
         with pytest.raises(BundleError) as refused:
             load(recipe.write(tmp_path, version=str(number)))
         assert refused.value.code == code
@@ -243,10 +248,7 @@ def test_spoiled_contexts_are_refused(tmp_path: Path) -> None:
     }
     for number, (code, change) in enumerate(arrays.items(), start=1):
         recipe = Recipe(fusion=countries(), words=WORDS)
-        folder = tmp_path / "stored.npz"
-        with np.load(_bytes(folder, recipe.files["fusion.npz"])) as stored:
-            np.savez(folder, **{**stored, **change})
-        recipe.files["fusion.npz"] = folder.read_bytes()
+        spoil(recipe, tmp_path, change)
         with pytest.raises(BundleError) as refused:
             load(recipe.write(tmp_path, version=str(number)))
         assert refused.value.code == code.strip()

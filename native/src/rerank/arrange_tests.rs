@@ -8,9 +8,16 @@ fn list(n: usize, k: usize, bounds: &Bounds) -> Vec<usize> {
     arranged(n, k, bounds).picks.iter().map(|p| p.candidate).collect()
 }
 
+/// With the reasons told; without them, as lists are served, the picks are the same.
 fn arranged(n: usize, k: usize, bounds: &Bounds) -> Arranged {
     let scores: Vec<f32> = (0..n).map(|i| (n - i) as f32).collect();
-    arrange(n, k, bounds, &mut Mmr::new(&scores, 0.0, |_, _| 0.0), true)
+    let by_worth = |trace| arrange(n, k, bounds, &mut Mmr::new(&scores, 0.0, |_, _| 0.0), trace);
+    let told = by_worth(true);
+    assert_eq!(by_worth(false).picks, told.picks);
+    let alike = |a: usize, b: usize| if a % 3 == b % 3 { 0.7 } else { 0.1 };
+    let spread = |trace| arrange(n, k, bounds, &mut Mmr::new(&scores, 0.8, alike), trace);
+    assert_eq!(spread(false).picks, spread(true).picks);
+    told
 }
 
 fn cap(most: usize, within: Option<usize>, keys: &[u64]) -> Cap {
